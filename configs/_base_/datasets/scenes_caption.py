@@ -1,0 +1,41 @@
+# SceneWorld captions, for the text-conditioned prior: a million scenes, each drawn when asked for.
+# No flip: captions say left and right.
+_base_ = ["./loaders.py"]
+
+load = [
+    dict(type="LoadImage"),
+    dict(
+        type="LoadCaption",
+        length=48,
+        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY"),
+    ),
+]
+resize = dict(type="ResizePair", size=128, image_size=64)
+train_dataset = dict(
+    type="SceneWorld",
+    length=1_000_000,
+    start=0,
+    size=128,
+    members=["image", "caption"],
+    pipeline=[
+        *load,
+        resize,
+        dict(type="PackInputs"),
+    ],
+)
+val_dataset = dict(
+    type="SceneWorld",
+    length=200,
+    start=2_000_000,
+    size=128,
+    members=["image", "caption"],
+    pipeline=[
+        *load,
+        resize,
+        dict(type="PackInputs"),
+    ],
+)
+
+train_dataloader = dict(num_workers=1, dataset=train_dataset)
+val_dataloader = dict(dataset=val_dataset)
+test_dataloader = dict(dataset=val_dataset)

@@ -1,0 +1,41 @@
+# SceneWorld normals (3 channels) and log-depth in jet colours (3): 2,000 training pairs.
+# Validation keeps the labels for mIoU.
+_base_ = ["./loaders.py"]
+
+load = [
+    dict(type="LoadImage"),
+    dict(type="LoadNormals"),
+    dict(type="LoadDepth", unit="m", mode="log-jet", near=3.0, far=1000.0),
+]
+resize = dict(type="ResizePair", size=256, image_size=64)
+train_dataset = dict(
+    type="SceneWorld",
+    length=2000,
+    start=1_000_000,
+    size=256,
+    members=["image", "normals", "depth"],
+    cache=True,
+    pipeline=[
+        *load,
+        resize,
+        dict(type="RandomFlip", prob=0.5),
+        dict(type="PackInputs"),
+    ],
+)
+val_dataset = dict(
+    type="SceneWorld",
+    length=200,
+    start=2_000_000,
+    size=256,
+    members=["image", "normals", "depth", "mask"],
+    pipeline=[
+        *load,
+        dict(type="LoadMask", num_classes=22, condition=False),
+        resize,
+        dict(type="PackInputs", keep=["label"]),
+    ],
+)
+
+train_dataloader = dict(num_workers=1, dataset=train_dataset)
+val_dataloader = dict(dataset=val_dataset)
+test_dataloader = dict(dataset=val_dataset)

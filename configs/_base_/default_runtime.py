@@ -1,0 +1,18 @@
+# What every training shares: runner, hooks, logs, random numbers.
+default_scope = "pitikit"
+runner_type = "TranslationRunner"
+env_cfg = dict(cudnn_benchmark=True)
+randomness = dict(seed=0)
+log_level = "INFO"
+log_processor = dict(type="LogProcessor", by_epoch=False, window_size=50)
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    param_scheduler=None,
+    checkpoint=dict(type="CheckpointHook", interval=1000, by_epoch=False, max_keep_ckpts=3),
+    runtime_info=dict(type="RuntimeInfoHook"),
+)
+visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
+load_from = None
+resume = False
+val_cfg = None

@@ -1,0 +1,29 @@
+# The embedded prior: a small text-conditioned model of SceneWorld at 64x64.
+#   python tools/train.py configs/scenes/pretrain_small_captions.py
+# Only the encoder's type and the data set differ from an adaptation.
+_base_ = [
+    "../_base_/models/small64.py",
+    "../_base_/datasets/scenes_caption.py",
+    "../_base_/schedules/small.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    denoiser=dict(
+        encoder=dict(
+            _delete_=True,
+            type="TextEncoder",
+            tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY"),
+            length=48,
+            width=96,
+            layers=2,
+            heads=4,
+        )
+    ),
+)
+custom_hooks = [
+    dict(type="StageHook", stages=[dict(name="pretrain", lr=1e-3, lr_end=2e-5, drop=0.1)]),
+    dict(type="DenoiserEMA", decay=0.998, export_dtype="float16"),
+    dict(type="IterationSeedHook"),
+    dict(type="ThroughputHook"),
+    dict(type="SampleGridHook", interval=1000, dataset={{_base_.val_dataset}}),
+]

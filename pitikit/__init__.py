@@ -1,0 +1,1 @@
+"""Pretraining priors and adapting them to pictures as conditions."""

@@ -1,0 +1,269 @@
+"""Generates a test set and measures it: the work of ``tools/test.py``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import Subset
+from tqdm import tqdm
+
+from pitikit.apis.building import build_model
+from pitikit.apis.protocol import (
+    Protocol,
+    ProtocolError,
+    differences,
+    make_protocol,
+    read_protocol,
+    write_json,
+)
+from pitikit.data.pictures import write_grid, write_png
+from pitikit.engine.config import ConfigError, load_config
+from pitikit.engine.weights import write_atomically
+from pitikit.registry import DATASETS, METRICS, SCOPE
+
+GRID_ROWS = 8
+DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPIPS"))
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """What came out.
+
+    Attributes:
+        folder: where ``images/``, ``grid.png``, ``protocol.json`` and ``metrics.json`` are.
+        metrics: name -> value, None where it is unknown.
+        notes: name -> why it is unknown.
+        protocol: see :func:`pitikit.apis.protocol.make_protocol`.
+        made, reused: numbers of pictures.
+        seconds: of the whole, loading apart.
+    """
+
+    folder: Path
+    metrics: dict[str, float | None]
+    notes: dict[str, str]
+    protocol: Protocol
+    made: int
+    reused: int
+    seconds: float
+
+    def table(self) -> str:
+        """The metrics as text, those of single classes last."""
+        ordered = sorted(self.metrics, key=lambda name: "/" in name)
+        width = max((len(name) for name in ordered), default=0)
+        values = {name: "-" if (v := self.metrics[name]) is None else f"{v:.4f}" for name in ordered}
+        lines = [f"{name:{width}s}  {values[name]:>9s}" for name in ordered]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.notes.items():
+            reasons.setdefault(reason, []).append(name)
+        lines += [f"no {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        kept = f", {self.reused} were there" if self.reused else ""
+        lines.append(f"{self.made} pictures made{kept}, {self.seconds:.1f} s: {self.folder}")
+        return "\n".join(lines)
+
+
+def benchmark(
+    config: str | Path,
+    checkpoint: str | Path,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    count: int | None = None,
+    batch_size: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> BenchmarkReport:
+    """Generate the test set of a config and measure it.
+
+    A picture depends on the seed and its id alone. Pictures are written as they are made, and a second call with
+    the same protocol goes on with those that are missing; the metrics are computed from the files.
+
+    Args:
+        config: path; its ``test_dataloader`` and ``test_evaluator`` are used (PSNR and LPIPS by default).
+        checkpoint: exported weights, or a training checkpoint, of which the EMA is used.
+        out: folder; by default ``test`` in the config's ``work_dir``.
+        seed: of the sampling; the model's ``seed`` by default.
+        count: only the first so many pictures; with another count the same folder may be used.
+        batch_size: the test loader's by default.
+        options: what ``--cfg-options`` gave.
+        overwrite: remove what an earlier call left in ``out``.
+        device: the first GPU, if there is one, by default.
+        progress: show a bar.
+
+    Raises:
+        ProtocolError: ``out`` holds pictures of another protocol, or other files.
+        ConfigError: a wrong config, or one without a test set.
+        WeightsError: the checkpoint is missing, damaged or does not fit.
+        ValueError: an argument out of range, or two samples with one id.
+    """
+    for name, value in (("count", count), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: expected 1 or more")
+    cfg = load_config(config, options)
+    if cfg.get("model") is None or cfg.get("test_dataloader") is None:
+        raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
+    if seed is not None:
+        cfg.model["seed"] = seed
+    model = build_model(cfg, checkpoint, device)
+    # Parts of mmengine build their own parts by its root registries, which need to be told the scope.
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
+        total = min(count or len(dataset), len(dataset))
+        evaluator = _evaluator(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
+        loader = _loader(cfg.test_dataloader, Subset(dataset, range(total)), batch_size)
+
+    folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
+    protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
+    _claim(folder, protocol, overwrite)
+    begin = time.perf_counter()
+    rows: list[dict[str, Tensor]] = []
+    seen: set[str] = set()
+    made = 0
+    with tqdm(total=total, desc="test set", unit="picture", disable=not progress) as bar:
+        for batch in loader:
+            _refuse_twice(batch["id"], seen)
+            new, samples = _translate(model, batch, folder)
+            made += new
+            evaluator.process(samples, batch)
+            rows += list(_grid_rows(batch, samples))[: GRID_ROWS - len(rows)]
+            bar.update(len(samples))
+    metrics = evaluator.evaluate(total)
+    _write_grid(folder / "grid.png", rows)
+
+    notes = {key: text for m in evaluator.metrics for key, text in getattr(m, "notes", {}).items()}
+    facts = {type(m).__name__: getattr(m, "facts", {}) for m in evaluator.metrics}
+    seconds = time.perf_counter() - begin
+    report = BenchmarkReport(folder, metrics, notes, protocol, made, total - made, seconds)
+    values = dict(metrics=metrics, notes=notes, measured_with=facts, protocol=protocol)
+    write_json(folder / "metrics.json", {**values, "made": made, "reused": total - made, "seconds": seconds})
+    return report
+
+
+def _evaluator(config: Any, metainfo: Any) -> Evaluator:
+    if isinstance(config, Mapping) and "metrics" in config:
+        config = config["metrics"]
+    configs = DEFAULT_METRICS if config is None else config
+    metrics = [configs] if isinstance(configs, Mapping) else list(configs)
+    evaluator = Evaluator([METRICS.build(metric) for metric in metrics])
+    evaluator.dataset_meta = dict(metainfo)
+    return evaluator
+
+
+def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) -> Any:
+    """The config's loader, but in the order of the data set."""
+    changed: dict[str, Any] = dict(dataset=dataset, sampler=dict(type="DefaultSampler", shuffle=False))
+    if batch_size is not None:
+        changed["batch_size"] = batch_size
+    return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})
+
+
+def _claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
+    """Make ``folder`` ready for the pictures of ``protocol``, or raise ProtocolError."""
+    if folder.exists() and not folder.is_dir():
+        raise ProtocolError(f"{folder}: is a file, expected a folder to write to")
+    images, path = folder / "images", folder / "protocol.json"
+    if overwrite:
+        for old in [*images.rglob("*.png"), path, folder / "grid.png", folder / "metrics.json"]:
+            old.unlink(missing_ok=True)
+    else:
+        old_protocol = read_protocol(path)
+        if old_protocol is None and folder.is_dir() and any(folder.iterdir()):
+            raise ProtocolError(
+                f"{folder}: holds files, but no protocol.json to tell what made them; give another --out, or "
+                "--overwrite to write there anyway"
+            )
+        changed = differences(old_protocol, protocol) if old_protocol is not None else []
+        if changed:
+            more = [f"and {len(changed) - 6} more"] if len(changed) > 6 else []
+            raise ProtocolError(
+                f"{folder}: holds pictures of another protocol; give another --out, or --overwrite to replace them\n  "
+                + "\n  ".join(changed[:6] + more)
+            )
+    for rest in images.rglob(".*.tmp"):
+        rest.unlink(missing_ok=True)
+    write_json(path, protocol)
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """``folder/images/<name>.png``; an id may name subfolders, but not leave the folder.
+
+    Raises:
+        ValueError: it does.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or not name:
+        raise ValueError(f"id {name!r}: cannot be the name of a file below {folder / 'images'}")
+    return folder / "images" / f"{name}.png"
+
+
+def read_picture(path: Path) -> Tensor | None:
+    """uint8 (3, H, W), RGB; None where there is no readable picture."""
+    if not path.is_file():
+        return None
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    array = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if array is None:
+        return None
+    return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
+
+
+def _translate(model: Any, batch: dict[str, Any], folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Make the pictures of a batch that are not there yet: how many, and the samples for the metrics."""
+    paths = [picture_path(folder, name) for name in batch["id"]]
+    missing = [row for row, path in enumerate(paths) if read_picture(path) is None]
+    prepared = model.data_preprocessor(batch, False)
+    if missing:
+        for result in model(mode="predict", **_rows(prepared, missing)):
+            _write_picture(picture_path(folder, result["id"]), result["pred"])
+    samples = [
+        {**{key: value[row] for key, value in prepared.items()}, "pred": read_picture(path)}
+        for row, path in enumerate(paths)
+    ]
+    return len(missing), samples
+
+
+def _write_picture(path: Path, picture: Tensor) -> None:
+    def write(temporary: Path) -> None:
+        write_png(temporary, picture)
+
+    write_atomically(path, write)
+
+
+def _rows(batch: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    return {
+        key: value[list(rows)] if isinstance(value, Tensor) else [value[row] for row in rows]
+        for key, value in batch.items()
+    }
+
+
+def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
+    for name in names:
+        if name in seen:
+            raise ValueError(f"id {name!r}: two samples of the test set have it, expected ids that differ")
+        seen.add(name)
+
+
+def _grid_rows(batch: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Tensor]]:
+    """Title -> picture; tokens are no picture, and there may be no ground truth."""
+    for row, sample in enumerate(samples):
+        shown = {"condition": batch["condition"][row], "result": sample["pred"]}
+        if "image" in batch:
+            shown["ground truth"] = batch["image"][row]
+        yield {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
+
+
+def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:
+    def write(temporary: Path) -> None:
+        write_grid(temporary, [list(row.values()) for row in rows], list(rows[0]))
+
+    write_atomically(path, write)

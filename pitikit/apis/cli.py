@@ -1,0 +1,81 @@
+"""The frame of every tool: an error for the user is one line, a fault of ours a traceback."""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+#: Set to 1 to see the traceback of every error.
+DEBUG_VARIABLE = "PITIKIT_DEBUG"
+
+_SOURCES = tuple(str(Path(__file__).resolve().parents[2] / part) for part in ("pitikit", "tools"))
+_KINDS = (ValueError, TypeError, LookupError, RuntimeError, ImportError)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call ``main`` and leave the process with its exit code.
+
+    An error meant for the user is printed as ``error: ...`` on stderr, with exit code 2: one of a
+    class that pitikit defines, a built-in one that a ``raise`` of pitikit, a tool or a plugin made,
+    or any OSError (a missing file, a full disk). Everything else is a fault in a program and keeps
+    its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130.
+    """
+    try:
+        sys.exit(main() or 0)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0") or not is_for_user(error):
+            raise
+        print(f"error: {message(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def is_for_user(error: BaseException) -> bool:
+    """Whether ``error`` says by itself what the user has to change; see :func:`run`."""
+    if isinstance(error, OSError) or type(error).__module__.startswith("pitikit"):
+        return True
+    if _from_worker(error):
+        name = _from_worker(error)[0]
+        return name.startswith("pitikit") or issubclass(getattr(builtins, name, Warning), OSError)
+    if not isinstance(error, _KINDS) or isinstance(error, (NotImplementedError, RecursionError)):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return False
+    # A KeyError out of a plain lookup is a fault, one that we raised is a message: the line tells.
+    line = linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
+    name = frames[-1].filename
+    ours = name.startswith(_SOURCES) or "pitikit_plugin" in _module_of(error)
+    return ours and line.startswith("raise ")
+
+
+def _module_of(error: BaseException) -> str:
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    return str(tb.tb_frame.f_globals.get("__name__", "")) if tb is not None else ""
+
+
+def _from_worker(error: BaseException) -> tuple[str, ...]:
+    """Class and text of the error that a process of torch's data loader sent as a traceback."""
+    text = str(error.args[0]) if error.args else ""
+    if not text.startswith("Caught ") or "Original Traceback" not in text:
+        return ()
+    found = re.findall(r"^([A-Za-z_][\w.]*): (.*(?:\n.*)*?)(?=\n[A-Za-z_][\w.]*: |\Z)", text, re.M)
+    return found[-1] if found else ()
+
+
+def message(error: BaseException) -> str:
+    """The text of ``error`` without what Python and torch's data loader put around it."""
+    # str() of a KeyError is the repr of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = _from_worker(error)[1] if _from_worker(error) else text
+    return text.strip() or type(error).__name__

@@ -1,0 +1,179 @@
+"""The demonstration: the shipped models on the committed inputs, as a panel, with mIoU and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pitikit.apis.inputs import Item
+from pitikit.apis.translator import Translator
+from pitikit.data.conditions import encode_normals, voc_palette
+from pitikit.data.pictures import write_grid
+from pitikit.data.reading import read_grey, read_ids, read_image
+from pitikit.data.scenes import CLASSES, render_scene
+from pitikit.data.transforms import resize_image
+from pitikit.engine.weights import write_atomically
+from pitikit.evaluation.mean_iou import MeanIoU
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+INPUTS = REPOSITORY / "configs" / "scenes" / "inputs"
+SEGMENTER = "weights/scenes_segmenter.safetensors"
+
+#: Of the validation range: by their ids the same seed makes what tools/test.py makes.
+SCENES = (2_000_008, 2_000_011, 2_000_013, 2_000_029)
+SIZE = 256
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One of the models that are shipped.
+
+    Attributes:
+        name: for the reader.
+        config: path, absolute or relative to the repository.
+        weights: the same.
+    """
+
+    name: str
+    config: str
+    weights: str
+
+
+MODALITIES = tuple(
+    Modality(name, f"configs/scenes/piti_small_{name}.py", f"weights/scenes_{name}.safetensors")
+    for name in ("mask", "sketch", "geometry")
+)
+
+
+@dataclass
+class Report:
+    """What a demonstration gave.
+
+    Attributes:
+        panel: path of the PNG.
+        scores: modality -> mIoU, mIoU of the true pictures, seconds of its sampling.
+        seconds: in all, from reading the weights to writing the panel.
+    """
+
+    panel: Path
+    scores: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """A table, and the panel's name."""
+        lines = [f"{'modality':<12}{'mIoU':>8}{'true pictures':>16}{'seconds':>10}"]
+        for name, (made, true, seconds) in self.scores.items():
+            lines.append(f"{name:<12}{made:>8.3f}{true:>16.3f}{seconds:>10.1f}")
+        lines.append("mIoU is of the labels that a segmenter finds in the pictures, 22 classes.")
+        return "\n".join([*lines, f"{self.panel} ({self.seconds:.0f} s)"])
+
+
+def write_inputs(folder: Path = INPUTS, scenes: Sequence[int] = SCENES) -> Iterator[Path]:
+    """Write the inputs of the demonstration, one folder a member; yields each path.
+
+    Label maps are palette PNG (ids, shown in colours), normals and pictures 8-bit RGB PNG, sketches
+    1-bit PNG, depth 32-bit TIFF in metres (16 bits of millimetres end at 65 m, the scenes at 1 km).
+    """
+    for index in scenes:
+        scene = render_scene(0, index, SIZE)
+        mask = Image.fromarray(scene.label)
+        mask.putpalette(voc_palette(len(CLASSES)).tobytes())
+        pictures: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+            "image.png": (Image.fromarray(scene.image), {"optimize": True}),
+            "mask.png": (mask, {"optimize": True}),
+            "sketch.png": (Image.fromarray(scene.sketch).convert("1"), {"optimize": True}),
+            "normals.png": (Image.fromarray(encode_normals(scene.normals)), {"optimize": True}),
+            "depth.tif": (Image.fromarray(scene.depth), {"compression": "tiff_adobe_deflate"}),
+        }
+        for name, (picture, options) in pictures.items():
+            member, _, suffix = name.partition(".")
+            path = folder / member / f"scene_{index:06d}.{suffix}"
+            kind = {"png": "PNG", "tif": "TIFF"}[suffix]
+            yield write_atomically(path, _saver(picture, kind, options))
+
+
+def _saver(picture: Image.Image, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:
+    return lambda path: picture.save(path, kind, **options)
+
+
+def run_demo(
+    out: Path,
+    modalities: Iterable[Modality] = MODALITIES,
+    inputs: Path = INPUTS,
+    seeds: Sequence[int] = (0, 1, 2),
+    segmenter: Any = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Translate the inputs of every modality and write ``out/panel.png``.
+
+    Args:
+        out: folder of the panel.
+        modalities: which models.
+        inputs: folder with one folder a member, ``image`` and ``mask`` among them.
+        seeds: one picture of each input a seed.
+        segmenter: config or module for mIoU; the shipped one by default.
+        say: told what is going on.
+
+    The panel has a row a scene: for each modality the condition and its results, and at the end the
+    true picture.
+
+    Raises:
+        ValueError: weights or inputs are missing or do not fit.
+    """
+    start = time.perf_counter()
+    metric = MeanIoU(segmenter or dict(type="SceneSegmenter", weights=SEGMENTER))
+    report = Report(Path(out) / "panel.png")
+    truths = {path.stem: read_image(path) for path in sorted((inputs / "image").glob("*.png"))}
+    labels = {name: read_ids(inputs / "mask" / f"{name}.png") for name in truths}
+    rows: list[list[np.ndarray]] = [[] for _ in truths]
+    titles: list[str] = []
+    for modality in modalities:
+        say(f"{modality.name}: {len(truths)} inputs, {len(seeds)} seeds")
+        translator = Translator.from_config(
+            REPOSITORY / modality.config, REPOSITORY / modality.weights
+        )
+        items = translator.reader.find(inputs)
+        pictures = translator([item.sources for item in items], seed=list(seeds), batch_size=12)
+        side = pictures.shape[2]
+        for row, item, made in zip(rows, items, pictures, strict=True):
+            row += [_shown(translator, item), *made]
+            truth = resize_image(truths[item.id], side)
+            for picture in made:
+                sample = dict(id=item.id, label=torch.from_numpy(labels[item.id].copy()))
+                sample.update(pred=_tensor(picture), image=_tensor(truth).float() / 127.5 - 1)
+                metric.process({}, [sample])
+        found = metric.compute_metrics(metric.results)
+        metric.results.clear()
+        report.scores[modality.name] = (
+            float(found["mIoU"] or 0),
+            float(found["mIoU_ground_truth"] or 0),
+            translator.timing.seconds,
+        )
+        titles += [modality.name, *(f"seed {seed}" for seed in seeds)]
+    for row, truth in zip(rows, truths.values(), strict=True):
+        row.append(truth)
+
+    def write(path: Path) -> None:
+        write_grid(path, rows, [*titles, "true picture"], cell=128)
+
+    write_atomically(report.panel, write)
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def _shown(translator: Translator, item: Item) -> np.ndarray:
+    """The condition as a picture: a sketch as it was drawn, the rest as the encoder sees it."""
+    if translator.members == ("sketch",):
+        return read_grey(item.sources["sketch"])
+    return translator.reader.read(item).permute(1, 2, 0).numpy()
+
+
+def _tensor(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

@@ -1,0 +1,300 @@
+"""What a user hands over to be translated, read by the transforms that training reads it with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from pitikit.data.dataset import build_pipeline
+from pitikit.data.errors import DataError
+from pitikit.data.loading import fetch
+from pitikit.data.reading import read_grey, read_ids, read_normals
+from pitikit.data.transforms import (
+    LoadCaption,
+    LoadImage,
+    LoadMask,
+    LoadNormals,
+    LoadSketch,
+    PackInputs,
+    RandomFlip,
+)
+
+SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .npy .txt".split())
+"""Files of a folder that are taken; the rest is passed over."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to translate.
+
+    Attributes:
+        id: names the result and, with the seed, decides its noise: the stem of the first file, or
+            the position of what came without one.
+        sources: member name to path, PIL image, array or caption.
+    """
+
+    id: str
+    sources: dict[str, Any]
+
+
+class ConditionReader:
+    """The condition's half of a pipeline: no target picture, no augmentation, nothing for metrics.
+
+    Args:
+        pipeline: configs of transforms (or transforms), as a data set has them. Every transform
+            that reads a member names it in its attribute ``source``.
+
+    Attributes:
+        members: names of what an input consists of, such as ('normals', 'depth').
+
+    Raises:
+        ValueError: the pipeline loads no condition.
+    """
+
+    def __init__(self, pipeline: Sequence[Any]) -> None:
+        steps = build_pipeline(pipeline).transforms
+        steps = [step for step in steps if not _is_for_training(step)]
+        steps = [PackInputs() if isinstance(step, PackInputs) else step for step in steps]
+        self._pipeline = build_pipeline(steps)
+        self._loaders = [step for step in steps if hasattr(step, "source")]
+        self.members = tuple(dict.fromkeys(str(step.source) for step in self._loaders))
+        # A str is a path, except where captions are what is translated.
+        self._texts = {str(s.source) for s in self._loaders if isinstance(s, LoadCaption)}
+        if not self.members:
+            raise ValueError(
+                "the pipeline loads no condition; expected a transform such as LoadMask or "
+                "LoadSketch in the config's test_dataloader.dataset.pipeline"
+            )
+
+    def find(self, inputs: Any, ids: Sequence[str] | None = None) -> list[Item]:
+        """List what is to be translated; nothing is decoded yet.
+
+        Args:
+            inputs: a file, a folder, a PIL image, an array (H, W[, C]) of one picture or
+                (N, H, W, C) of several, a dict of members, or a list of these. A folder holds
+                pictures, or one folder a member whose files share their stems; a file of a model
+                with several members has its partners in folders beside its own.
+            ids: names for the results, one an input, instead of the stems.
+
+        Raises:
+            DataError: a missing file, a folder without pictures, a member that is missing or
+                unknown, or something that is none of the above.
+        """
+        items: list[Item] = []
+        for value in _as_list(inputs):
+            if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
+                items += self._of_path(Path(value))
+            else:
+                items.append(self._of_value(value, len(items)))
+        if not items:
+            raise DataError("no input at all", "a picture or several")
+        if ids is not None:
+            if len(ids) != len(items):
+                raise ValueError(f"ids: {len(ids)} for {len(items)} inputs; expected one each")
+            items = [Item(str(name), i.sources) for name, i in zip(ids, items, strict=True)]
+        return items
+
+    def read(self, item: Item) -> Tensor:
+        """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
+
+        Raises:
+            DataError: whatever is wrong with the picture; the item and the file are named.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            sources = {
+                name: _as_file(value, name, Path(folder), item.id)
+                for name, value in item.sources.items()
+            }
+            results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
+            try:
+                for loader in self._loaders:
+                    check_kind(loader, results)
+                sample = self._pipeline(results)
+            except DataError as error:
+                error.item = error.item if error.item is not None else item.id
+                # The user has never seen the file that a picture in memory went through.
+                if error.path is not None and Path(folder) in Path(error.path).parents:
+                    error.path = None
+                raise
+        if not isinstance(sample, dict) or "condition" not in sample:
+            raise ValueError("the pipeline made no condition; expected it to end with PackInputs")
+        return sample["condition"]
+
+    def _of_path(self, path: Path) -> list[Item]:
+        if path.is_dir():
+            return [self._with_partners(file) for file in self._files(path)]
+        if not path.is_file():
+            raise DataError(
+                "no such file or folder", f"{_list(self.members)} to translate", path=path
+            )
+        return [self._with_partners(path)]
+
+    def _files(self, folder: Path) -> list[Path]:
+        first = self.members[0]
+        alone = len(self.members) == 1
+        choices = [folder, folder / first] if alone else [folder / first]
+        if not alone and folder.name in self.members:
+            choices.append(folder)
+        for choice in choices:
+            files = sorted(choice.glob("*")) if choice.is_dir() else []
+            found = [f for f in files if f.suffix.lower() in SUFFIXES and f.is_file()]
+            if found:
+                return found
+        wanted = "pictures in it" if alone else f"the folders {_list(self.members)} in it"
+        raise DataError("a folder without pictures", wanted, path=folder)
+
+    def _with_partners(self, path: Path) -> Item:
+        if len(self.members) == 1:
+            return Item(path.stem, {self.members[0]: path})
+        own = path.parent.name
+        if own not in self.members:
+            raise DataError(
+                "one file",
+                f"the members {_list(self.members)}",
+                f"keep them in folders of these names, {self.members[0]}/{path.name} and so on",
+                path,
+            )
+        return Item(
+            path.stem,
+            {name: path if name == own else _partner(path, name) for name in self.members},
+        )
+
+    def _of_value(self, value: Any, position: int) -> Item:
+        if not isinstance(value, Mapping):
+            if len(self.members) > 1:
+                raise DataError(
+                    f"a single {type(value).__name__}",
+                    f"the members {_list(self.members)}",
+                    f"give a dict: {{{', '.join(f'{name!r}: …' for name in self.members)}}}",
+                    item=str(position),
+                )
+            value = {self.members[0]: value}
+        if set(value) != set(self.members):
+            raise DataError(
+                f"the members {_list(sorted(value))}", _list(self.members), item=str(position)
+            )
+        name, sources = None, {}
+        for member in self.members:
+            given = value[member]
+            if isinstance(given, (str, Path)) and not (
+                member in self._texts and isinstance(given, str)
+            ):
+                given = Path(given)
+                name = name or given.stem
+            elif not isinstance(given, (str, np.ndarray, Image.Image)):
+                raise DataError(
+                    f"{member} of type {type(given).__name__}",
+                    "a path, a PIL image or a NumPy array",
+                    item=str(position),
+                )
+            sources[member] = given
+        return Item(name or str(position), sources)
+
+
+def _is_for_training(step: Any) -> bool:
+    # Loaders of targets for metrics have encode=None; see ConditionPart.
+    return isinstance(step, (LoadImage, RandomFlip)) or getattr(step, "encode", step) is None
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join(repr(name) for name in names)
+
+
+def _as_list(inputs: Any) -> list[Any]:
+    if isinstance(inputs, np.ndarray):
+        # (N, H, W, C), or (N, H, W): nobody has pictures of three dimensions but one channel last.
+        several = inputs.ndim == 4 or (inputs.ndim == 3 and inputs.shape[2] not in (1, 3, 4))
+        return list(inputs) if several else [inputs]
+    return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+
+
+def _partner(path: Path, member: str) -> Path:
+    folder = path.parent.parent / member
+    found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem]
+    found = [f for f in found if f.suffix.lower() in SUFFIXES]
+    if not found:
+        raise DataError(
+            f"no {member} beside it", f"a file {path.stem}.png (or .npy, …) in {folder}", path=path
+        )
+    return found[0]
+
+
+def _as_file(value: Any, member: str, folder: Path, item: str) -> Any:
+    """A picture in memory as a file, so that the reader of its kind does every check it does."""
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and _is_picture(value):
+        value = Image.fromarray(value)
+    if not isinstance(value, Image.Image):
+        return value
+    path = folder / (f"{member}.tif" if value.mode in ("I", "F") else f"{member}.png")
+    try:
+        if value.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F"):
+            value = value.convert("RGB")
+        value.save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"a picture that cannot be read ({error})", "a whole one", item=item
+        ) from error
+    return path
+
+
+def _is_picture(array: np.ndarray) -> bool:
+    return min(array.shape) > 0 and (
+        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    )
+
+
+def check_kind(loader: Any, results: dict[str, Any]) -> None:
+    """Refuse what ``loader`` would take, but which is a condition of another kind.
+
+    Training trusts its files; here a person picks a file for a model, and every value of a sketch
+    is also a label (0, and 255 for 'no label').
+
+    Raises:
+        DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals.
+    """
+    if isinstance(loader, LoadMask):
+        ids, path = fetch(results, loader.source, read_ids)
+        if set(np.unique(ids).tolist()) == {0, 255} and _is_sketch(ids):
+            raise DataError(
+                "thin lines of 255 on 0",
+                "a map of label ids",
+                "this looks like a sketch; give it to a sketch model",
+                path,
+                results["id"],
+            )
+    elif isinstance(loader, LoadSketch) and loader.edges is None and not loader.invert:
+        grey, path = fetch(results, loader.source, read_grey)
+        if 1 < grey.max() <= loader.threshold:
+            raise DataError(
+                f"no line, but values up to {grey.max():g}",
+                f"lines brighter than {loader.threshold:g}",
+                "this looks like a label map; give it to a mask model",
+                path,
+                results["id"],
+            )
+    elif isinstance(loader, LoadNormals) and not loader.derive:
+        normals, path = fetch(results, loader.source, read_normals)
+        length = float(np.median(np.linalg.norm(normals, axis=-1))) if normals.ndim == 3 else 1.0
+        if abs(length - 1) > 0.2:
+            raise DataError(
+                f"vectors of length {length:.2f}",
+                "unit normals",
+                "this looks like a photograph or a coloured mask",
+                path,
+                results["id"],
+            )
+
+
+def _is_sketch(array: np.ndarray) -> bool:
+    try:
+        LoadSketch().transform({"id": "", "sources": {"sketch": array}})
+    except DataError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""Under what conditions pictures were made, written beside them, so that numbers can be compared later."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pitikit.engine.weights import write_atomically
+from pitikit.evaluation.weight_files import file_sha256
+
+Protocol = dict[str, Any]
+
+#: What a picture does not depend on: another value of these is no other protocol.
+FREE = ("count", "config", "options", "checkpoint.path")
+
+
+class ProtocolError(ValueError):
+    """A folder holds pictures made under other conditions."""
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: no tuples, no numbers that are not finite, objects as their text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__name__", None) or str(value)
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> Path:
+    """Write ``value`` as JSON, atomically; a number that is not finite becomes null."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return write_atomically(path, lambda temporary: _write_text(temporary, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def describe(component: Any) -> dict[str, Any]:
+    """Type and settings of a sampler or guidance, its defaults included."""
+    settings = {key: value for key, value in vars(component).items() if not key.startswith("_")}
+    return {"type": type(component).__name__, **{key: _setting(value) for key, value in settings.items()}}
+
+
+def _setting(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_setting(item) for item in value]
+    is_plain = value is None or isinstance(value, (bool, int, float, str, Mapping))
+    return plain(value) if is_plain or not hasattr(value, "__dict__") else describe(value)
+
+
+def make_protocol(
+    model: Any,
+    config: Mapping[str, Any],
+    config_path: str | Path,
+    options: Mapping[str, Any],
+    checkpoint: str | Path,
+    count: int,
+) -> Protocol:
+    """The conditions under which ``model`` makes the pictures of its test set.
+
+    Args:
+        model: a :class:`~pitikit.models.translator.DenoisingTranslator`, on its device.
+        config: with 'model' and 'test_dataloader'.
+        config_path, options: where it came from, and what the command line changed.
+        checkpoint: file of the weights.
+        count: number of pictures.
+    """
+    sampler = describe(model.sampler)
+    guidance = sampler.pop("guidance", [])
+    sampler.pop("steps", None)
+    device = next(model.parameters()).device
+    protocol = {
+        "checkpoint": {"path": str(checkpoint), "sha256": file_sha256(checkpoint)},
+        "config": str(config_path),
+        "options": options,
+        "sampler": sampler,
+        "guidance": guidance,
+        "steps": len(model.schedule.spaced(model.sampler.steps)),
+        "seed": model.seed,
+        "resolution": model.denoiser.decoder.image_size,
+        "count": count,
+        "dataset": config["test_dataloader"]["dataset"],
+        "model": config["model"],
+        "pitikit": _version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+    return plain(protocol)
+
+
+def _version() -> str:
+    try:
+        return version("pitikit")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def differences(old: Protocol, new: Protocol) -> list[str]:
+    """Lines such as ``seed: 0 there, 1 now``; empty if both make the same pictures."""
+    there, now = dict(_flat(old)), dict(_flat(new))
+    keys = [key for key in {**there, **now} if key not in FREE and not key.startswith("options.")]
+    return [
+        f"{key}: {_shown(there, key)} there, {_shown(now, key)} now"
+        for key in keys
+        if key not in there or key not in now or there[key] != now[key]
+    ]
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    pairs: Any = ()
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+        pairs = enumerate(value)
+    if not pairs:
+        yield place, value
+    for key, item in pairs:
+        yield from _flat(item, f"{place}.{key}" if place else str(key))
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read_protocol(path: Path) -> Protocol | None:
+    """What :func:`write_json` wrote; None if there is no such file.
+
+    Raises:
+        ProtocolError: it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProtocolError(f"{path}: cannot be read ({error}); use --overwrite to begin anew") from error
+    if not isinstance(value, dict):
+        raise ProtocolError(f"{path}: expected a JSON object; use --overwrite to begin anew")
+    return value

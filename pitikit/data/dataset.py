@@ -1,0 +1,292 @@
+"""The one dataset of files on disk: an image, its conditions, its caption, found by path templates
+or a list.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import Compose
+from torch.utils.data import Dataset
+
+import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws from these datasets)
+from pitikit.data.errors import DataError
+from pitikit.registry import DATASETS, TRANSFORMS
+
+MEMBERS = ("image", "mask", "sketch", "depth", "normals", "caption")
+
+
+def nested_subset(count: int, subset: float, seed: int = 0) -> list[int]:
+    """Sorted indices of a seeded share of ``count`` items; with one seed a smaller share lies
+    within a larger.
+
+    Raises ValueError unless 0 < subset <= 1. At least one item is kept.
+    """
+    if not 0 < subset <= 1:
+        raise ValueError(f"subset={subset}; expected a share above 0 and up to 1")
+    if subset == 1:
+        return list(range(count))
+    order = np.random.default_rng(seed).permutation(count)
+    return sorted(order[: max(1, round(count * subset))].tolist())
+
+
+def build_pipeline(pipeline: Sequence[Any]) -> Compose:
+    """Build transforms from configs (ready objects pass through) and chain them."""
+    return Compose(
+        [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+    )
+
+
+def expand_template(template: str) -> list[str]:
+    """'a/{id}.{jpg,png}' -> ['a/{id}.jpg', 'a/{id}.png']. Raises ValueError without '{id}' or with
+    other braces.
+    """
+    match = re.search(r"\{([^{}]*,[^{}]*)\}", template)
+    if match:
+        before, after = template[: match.start()], template[match.end() :]
+        return [
+            path
+            for choice in match[1].split(",")
+            for path in expand_template(before + choice + after)
+        ]
+    if re.findall(r"\{(.*?)\}", template) != ["id"]:
+        raise ValueError(
+            f"path template {template!r}; expected one '{{id}}', as in 'images/{{id}}.jpg'"
+        )
+    return [template]
+
+
+@DATASETS.register_module()
+class PairedImageDataset(Dataset):
+    """Pairs of an image and its conditions, read lazily; every partner's existence is checked at
+    the start.
+
+    Args:
+        root: folder that the templates, the list file and the paths in it start from.
+        image: path template of the image, or None for a set of conditions alone (translation).
+            '{id}' stands for the item, and may span folders; '{jpg,png}' for alternatives:
+            'images/{id}.{jpg,png}'.
+        conditions: member name -> path template; names are mask, sketch, depth, normals, caption.
+            May be empty.
+        list_file: a text file with one id per line, or with one JSON object per line: 'id' and,
+            for any member, its path ('caption': the text itself). Members it leaves out follow
+            their template.
+        pipeline: transforms, or their configs.
+        subset: share of the items to use; a smaller share lies within a larger one.
+        subset_seed: which share.
+        seed: seed of the augmentation.
+        caption_file: captions of all items: JSON ``{id: text}``, or lines of ``id<TAB>text``.
+        ids: the ids to use, instead of finding them.
+        test_mode: augmentation does not change from one pass to the next.
+        metainfo: facts for evaluators, such as class names.
+
+    Item i of pass e gives its pipeline ``results['rng'] = np.random.default_rng([seed, e, i])``,
+    so that augmentation depends on neither the number of workers nor the order. The pass comes
+    from the index when :class:`~pitikit.data.sampler.DrawSampler` draws it, otherwise from
+    :meth:`set_epoch`.
+
+    Raises:
+        DataError: no item found, an id twice, a partner missing (the item and the path are named);
+            and, when an item is read, whatever is wrong with it.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        image: str | None = "images/{id}.jpg",
+        conditions: Mapping[str, str] | None = None,
+        list_file: str | Path | None = None,
+        pipeline: Sequence[Any] = (),
+        subset: float = 1.0,
+        subset_seed: int = 0,
+        seed: int = 0,
+        caption_file: str | Path | None = None,
+        ids: Sequence[str] | None = None,
+        test_mode: bool = False,
+        metainfo: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.seed, self.epoch, self.test_mode = seed, 0, test_mode
+        self.metainfo = dict(metainfo or {})
+        chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
+        templates = chosen if image is None else {"image": image, **chosen}
+        unknown = sorted(set(templates) - set(MEMBERS))
+        if unknown:
+            raise ValueError(
+                f"conditions: unknown members {unknown}; expected names among {list(MEMBERS[1:])}"
+            )
+        if not self.root.is_dir():
+            raise DataError(
+                "no such folder", "the dataset's root", "set root= to where the data is", self.root
+            )
+        self._templates = {name: expand_template(template) for name, template in templates.items()}
+        listed = self._listed(list_file, ids)
+        captions = self._read_captions(caption_file) if caption_file is not None else None
+        self.items = self._resolve(listed, captions)
+        self.items = [self.items[i] for i in nested_subset(len(self.items), subset, subset_seed)]
+        self.pipeline = build_pipeline(pipeline)
+
+    # ---- finding the items
+
+    def _listed(
+        self, list_file: str | Path | None, ids: Sequence[str] | None
+    ) -> list[dict[str, str]]:
+        if list_file is not None and ids is not None:
+            raise ValueError("list_file and ids were both given; expected one of them")
+        if ids is not None:
+            listed = [{"id": str(name)} for name in ids]
+        elif list_file is not None:
+            listed = self._read_list(self.root / list_file)
+        else:
+            listed = [{"id": name} for name in self._glob()]
+        seen: set[str] = set()
+        for entry in listed:
+            if entry["id"] in seen:
+                raise DataError(
+                    "the id twice", "ids that differ", "results are saved by id", item=entry["id"]
+                )
+            seen.add(entry["id"])
+        return listed
+
+    def _read_list(self, path: Path) -> list[dict[str, str]]:
+        listed: list[dict[str, str]] = []
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.startswith("{"):
+                listed.append({"id": line})
+                continue
+            place = f"{path}, line {number}"
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    f"no JSON ({error})", "one JSON object a line", path=place
+                ) from error
+            unknown = sorted(set(entry) - {"id", *MEMBERS})
+            if "id" not in entry or unknown:
+                found = f"unknown keys {unknown}" if unknown else "no 'id'"
+                raise DataError(found, f"the keys 'id' and any of {list(MEMBERS)}", path=place)
+            listed.append({key: str(value) for key, value in entry.items()})
+        if not listed:
+            raise DataError("an empty list", "one id per line", path=path)
+        return listed
+
+    def _glob(self) -> list[str]:
+        if not self._templates:
+            raise ValueError("image=None and no conditions: name a template, ids or a list_file")
+        name, templates = next(iter(self._templates.items()))
+        found: list[str] = []
+        for template in templates:
+            before, after = template.split("{id}")
+            folder = self.root / before.rpartition("/")[0]
+            pattern = re.compile(re.escape(before) + "(.+)" + re.escape(after))
+            for path in folder.rglob("*" + Path(after).name if after else "*"):
+                match = pattern.fullmatch(path.relative_to(self.root).as_posix())
+                if match and path.is_file():
+                    found.append(match[1])
+        if not found:
+            raise DataError(
+                "no file",
+                f"files like {name}={' or '.join(templates)!r}",
+                "check root and template",
+                self.root,
+            )
+        return sorted(found)
+
+    def _read_captions(self, caption_file: str | Path) -> dict[str, str]:
+        path = self.root / caption_file
+        if path.suffix == ".json":
+            try:
+                return {
+                    str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()
+                }
+            except (OSError, ValueError, AttributeError) as error:
+                raise DataError(
+                    f"captions that cannot be read ({error})", "JSON {id: text}", path=path
+                ) from error
+        captions = {}
+        for number, line in enumerate(_lines(path), start=1):
+            name, tab, text = line.partition("\t")
+            if not tab:
+                raise DataError(
+                    "a line without a tab", "id<TAB>text", path=f"{path}, line {number}"
+                )
+            captions[name] = text
+        return captions
+
+    def _resolve(
+        self, listed: list[dict[str, str]], captions: dict[str, str] | None
+    ) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        missing: list[DataError] = []
+        for entry in listed:
+            name = entry["id"]
+            sources: dict[str, Path | str] = {}
+            for member in dict.fromkeys([*self._templates, *(key for key in entry if key != "id")]):
+                if member == "caption" and member in entry:
+                    sources[member] = entry[member]
+                    continue
+                paths = [entry[member]] if member in entry else self._templates[member]
+                places = [self.root / path.replace("{id}", name) for path in paths]
+                place = next((path for path in places if path.is_file()), None)
+                if place is None:
+                    tried = " or ".join(str(path) for path in places)
+                    missing.append(
+                        DataError(f"no {member}", "every member of the pair", path=tried, item=name)
+                    )
+                    break
+                sources[member] = place
+            if captions is not None:
+                if name not in captions:
+                    missing.append(DataError("no caption", "a caption for every item", item=name))
+                else:
+                    sources["caption"] = captions[name]
+            items.append({"id": name, "sources": sources})
+        if missing:
+            if len(missing) > 1:
+                missing[0].advice = f"{len(missing)} of {len(listed)} items miss a partner"
+            raise missing[0]
+        return items
+
+    # ---- reading
+
+    def __len__(self) -> int:
+        """Number of items, after the subset was taken."""
+        return len(self.items)
+
+    def set_epoch(self, epoch: int) -> None:
+        """State the pass over the data; workers that run already (``persistent_workers``) do not
+        hear of it.
+        """
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Any:
+        """Item ``index`` after its pipeline; raises DataError naming the item, IndexError past the
+        end.
+        """
+        index, epoch = int(index), 0 if self.test_mode else getattr(index, "epoch", self.epoch)
+        item = self.items[index]
+        results: dict[str, Any] = {
+            "id": item["id"],
+            "sources": item["sources"],
+            "rng": np.random.default_rng([self.seed, epoch, index % len(self.items)]),
+        }
+        try:
+            return self.pipeline(results)
+        except DataError as error:
+            error.item = item["id"] if error.item is None else error.item
+            raise
+        except Exception as error:
+            raise RuntimeError(f"item {item['id']!r}: {type(error).__name__}: {error}") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"a list that cannot be read ({error})", "UTF-8 text", path=path) from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

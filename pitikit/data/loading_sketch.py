@@ -1,0 +1,113 @@
+"""The transform that loads a sketch, and refuses a picture that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from pitikit.data.conditions import ConditionPart, EdgeDistance
+from pitikit.data.errors import DataError
+from pitikit.data.loading import add_part, fetch
+from pitikit.data.reading import read_grey, read_image
+from pitikit.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadSketch(BaseTransform):
+    """Read an edge map (white on black) and turn it into distances to the nearest edge: one
+    channel.
+
+    Args:
+        threshold: values above it are edges, on a scale of 0 to 255 (an edge detector's
+            probability × 255).
+        source: member that holds the edges, or the picture to derive them from.
+        edges: None to read edges; 'canny' to derive them from an RGB picture.
+        canny: lower and upper threshold of the Canny detector.
+        invert: the file holds black lines on white.
+
+    Raises:
+        DataError: the picture is no edge map: mostly white, a photograph, a label map, or solid
+            areas.
+    """
+
+    def __init__(
+        self,
+        threshold: float = 127,
+        source: str = "sketch",
+        edges: str | None = None,
+        canny: tuple[float, float] = (100, 200),
+        invert: bool = False,
+    ) -> None:
+        if edges not in (None, "canny"):
+            raise ValueError(f"edges={edges!r}; expected None or 'canny'")
+        if not 0 <= threshold < 255:
+            raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 255")
+        self.threshold, self.source, self.edges, self.invert = threshold, source, edges, invert
+        self.canny = (float(canny[0]), float(canny[1]))
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Load the edge map."""
+        if self.edges == "canny":
+            image, path = fetch(results, self.source, read_image)
+            grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+            found = cv2.Canny(cv2.GaussianBlur(grey, (0, 0), 1.0), self.canny[0], self.canny[1])
+        else:
+            grey, path = fetch(results, self.source, read_grey)
+            found = self._threshold(grey, path, results.get("id"))
+        return add_part(results, ConditionPart("sketch", found, "area", EdgeDistance()), path)
+
+    def _threshold(self, grey: np.ndarray, path: Path | None, item: str | None) -> np.ndarray:
+        if grey.ndim != 2:
+            raise DataError(f"an array of shape {grey.shape}", "an edge map (H, W)", "", path, item)
+        if grey.dtype == bool or (grey.max() <= 1 and grey.dtype.kind in "fui"):
+            grey = grey.astype(np.float32) * 255
+        if self.invert:
+            grey = 255 - grey
+        white = grey > self.threshold
+        fault = _sketch_fault(grey, white)
+        if fault is not None:
+            raise DataError(
+                fault[0], "an edge map: thin white lines on black", fault[1], path, item
+            )
+        return white.astype(np.uint8) * 255
+
+
+def _sketch_fault(grey: np.ndarray, white: np.ndarray) -> tuple[str, str] | None:
+    """What is wrong with a picture given as an edge map, and what to do; None when nothing is."""
+    share = float(white.mean())
+    if share > 0.5:
+        return (
+            f"a picture that is {share:.0%} white",
+            "black lines on white want invert=True; a photograph or a mask is no sketch",
+        )
+    # A faint picture without a line, or grey areas without any change: ids, not edges.
+    if share == 0 and (grey.max() > 8 or np.median(grey) > 0):
+        return (
+            f"no line above the threshold, but values up to {grey.max():g}",
+            "lower the threshold; or, if this is a label map, give it to a mask model",
+        )
+    corner = grey[:-1, :-1]
+    flat = (corner == grey[1:, :-1]) & (corner == grey[:-1, 1:]) & (corner > 8) & (corner < 247)
+    if flat.mean() > 0.1:
+        return (
+            f"flat grey areas ({flat.mean():.0%} of the picture)",
+            "this looks like a label map; give it to a mask model",
+        )
+    dark = float((grey <= 48).mean())
+    if dark < 0.5:
+        return (
+            f"a background that is not black ({1 - dark:.0%} of it brighter than 48 of 255)",
+            "this looks like a photograph or a mask; extract its edges first",
+        )
+    side = max(5, min(white.shape) // 10)
+    solid = float(cv2.erode(white.astype(np.uint8), np.ones((side, side), np.uint8)).mean())
+    if solid > 0.01:
+        return (
+            "solid white areas",
+            "this looks like a mask or a silhouette; draw its outline instead",
+        )
+    return None

@@ -1,0 +1,47 @@
+"""From a collated batch of bytes to float32 on the model's device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+from pitikit.registry import MODELS
+
+
+@MODELS.register_module()
+class ImagePreprocessor(BaseDataPreprocessor):
+    """Move a batch to the device, then map uint8 v -> v / 127.5 − 1 (float32) for the keys that
+    hold pictures.
+
+    Bytes travel, and are scaled where the model is. Token ids, labels and floats are left as they
+    are.
+
+    Args:
+        keys: keys that hold pictures.
+        non_blocking: overlap the copy with computation (pinned memory).
+    """
+
+    def __init__(
+        self, keys: Sequence[str] = ("image", "condition", "low_res"), non_blocking: bool = False
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.keys = tuple(keys)
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Return a new dict; ``training`` changes nothing. Raises TypeError unless ``data`` is a
+        dict.
+        """
+        if not isinstance(data, dict):
+            raise TypeError(
+                f"a batch of type {type(data).__name__}; expected a dict: "
+                "set collate_fn=dict(type='default_collate')"
+            )
+        batch: dict[str, Any] = dict(self.cast_data(data))
+        for key in self.keys:
+            value = batch.get(key)
+            if isinstance(value, torch.Tensor) and value.dtype == torch.uint8:
+                batch[key] = value.float().div_(127.5).sub_(1)
+        return batch

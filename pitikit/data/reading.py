@@ -1,0 +1,220 @@
+"""Files to arrays: one reader for each kind of picture, each of which refuses what it would
+silently get wrong.
+
+Pillow reads them, because OpenCV turns a palette picture (label ids) into colours, and because the
+released image path is Pillow's.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pitikit.data.errors import DataError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# Pillow stretches 2- and 4-bit grey values to 0..255; ids are wanted as they were written.
+_GREY_STRETCH = {2: 85, 4: 17}
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I", "F")
+
+
+def _open(path: str | Path) -> tuple[Image.Image, int]:
+    """Decode a file; returns the picture and its bits per channel (as a PNG states them, otherwise
+    of its mode).
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(26)
+            picture = Image.open(handle)
+            picture.load()
+    except FileNotFoundError:
+        raise DataError(
+            "no such file", "a picture", "check the root and the path template", path
+        ) from None
+    except UnidentifiedImageError:
+        raise DataError(
+            "a file that is no picture (or one of an unknown format)",
+            "a JPEG, PNG, WebP, BMP or TIFF",
+            path=path,
+        ) from None
+    except _BROKEN as error:
+        raise DataError(
+            f"a picture that cannot be decoded ({error})",
+            "a whole file",
+            "copy or download it again",
+            path,
+        ) from error
+    if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
+        return picture, head[24]
+    return picture, 16 if picture.mode in _SIXTEEN_BIT else 8
+
+
+def _drop_opaque_alpha(picture: Image.Image, path: str | Path) -> Image.Image:
+    """Remove an alpha channel that hides nothing; one that hides something is an error."""
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    if picture.mode not in ("RGBA", "LA", "PA", "RGBa", "La"):
+        return picture
+    low = np.asarray(picture.convert("RGBA"))[..., 3].min()
+    if low < 255:
+        raise DataError(
+            f"an alpha channel with values down to {low}",
+            "an opaque picture",
+            "flatten it onto the background that is meant",
+            path,
+        )
+    return picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photograph as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
+
+    Grey, palette and CMYK pictures are converted. Raises DataError for an unreadable file, 16 bits
+    per channel, or an alpha channel that is not opaque.
+    """
+    picture, bits = _open(path)
+    if bits > 8:
+        raise DataError(f"{bits} bits per channel", "8", "convert the image to 8 bits", path)
+    picture = _drop_opaque_alpha(ImageOps.exif_transpose(picture), path)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def read_ids(path: str | Path) -> np.ndarray:
+    """Read a label map as ids (H, W), uint8 or uint16; a palette picture gives its indices, not
+    its colours.
+
+    Raises DataError for an unreadable file, a colour picture, or a lossy format.
+    """
+    picture, bits = _open(path)
+    if picture.format in ("JPEG", "MPO"):
+        raise DataError(
+            "a label map stored as JPEG",
+            "a lossless file",
+            "JPEG changes ids; save the map as PNG",
+            path,
+        )
+    if picture.mode not in ("L", "P", "1", "I;16", "I;16B", "I"):
+        raise DataError(
+            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            "one channel of label ids",
+            "convert the colours to ids first",
+            path,
+        )
+    ids = np.asarray(picture)
+    if ids.dtype == bool:
+        return ids.astype(np.uint8)
+    if picture.mode == "L" and bits in _GREY_STRETCH:
+        return ids // np.uint8(_GREY_STRETCH[bits])
+    if ids.dtype != np.uint8:
+        if ids.min() < 0 or ids.max() > 65535:
+            raise DataError(
+                f"ids from {ids.min()} to {ids.max()}", "ids from 0 to 65535", path=path
+            )
+        return ids.astype(np.uint16)
+    return ids
+
+
+def read_grey(path: str | Path) -> np.ndarray:
+    """Read an edge map as uint8 (H, W); three equal channels count as one.
+
+    Raises DataError for an unreadable file, a colour picture, 16 bits, or an alpha channel that is
+    not opaque.
+    """
+    picture, bits = _open(path)
+    if bits > 8:
+        raise DataError(f"{bits} bits per channel", "8", "convert the edge map to 8 bits", path)
+    picture = _drop_opaque_alpha(picture, path)
+    if picture.mode in ("L", "1"):
+        return np.asarray(picture.convert("L"))
+    colour = np.asarray(picture.convert("RGB"))
+    spread = int(np.ptp(colour.astype(np.int16), axis=2).max())
+    # JPEG moves grey by a level or two through its colour transform.
+    if spread > 8:
+        raise DataError(
+            f"a colour picture (channels differ by up to {spread})",
+            "an edge map: white lines on black, one channel",
+            "this looks like a photograph or a coloured mask; extract its edges first",
+            path,
+        )
+    return np.ascontiguousarray(colour[..., 0])
+
+
+def _read_array(path: str | Path) -> np.ndarray:
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(
+            "no such file", "an array", "check the root and the path template", path
+        ) from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"an array that cannot be read ({error})", "a .npy file", path=path
+        ) from error
+    if not isinstance(loaded, np.ndarray):
+        raise DataError("an archive of arrays", "a .npy file with one array", path=path)
+    return loaded
+
+
+def read_depth(path: str | Path) -> np.ndarray:
+    """Read depth (H, W) in the file's own unit: uint16 of a 16-bit picture, or the numbers of a
+    ``.npy`` or TIFF.
+
+    Raises DataError for an unreadable file, an 8-bit picture, or more than one channel.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        depth = _read_array(path)
+        if depth.ndim == 3 and depth.shape[2] == 1:
+            depth = depth[..., 0]
+        if depth.ndim != 2:
+            raise DataError(f"an array of shape {depth.shape}", "depth of shape (H, W)", path=path)
+        return depth
+    picture, _ = _open(path)
+    if len(picture.getbands()) != 1:
+        raise DataError(
+            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            "one channel of depth",
+            "a coloured depth picture has lost its distances; give the raw depth",
+            path,
+        )
+    if picture.mode not in _SIXTEEN_BIT:
+        raise DataError(
+            "an 8-bit picture",
+            "depth in 16 bits or floats",
+            "save it as 16-bit PNG in millimetres, or .npy",
+            path,
+        )
+    depth = np.asarray(picture)
+    return depth if depth.dtype.kind == "f" else depth.astype(np.int32)
+
+
+def read_normals(path: str | Path) -> np.ndarray:
+    """Read normals as float32 (H, W, 3): ``.npy`` as it is, an 8-bit RGB picture as v / 127.5 − 1.
+
+    Raises DataError for an unreadable file or a wrong number of channels.
+    """
+    if Path(path).suffix.lower() == ".npy":
+        normals = _read_array(path)
+        if normals.ndim != 3 or normals.shape[2] != 3:
+            raise DataError(
+                f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=path
+            )
+        return normals.astype(np.float32)
+    picture, bits = _open(path)
+    if bits > 8:
+        raise DataError(
+            f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path
+        )
+    picture = _drop_opaque_alpha(picture, path)
+    if picture.mode != "RGB":
+        raise DataError(
+            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            "3 channels: x, y, z",
+            path=path,
+        )
+    return np.asarray(picture).astype(np.float32) / np.float32(127.5) - np.float32(1)

@@ -1,0 +1,195 @@
+"""SceneWorld: the embedded synthetic dataset, an item from a seed and an index.
+
+| label | class | label | class | label | class | label | class |
+|---|---|---|---|---|---|---|---|
+| 0 | sky | 6 | grass | 12 | roof | 18 | person |
+| 1 | cloud | 7 | sand | 13 | window | 19 | lamp |
+| 2 | sun (or moon) | 8 | field | 14 | door | 20 | fence |
+| 3 | mountain | 9 | snow | 15 | crown (of a tree, a bush) | 21 | boat |
+| 4 | hill | 10 | road | 16 | trunk | | |
+| 5 | water | 11 | wall | 17 | car | | |
+
+Depth is metres along the viewing axis, 1000 in the sky. Normals are in the camera frame: x right,
+y up, z towards the camera; the sky's is (0, 0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from pitikit.data.scene_render import (
+    CLASSES,
+    FAR,
+    MAX_SIZE,
+    MIN_SIZE,
+    Scene,
+    render_scene,
+    render_spec,
+)
+from pitikit.data.scene_spec import MAX_WORDS, VOCABULARY, SceneSpec, scene_caption
+from pitikit.data.scene_world import sample_scene
+from pitikit.registry import DATASETS, TRANSFORMS
+
+__all__ = [
+    "CLASSES",
+    "FAR",
+    "MAX_WORDS",
+    "MEMBERS",
+    "Scene",
+    "SceneSpec",
+    "SceneWorld",
+    "VOCABULARY",
+    "render_scene",
+    "render_spec",
+    "sample_scene",
+    "scene_caption",
+]
+
+MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption")
+"""Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`."""
+
+
+def _checked_whole(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number, {least} or more")
+    return int(value)
+
+
+@DATASETS.register_module()
+class SceneWorld(Dataset):
+    """A deterministic synthetic world as a dataset; nothing is read from disk.
+
+    Item i is scene `start` + i of the world `seed`, so ranges that do not overlap make disjoint
+    training and test sets. Before the pipeline an item is
+    `dict(id='scene_000123', sources={member: array or str}, rng=np.random.Generator)`: the
+    generator depends on (seed, epoch, scene) alone, never on the number of workers.
+
+    Args:
+        length: number of scenes in the range, 1 or more.
+        seed: seed of the world, 0 or more.
+        start: number of the first scene, 0 or more.
+        size: side of all pictures in pixels, 32 to 512.
+        members: which of `MEMBERS` go to `sources`.
+        pipeline: configs of transforms, or callables; applied in order. One that returns None is
+            an error: an item is never dropped.
+        subset: share of the range to keep, in (0, 1]; at least one scene.
+        subset_seed: which scenes a share keeps.
+        cache: keep rendered sources in memory (masks, images and sketches as they are, depth and
+            normals as float16, so rounded to 11 bits). Each worker process has a cache of its own.
+        train: whether the set is for training; only told to the reader of the config.
+
+    Raises:
+        ValueError: an argument out of range, named.
+        IndexError: an index outside the set.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int = 0,
+        start: int = 0,
+        size: int = 256,
+        members: Sequence[str] = ("image", "mask"),
+        pipeline: Sequence[dict[str, Any] | Callable[[dict[str, Any]], Any]] = (),
+        subset: float = 1.0,
+        subset_seed: int = 0,
+        cache: bool = False,
+        train: bool = False,
+    ) -> None:
+        self.length = _checked_whole("length", length, 1)
+        self.seed = _checked_whole("seed", seed, 0)
+        self.start = _checked_whole("start", start, 0)
+        self.size = _checked_whole("size", size, MIN_SIZE)
+        if self.size > MAX_SIZE:
+            raise ValueError(f"size={size!r}: expected {MIN_SIZE} to {MAX_SIZE} pixels")
+        if isinstance(members, str) or not members:
+            raise ValueError(f"members={members!r}: expected a list of names out of {MEMBERS}")
+        for member in members:
+            if member not in MEMBERS:
+                raise ValueError(
+                    f"members={tuple(members)!r}: unknown {member!r}, expected names "
+                    f"out of {MEMBERS}"
+                )
+        if not 0 < subset <= 1:
+            raise ValueError(f"subset={subset!r}: expected a share in (0, 1]")
+        self.members = tuple(members)
+        self.train = train
+        self.epoch = 0
+        count = max(1, round(self.length * subset))
+        if count < self.length:
+            rng = np.random.default_rng(_checked_whole("subset_seed", subset_seed, 0))
+            chosen = np.sort(rng.permutation(self.length)[:count])
+        else:
+            chosen = np.arange(self.length)
+        self.indices: tuple[int, ...] = tuple(int(i) + self.start for i in chosen)
+        self.transforms = [
+            TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
+        ]
+        self._cache: dict[int, dict[str, Any]] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """Names of the classes and of the set."""
+        return {"classes": CLASSES, "dataset": "SceneWorld"}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random numbers of the augmentation; epoch 0 at first."""
+        self.epoch = _checked_whole("epoch", epoch, 0)
+
+    def sources(self, position: int) -> dict[str, Any]:
+        """Rendered members of the item at a position: arrays at `size`, the caption a str."""
+        index = self.indices[position]
+        if self._cache is not None and index in self._cache:
+            kept = self._cache[index]
+        else:
+            scene = render_scene(self.seed, index, self.size)
+            names = {"mask": "label"}
+            kept = {m: getattr(scene, names.get(m, m)) for m in self.members}
+            if self._cache is not None:
+                kept = {
+                    k: v.astype(np.float16) if k in ("depth", "normals") else v
+                    for k, v in kept.items()
+                }
+                self._cache[index] = kept
+        if self._cache is None:
+            return kept
+        # A transform may write into its array: the cache gives copies.
+        return {
+            k: v
+            if isinstance(v, str)
+            else v.astype(np.float32)
+            if v.dtype == np.float16
+            else v.copy()
+            for k, v in kept.items()
+        }
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """The item at a position (negative ones count from the end), after the pipeline."""
+        given = position
+        # A draw of the training sampler knows its pass; set_epoch does not reach workers that run already.
+        epoch = getattr(position, "epoch", self.epoch)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"index {given} of a SceneWorld of {len(self)} scenes")
+        index = self.indices[position]
+        item: Any = {
+            "id": f"scene_{index:06d}",
+            "sources": self.sources(position),
+            "rng": np.random.default_rng([self.seed, epoch, index]),
+        }
+        for transform in self.transforms:
+            item = transform(item)
+            if item is None:
+                raise RuntimeError(
+                    f"scene_{index:06d}: {transform!r} returned None; a transform "
+                    "has to return the item"
+                )
+        return item

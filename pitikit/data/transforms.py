@@ -1,0 +1,214 @@
+"""Transforms that act on a whole pair: resize, flip, pack. Importing this module registers the
+loaders too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from PIL import Image
+
+from pitikit.data.conditions import ConditionPart
+from pitikit.data.errors import DataError
+from pitikit.data.loading import LoadCaption, LoadImage, LoadMask
+from pitikit.data.loading_geometry import LoadDepth, LoadNormals
+from pitikit.data.loading_sketch import LoadSketch
+from pitikit.registry import TRANSFORMS
+
+__all__ = [
+    "LoadCaption",
+    "LoadDepth",
+    "LoadImage",
+    "LoadMask",
+    "LoadNormals",
+    "LoadSketch",
+    "PackInputs",
+    "RandomFlip",
+    "ResizePair",
+    "resize_array",
+    "resize_image",
+]
+
+_INTERPOLATION = {
+    "nearest": cv2.INTER_NEAREST_EXACT,
+    "linear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+}
+
+
+def resize_image(image: np.ndarray, size: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3) -> (size, size, 3): Pillow's bicubic, antialiased, as the released code
+    does.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray:
+    """(H, W) or (H, W, k) -> size × size by 'nearest', 'linear' or 'area' ('area' grows
+    linearly).
+    """
+    if array.shape[:2] == (size, size):
+        return array
+    if interpolation not in _INTERPOLATION:
+        raise ValueError(
+            f"interpolation={interpolation!r}; expected one of {sorted(_INTERPOLATION)}"
+        )
+    method = _INTERPOLATION[interpolation]
+    shrinks = min(array.shape[:2]) > size
+    if interpolation == "area" and not shrinks:
+        method = cv2.INTER_LINEAR
+    elif interpolation == "linear" and shrinks:
+        method = cv2.INTER_AREA
+    return cv2.resize(np.ascontiguousarray(array), (size, size), interpolation=method)
+
+
+def _centre_square(array: np.ndarray) -> np.ndarray:
+    height, width = array.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return array[top : top + side, left : left + side]
+
+
+def _refresh(results: dict[str, Any], parts: list[ConditionPart]) -> None:
+    results["condition_parts"] = parts
+    for part in parts:
+        if part.keep is not None:
+            results[part.keep] = part.array
+
+
+@TRANSFORMS.register_module()
+class ResizePair(BaseTransform):
+    """Bring every member of a pair to its size.
+
+    Args:
+        size: side of the condition (and of the labels and depth kept for metrics), pixels.
+        image_size: side of the image; it goes by way of ``size`` when it is smaller, as in the
+            released code. None for ``size``.
+        fit: 'squash' ignores the aspect ratio (released code), 'crop' takes the central square.
+
+    Raises:
+        ValueError: an unknown ``fit``, or a size below 1.
+    """
+
+    def __init__(self, size: int = 256, image_size: int | None = 64, fit: str = "squash") -> None:
+        if fit not in ("squash", "crop"):
+            raise ValueError(f"fit={fit!r}; expected 'squash' or 'crop'")
+        self.size, self.image_size, self.fit = size, size if image_size is None else image_size, fit
+        if min(self.size, self.image_size) < 1:
+            raise ValueError(f"size={size}, image_size={image_size}; expected 1 or more")
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Resize image, condition parts and what is kept for metrics."""
+        fit = _centre_square if self.fit == "crop" else (lambda array: array)
+        if "image" in results:
+            image = fit(results["image"])
+            if self.image_size <= self.size:
+                image = resize_image(image, self.size)
+            results["image"] = resize_image(image, self.image_size)
+        parts = [
+            part.with_array(resize_array(fit(part.array), self.size, part.interpolation))
+            for part in results.get("condition_parts", [])
+        ]
+        _refresh(results, parts)
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlip(BaseTransform):
+    """Mirror all members left to right, or none: one decision a sample, from ``results['rng']``.
+
+    Args:
+        prob: probability of mirroring.
+
+    Sets results['flipped']. Normals also have their x negated. Raises ValueError unless 0 <= prob
+    <= 1.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob={prob}; expected 0 to 1")
+        self.prob = prob
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Flip the sample, or leave it."""
+        rng = results.get("rng")
+        if rng is None:
+            rng = np.random.default_rng()
+        results["flipped"] = bool(rng.random() < self.prob)
+        if results["flipped"]:
+            if "image" in results:
+                results["image"] = np.ascontiguousarray(results["image"][:, ::-1])
+            _refresh(results, [part.flipped() for part in results.get("condition_parts", [])])
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackInputs(BaseTransform):
+    """Make the final sample: ``id``, ``image`` uint8 (3, h, w), ``condition`` and what ``keep``
+    names.
+
+    The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
+    or int64 (L,) tokens. A sample without an image (translation only) or without a condition (a
+    plain image set) lacks that key.
+
+    Args:
+        keep: further keys of results, arrays becoming tensors: 'label' uint8 (H, W), 'depth'
+            float32 metres, …
+
+    Raises:
+        DataError: a key of ``keep`` is not there, or parts and tokens both want to be the
+            condition.
+    """
+
+    def __init__(self, keep: Sequence[str] = ()) -> None:
+        self.keep = (keep,) if isinstance(keep, str) else tuple(keep)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack the sample."""
+        sample: dict[str, Any] = {"id": results["id"]}
+        if "image" in results:
+            sample["image"] = torch.from_numpy(
+                np.ascontiguousarray(results["image"].transpose(2, 0, 1))
+            )
+        parts = [part for part in results.get("condition_parts", []) if part.encode is not None]
+        if parts and "condition" in results:
+            raise DataError(
+                f"a caption beside {[part.name for part in parts]}",
+                "one kind of condition",
+                "load masks or depth for metrics with condition=False",
+                item=results["id"],
+            )
+        if parts:
+            sample["condition"] = self._join(parts, results["id"])
+        elif "condition" in results:
+            sample["condition"] = torch.as_tensor(results["condition"])
+        for key in self.keep:
+            if key not in results:
+                have = sorted(k for k in results if not k.startswith("_"))
+                raise DataError(
+                    f"results with {have}", f"a key {key!r} to keep", item=results["id"]
+                )
+            value = results[key]
+            if isinstance(value, np.ndarray):
+                value = torch.from_numpy(np.array(value))
+            sample[key] = value
+        return sample
+
+    @staticmethod
+    def _join(parts: list[ConditionPart], item: str) -> torch.Tensor:
+        coded = [part.encode(part.array) for part in parts if part.encode is not None]
+        if len({code.shape[:2] for code in coded}) > 1:
+            shown = {part.name: part.array.shape[:2] for part in parts}
+            raise DataError(
+                f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item
+            )
+        joined = coded[0] if len(coded) == 1 else np.concatenate(coded, axis=2)
+        return torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))

@@ -1,0 +1,1 @@
+"""Pure diffusion maths: schedules, predictions, noise, guidance, samplers."""

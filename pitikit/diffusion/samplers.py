@@ -1,0 +1,192 @@
+"""Samplers: one loop for all; a sampler is its ``step``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pitikit.diffusion.guidance import build_guidance
+from pitikit.diffusion.noise import NoiseSource
+from pitikit.diffusion.schedule import NoiseSchedule, Steps, posterior_variance
+from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction
+from pitikit.registry import SAMPLERS
+
+Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""``(x_t, t (B,), conditioning) -> (B, 3 or 6, H, W)``: eps and, with 6 channels, the variance."""
+
+# A bar for a sampling shorter than this only flickers.
+PROGRESS_FROM_STEPS = 20
+
+
+class StepCallback(Protocol):
+    """Called after every step, for previews or statistics."""
+
+    def __call__(self, index: int, t: int, x: Tensor, prediction: Prediction) -> None:
+        """``index`` counts from 0; ``t`` is the timestep left behind; ``x`` (B, 3, H, W) the image after the step."""
+        ...
+
+
+class Sampler(ABC):
+    """Turns noise into images.
+
+    Args:
+        steps: how many timesteps, or which: see :func:`pitikit.diffusion.schedule.spaced_timesteps`.
+        guidance: config or object, or a list of them composed from inner to outer; None for no guidance.
+        clip_x0: clamp the predicted clean image to [-1, 1] at every step.
+        temperature: factor on the initial noise; the released upsampler uses 0.997.
+    """
+
+    def __init__(
+        self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0
+    ) -> None:
+        self.steps = steps
+        self.guidance = build_guidance(guidance)
+        self.clip_x0 = clip_x0
+        self.temperature = temperature
+
+    @property
+    def needs_null(self) -> bool:
+        """Whether the pair must bring a null condition."""
+        return any(g.needs_null for g in self.guidance)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        decode: Decode,
+        schedule: NoiseSchedule,
+        pair: ConditionPair,
+        noise: NoiseSource,
+        shape: Sequence[int],
+        callback: StepCallback | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Sample.
+
+        Args:
+            decode: ``(x_t, t, conditioning) -> (B, 6, H, W)``.
+            schedule: the process that the decoder was trained on.
+            pair: condition and null, B rows each.
+            noise: one seed per row.
+            shape: (3, H, W) of a sample.
+            callback: called after every step.
+            progress: show a bar, if there are at least 20 steps.
+
+        Returns:
+            (B, 3, H, W), within [-1, 1] when ``clip_x0``.
+        """
+        timesteps = schedule.spaced(self.steps)
+        alpha_bars = schedule.alpha_bar[timesteps].to(noise.device)
+
+        def unguided(x_t: Tensor, t: Tensor, given: ConditionPair) -> Prediction:
+            return Prediction.from_output(decode(x_t, t, given.cond), x_t, schedule.at(t))
+
+        denoise: Denoise = unguided
+        for guidance in self.guidance:
+            denoise = guidance.wrap(denoise)
+        x = noise.randn(shape) * self.temperature
+        order = list(enumerate(timesteps))[::-1]
+        bar = tqdm(order, desc="sampling", unit="step", disable=not progress or len(order) < PROGRESS_FROM_STEPS)
+        for done, (index, t) in enumerate(bar):
+            prediction = denoise(x, torch.full((len(x),), t, device=x.device), pair)
+            if self.clip_x0:
+                prediction = prediction.with_x0(prediction.x0.clamp(-1, 1))
+            # No step to a noisier place exists after the last one: alpha_bar_prev is 1 there, by definition.
+            alpha_bar_prev = alpha_bars[index - 1] if index else alpha_bars.new_tensor(1.0)
+            x = self.step(prediction, prediction.alpha_bar, alpha_bar_prev.expand(len(x), 1, 1, 1), noise)
+            if callback is not None:
+                callback(done, t, x, prediction)
+        return x
+
+    @abstractmethod
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
+        """One step towards the image.
+
+        Args:
+            pred: the guided and clipped prediction at x_t.
+            alpha_bar, alpha_bar_prev: (B, 1, 1, 1) float64, here and after the step (1 at the last one).
+            noise: to draw from; nothing needs to be drawn at the last step.
+
+        Returns:
+            (B, 3, H, W), the image after the step.
+        """
+
+
+@SAMPLERS.register_module()
+class DDPMSampler(Sampler):
+    """Ancestral sampling (Ho et al. 2020, alg. 2).
+
+    Args:
+        variance: 'learned' (Nichol & Dhariwal 2021, eq. 15, as in the released models), 'small' (the
+            posterior's) or 'large' (beta).
+    """
+
+    def __init__(
+        self,
+        steps: Steps = 250,
+        guidance: Any = None,
+        clip_x0: bool = True,
+        temperature: float = 1.0,
+        variance: str = "learned",
+    ) -> None:
+        super().__init__(steps, guidance, clip_x0, temperature)
+        if variance not in ("learned", "small", "large"):
+            raise ValueError(f"variance={variance!r}: expected 'learned', 'small' or 'large'")
+        self.variance = variance
+
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
+        """Draw from N(posterior mean of the predicted x0, variance)."""
+        mean = pred.posterior_mean(alpha_bar_prev)
+        if bool((alpha_bar_prev == 1).all()):
+            return mean
+        log_var = self.log_variance(pred, alpha_bar, alpha_bar_prev)
+        return mean + (0.5 * log_var).exp() * noise.randn(mean.shape[1:]).to(mean.dtype)
+
+    def log_variance(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
+        """Log variance of the step, broadcastable to (B, 3, H, W)."""
+        dtype = pred.x_t.dtype
+        large = (1 - alpha_bar / alpha_bar_prev).log().to(dtype)
+        if self.variance == "large":
+            return large
+        small = posterior_variance(alpha_bar, alpha_bar_prev).log().to(dtype)
+        if self.variance == "small":
+            return small
+        if pred.var_frac is None:
+            raise ValueError("variance='learned': the decoder predicts none; use variance='small' or 'large'")
+        return pred.var_frac * large + (1 - pred.var_frac) * small
+
+
+@SAMPLERS.register_module()
+class DDIMSampler(Sampler):
+    """Denoising diffusion implicit models (Song et al. 2021, eq. 12 and 16).
+
+    Args:
+        eta: 0 is deterministic, 1 as noisy as DDPM.
+    """
+
+    def __init__(
+        self,
+        steps: Steps = 50,
+        guidance: Any = None,
+        clip_x0: bool = True,
+        temperature: float = 1.0,
+        eta: float = 0.0,
+    ) -> None:
+        super().__init__(steps, guidance, clip_x0, temperature)
+        if eta < 0:
+            raise ValueError(f"eta={eta}: expected 0 or more")
+        self.eta = eta
+
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
+        """Move along the direction that the prediction points to, plus ``eta`` times fresh noise."""
+        dtype = pred.x_t.dtype
+        variance = self.eta**2 * posterior_variance(alpha_bar, alpha_bar_prev)
+        direction = (1 - alpha_bar_prev - variance).clamp_min(0).sqrt().to(dtype)
+        x = alpha_bar_prev.sqrt().to(dtype) * pred.x0 + direction * pred.eps
+        if self.eta == 0 or bool((alpha_bar_prev == 1).all()):
+            return x
+        return x + variance.sqrt().to(dtype) * noise.randn(x.shape[1:]).to(dtype)

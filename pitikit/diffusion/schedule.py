@@ -1,0 +1,172 @@
+"""Noise schedules, their respacing, and the Gaussian posterior (Ho et al. 2020; Nichol & Dhariwal 2021)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pitikit.diffusion.types import Target
+from pitikit.registry import SCHEDULES, nearest
+
+# GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
+FAST27_SECTIONS = (10, 10, 3, 2, 2)
+
+Steps = int | str | Sequence[int]
+
+
+def betas(name: str, steps: int) -> np.ndarray:
+    """Noise variances, float64 (steps,).
+
+    ``linear``: 1e-4 to 0.02, scaled by 1000 / steps (Ho et al. 2020).
+    ``squaredcos_cap_v2``: alpha_bar = cos^2((t + 0.008) / 1.008 * pi / 2), each beta at most 0.999
+    (Nichol & Dhariwal 2021, eq. 17).
+    """
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, found {steps}")
+    if name == "linear":
+        scale = 1000 / steps
+        return np.linspace(scale * 1e-4, scale * 0.02, steps, dtype=np.float64)
+    if name == "squaredcos_cap_v2":
+        # math.cos, not numpy's: the two differ in the last bit, and the reference numbers are compared at 1e-12.
+        curve = [math.cos((i / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(steps + 1)]
+        return np.array([min(1 - after / before, 0.999) for before, after in zip(curve, curve[1:], strict=False)])
+    raise ValueError(f"schedule name={name!r} is unknown; {nearest(name, ['linear', 'squaredcos_cap_v2'])}")
+
+
+def spaced_timesteps(total: int, steps: Steps) -> list[int]:
+    """Timesteps out of ``range(total)`` that a shorter sampling visits, ascending.
+
+    Args:
+        total: number of timesteps of the full process.
+        steps: an int or digits ('50'): that many, evenly spread from the first to the last. A *list* or
+            '10,10,3,2,2': that many in each of as many equal sections. 'fast27': GLIDE's 27 steps.
+            'ddimN': every k-th with an integer stride. A *tuple*: the timesteps themselves.
+
+    Raises:
+        ValueError: a section is smaller than its count, no integer stride exists, a timestep is out of range or
+            repeated, or the text is none of the forms above.
+    """
+    if isinstance(steps, tuple):
+        return _explicit(total, steps)
+    if isinstance(steps, str):
+        text = steps.strip()
+        if text == "fast27":
+            # GLIDE begins two steps before the noisiest, where it saw fewer artefacts.
+            return [*spaced_timesteps(total, list(FAST27_SECTIONS))[:-1], total - 3]
+        if text.startswith("ddim") and text[4:].isdigit():
+            return _strided(total, int(text[4:]))
+        try:
+            counts = [int(part) for part in text.split(",")]
+        except ValueError:
+            raise ValueError(
+                f"steps={steps!r}: expected a number, 'fast27', 'ddimN', sections such as '10,10,8' or [10, 10, 8], "
+                "or a tuple of timesteps"
+            ) from None
+    elif isinstance(steps, int):
+        counts = [steps]
+    else:
+        counts = [int(count) for count in steps]
+    if not counts or min(counts) < 1:
+        raise ValueError(f"steps={steps!r}: every section needs at least one step")
+    timesteps: list[int] = []
+    start = 0
+    for index, count in enumerate(counts):
+        size = total // len(counts) + (1 if index < total % len(counts) else 0)
+        if size < count:
+            raise ValueError(f"steps={steps!r}: cannot take {count} steps from a section of {size} (total {total})")
+        stride = 1.0 if count == 1 else (size - 1) / (count - 1)
+        # Accumulated, not multiplied: rounding then falls as it does in the released code.
+        position = 0.0
+        for _ in range(count):
+            timesteps.append(start + round(position))
+            position += stride
+        start += size
+    return timesteps
+
+
+def _explicit(total: int, steps: tuple[int, ...]) -> list[int]:
+    chosen = sorted(int(t) for t in steps)
+    if not chosen or chosen[0] < 0 or chosen[-1] >= total or len(set(chosen)) != len(chosen):
+        raise ValueError(f"steps={steps!r}: expected distinct timesteps within 0..{total - 1}")
+    return chosen
+
+
+def _strided(total: int, count: int) -> list[int]:
+    for stride in range(1, total):
+        if len(range(0, total, stride)) == count:
+            return list(range(0, total, stride))
+    raise ValueError(f"steps='ddim{count}': no integer stride gives exactly {count} of {total} timesteps")
+
+
+@SCHEDULES.register_module()
+class NoiseSchedule:
+    """How much of the image is left at each timestep: x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+
+    Args:
+        name: 'squaredcos_cap_v2' (GLIDE's base) or 'linear' (its upsampler).
+        steps: number of timesteps, 1000 in every released model.
+        alpha_bar: given instead of ``name``: a float64 (steps,) decreasing curve.
+
+    Attributes:
+        alpha_bar: float64 (T,). Kept in float64 throughout: see :class:`~pitikit.diffusion.types.Prediction`.
+    """
+
+    def __init__(
+        self, name: str = "squaredcos_cap_v2", steps: int = 1000, alpha_bar: Tensor | None = None
+    ) -> None:
+        if alpha_bar is None:
+            alpha_bar = torch.from_numpy(np.cumprod(1.0 - betas(name, steps)))
+        alpha_bar = torch.as_tensor(alpha_bar, dtype=torch.float64)
+        inside = bool(((alpha_bar > 0) & (alpha_bar < 1)).all())
+        if alpha_bar.ndim != 1 or not inside or bool((alpha_bar.diff() >= 0).any()):
+            raise ValueError("alpha_bar: expected one dimension, values within (0, 1), strictly decreasing")
+        self.alpha_bar = alpha_bar
+        self.alpha_bar_prev = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+        self.betas = 1 - alpha_bar / self.alpha_bar_prev
+        variance = posterior_variance(alpha_bar, self.alpha_bar_prev)
+        # The first variance is 0, whose logarithm is of no use: the second stands in for it, as in the released code.
+        self.min_log_var = torch.cat([variance[1:2], variance[1:]]).log() if len(variance) > 1 else variance.log()
+
+    def __len__(self) -> int:
+        return len(self.alpha_bar)
+
+    def at(self, t: Tensor) -> Tensor:
+        """alpha_bar of timesteps ``t`` (B,), as (B, 1, 1, 1) float64 on the device of ``t``."""
+        return self._gather(self.alpha_bar, t)
+
+    def add_noise(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Draw x_t from q(x_t | x0): (B, C, H, W) at timesteps ``t`` (B,)."""
+        alpha_bar = self.at(t)
+        return alpha_bar.sqrt().to(x0.dtype) * x0 + (1 - alpha_bar).sqrt().to(x0.dtype) * noise
+
+    def spaced(self, steps: Steps) -> list[int]:
+        """Timesteps visited by a sampling of ``steps``; see :func:`spaced_timesteps`."""
+        return spaced_timesteps(len(self), steps)
+
+    def subset(self, timesteps: Sequence[int]) -> NoiseSchedule:
+        """The process that visits only ``timesteps`` (ascending), with the betas that follow from it."""
+        return NoiseSchedule(alpha_bar=self.alpha_bar[list(timesteps)])
+
+    def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Target:
+        """Everything a loss needs to know of the timesteps ``t`` (B,)."""
+        return Target(
+            x0,
+            noise,
+            t,
+            self._gather(self.alpha_bar_prev, t),
+            self._gather(self.min_log_var, t),
+            self._gather(self.betas.log(), t),
+            len(self),
+        )
+
+    def _gather(self, values: Tensor, t: Tensor) -> Tensor:
+        return values.to(t.device)[t.long()].view(-1, 1, 1, 1)
+
+
+def posterior_variance(alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
+    """Variance of q(x_prev | x_t, x0) (Ho et al. 2020, eq. 7), 0 where ``alpha_bar_prev`` is 1."""
+    return (1 - alpha_bar / alpha_bar_prev) * (1 - alpha_bar_prev) / (1 - alpha_bar)

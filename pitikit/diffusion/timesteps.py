@@ -1,0 +1,99 @@
+"""Which timesteps a training step looks at, and how their losses are weighted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from pitikit.registry import TIMESTEP_SAMPLERS
+
+
+class TimestepSampler(nn.Module):
+    """Draws timesteps; a module, so that what it has learned is saved and resumed with the model.
+
+    Args:
+        steps: number of timesteps of the schedule.
+    """
+
+    # Knows the device of a sampler that remembers nothing else.
+    anchor: Tensor
+
+    def __init__(self, steps: int = 1000) -> None:
+        super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps={steps}: expected at least 1")
+        self.steps = steps
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """Relative frequency of each timestep: (steps,), positive."""
+
+    def sample(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Draw from torch's global generator.
+
+        Returns:
+            t: (batch,) int64, and weight: (batch,) float32, which makes the weighted mean of the losses an
+            unbiased estimate of their uniform mean.
+        """
+        p = self.weights()
+        p = p / p.sum()
+        t = torch.multinomial(p, batch, replacement=True)
+        return t, (1 / (self.steps * p[t])).float()
+
+    def update(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027 - most samplers learn nothing
+        """Learn from the losses (B,) of the timesteps (B,)."""
+
+
+@TIMESTEP_SAMPLERS.register_module(name=["UniformTimesteps", "uniform"])
+class UniformTimesteps(TimestepSampler):
+    """Every timestep equally often."""
+
+    def weights(self) -> Tensor:
+        """All ones."""
+        return torch.ones(self.steps, device=self.anchor.device, dtype=torch.float64)
+
+
+@TIMESTEP_SAMPLERS.register_module(name=["LossSecondMoment", "loss-second-moment"])
+class LossSecondMoment(TimestepSampler):
+    """Timesteps in proportion to the root mean square of their recent losses (Nichol & Dhariwal 2021, sec. 3.3).
+
+    Uniform until every timestep has ``history`` losses.
+
+    Args:
+        steps: number of timesteps of the schedule.
+        history: how many losses of each timestep are remembered.
+        uniform_prob: share of the draws that stays uniform.
+    """
+
+    losses: Tensor
+    counts: Tensor
+
+    def __init__(self, steps: int = 1000, history: int = 10, uniform_prob: float = 0.001) -> None:
+        super().__init__(steps)
+        if history < 1 or not 0 <= uniform_prob <= 1:
+            raise ValueError(f"history={history}, uniform_prob={uniform_prob}: expected >= 1 and within [0, 1]")
+        self.history = history
+        self.uniform_prob = uniform_prob
+        self.register_buffer("losses", torch.zeros(steps, history, dtype=torch.float64))
+        self.register_buffer("counts", torch.zeros(steps, dtype=torch.int64))
+
+    def weights(self) -> Tensor:
+        """Root mean square losses, mixed with the uniform share."""
+        if bool((self.counts < self.history).any()):
+            return torch.ones_like(self.losses[:, 0])
+        rms = self.losses.square().mean(dim=1).sqrt()
+        return rms / rms.sum() * (1 - self.uniform_prob) + self.uniform_prob / self.steps
+
+    def update(self, t: Tensor, losses: Tensor) -> None:
+        """Append each loss to the history of its timestep, dropping the oldest of a full one."""
+        for step, loss in zip(t.tolist(), losses.detach().double().tolist(), strict=True):
+            count = int(self.counts[step])
+            if count == self.history:
+                self.losses[step] = self.losses[step].roll(-1)
+                self.losses[step, -1] = loss
+            else:
+                self.losses[step, count] = loss
+                self.counts[step] += 1

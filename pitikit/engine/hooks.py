@@ -1,0 +1,101 @@
+"""Hooks around a training: reproducible random numbers, throughput, sample pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+
+from pitikit.data.pictures import write_grid
+from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.registry import DATASETS, HOOKS
+
+
+@HOOKS.register_module()
+class IterationSeedHook(Hook):
+    """Seeds torch by (run seed, iteration, rank), so that a resumed run draws what an unbroken one draws."""
+
+    priority = "HIGHEST"
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed the global generators."""
+        # Odd constants spread neighbouring runs, iterations and ranks over the seed space.
+        seed = (runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77 + runner.rank * 0xC2B2AE3D
+        torch.manual_seed(seed % 2**63)
+
+
+@HOOKS.register_module()
+class ThroughputHook(Hook):
+    """Logs ``images_per_s``, over all processes."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Measure from the end of the iteration before to the end of this one."""
+        now = time.perf_counter()
+        if self._last is not None and data_batch is not None:
+            rate = len(data_batch["id"]) * runner.world_size / (now - self._last)
+            runner.message_hub.update_scalar("train/images_per_s", rate)
+        self._last = now
+
+
+@HOOKS.register_module()
+class SampleGridHook(Hook):
+    """Writes ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
+
+    Args:
+        dataset: config of the data set that the rows come from.
+        interval: in iterations.
+        rows: number of samples.
+        seeds: one column of results each.
+    """
+
+    # After the average and the checkpoint.
+    priority = "LOW"
+
+    def __init__(self, dataset: Any, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)) -> None:
+        self.dataset = dataset
+        self.interval = interval
+        self.rows = rows
+        self.seeds = tuple(seeds)
+
+    def before_train(self, runner: Any) -> None:
+        """Read the rows."""
+        dataset = DATASETS.build(self.dataset)
+        items = [dataset[index] for index in range(min(self.rows, len(dataset)))]
+        keys = items[0].keys()
+        columns = {key: [item[key] for item in items] for key in keys}
+        self._batch: dict[str, Any] = {
+            key: torch.stack(values) if isinstance(values[0], torch.Tensor) else values
+            for key, values in columns.items()
+        }
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Sample and write."""
+        if not self.every_n_train_iters(runner, self.interval) or runner.rank != 0:
+            return
+        model = unwrap(runner.model)
+        average = next((hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)), None)
+        model.eval()
+        seed = model.seed
+        columns = []
+        with average.applied() if average else nullcontext():
+            batch = model.data_preprocessor(self._batch, False)
+            for column in self.seeds:
+                model.seed = column
+                columns.append([result["pred"] for result in model.predict(**batch)])
+        model.seed = seed
+        model.train()
+
+        rows = []
+        for row in range(len(self._batch["id"])):
+            condition = self._batch["condition"][row]
+            shown = [condition] if condition.ndim == 3 else []
+            rows.append([*shown, *(column[row] for column in columns), self._batch["image"][row]])
+        write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

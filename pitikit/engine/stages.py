@@ -1,0 +1,118 @@
+"""Training in stages: which part learns, how fast, and with how many conditions dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.hooks import Hook
+
+from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.registry import HOOKS, check_arguments
+
+PARTS = ("encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training.
+
+    Attributes:
+        name: for the logs.
+        until: iteration at which the next stage begins; None for the end of the training.
+        train: parts that learn: 'encoder', 'decoder'. The others are frozen: in eval mode, without gradients.
+        lr: learning rate, None to leave the optimizer's.
+        lr_end: where the learning rate goes, linearly, by the end of the stage; None for a constant one.
+        drop: probability of dropping a condition, None to leave the model's.
+    """
+
+    name: str
+    until: int | None = None
+    train: Sequence[str] = PARTS
+    lr: float | None = None
+    lr_end: float | None = None
+    drop: float | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [part for part in self.train if part not in PARTS]
+        if unknown or not self.train:
+            raise ValueError(f"stage {self.name!r}: train={list(self.train)}: expected a choice of {PARTS}")
+        if self.lr_end is not None and self.lr is None:
+            raise ValueError(f"stage {self.name!r}: lr_end={self.lr_end} needs lr, where it starts from")
+        if self.drop is not None and not 0 <= self.drop <= 1:
+            raise ValueError(f"stage {self.name!r}: drop={self.drop}: expected a probability")
+
+
+@HOOKS.register_module()
+class StageHook(Hook):
+    """Leads a training through its stages (PITI: the encoder alone, then encoder and decoder).
+
+    Every stage after the first begins from the EMA of the one before, with a fresh optimizer, as the released
+    code does by starting anew from the exported file.
+
+    Args:
+        stages: the arguments of :class:`Stage` each, in order.
+    """
+
+    # Before everything that looks at learning rates or parameters.
+    priority = "VERY_HIGH"
+
+    def __init__(self, stages: Sequence[dict]) -> None:
+        for index, stage in enumerate(stages):
+            check_arguments(Stage, stage, f"stages[{index}]")
+        self.stages = [Stage(**stage) for stage in stages]
+        borders = [stage.until for stage in self.stages[:-1]]
+        ascending = all(a is not None and b is not None and a < b for a, b in zip(borders, borders[1:], strict=False))
+        if not self.stages or None in borders or not ascending:
+            raise ValueError(f"stages: every stage but the last needs `until`, ascending; found {borders}")
+        self.current: Stage | None = None
+
+    def stage_at(self, iteration: int) -> tuple[Stage, int]:
+        """The stage of an iteration and the iteration at which it began."""
+        start = 0
+        for stage in self.stages[:-1]:
+            assert stage.until is not None
+            if iteration < stage.until:
+                return stage, start
+            start = stage.until
+        return self.stages[-1], start
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Enter a stage at its border, and keep frozen parts in eval mode."""
+        stage, start = self.stage_at(runner.iter)
+        model = unwrap(runner.model)
+        if stage is not self.current:
+            self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
+        if stage.lr is not None and stage.lr_end is not None:
+            done = (runner.iter - start) / max(1, (stage.until or runner.max_iters) - start)
+            self._set_lr(runner, stage.lr + (stage.lr_end - stage.lr) * done)
+        for part in PARTS:
+            if part not in stage.train:
+                # Called for every iteration because the loop sets the whole model to training mode.
+                getattr(model.denoiser, part).eval()
+
+    @staticmethod
+    def _set_lr(runner: Any, lr: float) -> None:
+        for group in runner.optim_wrapper.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] = lr
+
+    def _enter(self, runner: Any, model: Any, stage: Stage, fresh: bool) -> None:
+        averages = [hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)]
+        if fresh:
+            if averages:
+                averages[0].copy_to_model()
+            runner.optim_wrapper.optimizer.state.clear()
+        for part in PARTS:
+            getattr(model.denoiser, part).requires_grad_(part in stage.train)
+        runner.optim_wrapper.zero_grad(set_to_none=True)
+        if stage.lr is not None:
+            self._set_lr(runner, stage.lr)
+        if stage.drop is not None:
+            model.drop = stage.drop
+        self.current = stage
+        runner.logger.info(
+            f"stage {stage.name!r} from iteration {runner.iter}: trains {', '.join(stage.train)}, "
+            f"lr {runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {model.drop:g}"
+            + (", starts from the EMA" if fresh and averages else "")
+        )

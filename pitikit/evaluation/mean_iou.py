@@ -1,0 +1,162 @@
+"""Mean intersection over union: does a segmenter find in a picture the labels it was made from?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pitikit.evaluation.picture_metric import PictureMetric, member, to_unit
+from pitikit.registry import METRICS, MODELS
+
+IGNORE = 255
+
+
+def resize_label(label: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(h, w) or (B, h, w) ids to the size ``shape`` by nearest neighbour, uint8."""
+    if tuple(label.shape[-2:]) == tuple(shape):
+        return label
+    rows = label[None] if label.ndim == 2 else label
+    # Ids up to 255 pass through float32 unchanged.
+    resized = F.interpolate(rows[:, None].float(), shape, mode="nearest-exact")[:, 0]
+    return resized.to(label.dtype).view(*label.shape[:-2], *shape)
+
+
+def count_areas(prediction: Tensor, label: Tensor, classes: int, ignore: int = IGNORE) -> np.ndarray:
+    """Pixels per sample and class: (B, h, w) ids twice to int64 (B, 3, K).
+
+    The three are the intersection, the area of the prediction and the area of the label, all where the label is
+    not ``ignore``.
+    """
+    shape = (len(label), classes)
+    counted = label.reshape(len(label), -1).long()
+    given = prediction.reshape(len(label), -1).long()
+    valid = counted != ignore
+    zeros = torch.zeros(shape, dtype=torch.long, device=label.device)
+    counted, given = counted.where(valid, 0), given.where(valid, 0)
+    both = (valid & (counted == given)).long()
+    areas = [
+        zeros.scatter_add(1, counted, both),
+        zeros.scatter_add(1, given, valid.long()),
+        zeros.scatter_add(1, counted, valid.long()),
+    ]
+    return torch.stack(areas, 1).cpu().numpy()
+
+
+def iou_of_areas(areas: np.ndarray) -> tuple[list[float | None], float | None, float | None]:
+    """IoU of each class, their mean and the pixel accuracy, of (3, K) areas.
+
+    A class that is neither in the labels nor in the prediction has None and is left out of the mean.
+    """
+    same, predicted, labelled = areas.astype(np.int64)
+    union = predicted + labelled - same
+    ious = [float(s / u) if u else None for s, u in zip(same, union, strict=True)]
+    known = [iou for iou in ious if iou is not None]
+    total = int(labelled.sum())
+    accuracy = float(same.sum() / total) if total else None
+    return ious, (sum(known) / len(known) if known else None), accuracy
+
+
+@METRICS.register_module()
+class MeanIoU(PictureMetric):
+    """``mIoU`` and pixel ``accuracy`` of a segmenter on the pictures, and ``IoU/<class>``, all 0 to 1.
+
+    The label goes to the picture's size by nearest neighbour. ``mIoU_ground_truth`` is what the same segmenter
+    reaches on the true pictures: a model as good as the data comes out there, not at 1.
+
+    Args:
+        segmenter: config or module: pictures (B, 3, H, W) in [-1, 1] to logits (B, K, H, W), with the names of
+            its classes in ``classes``, and, if it likes, what to state with a number in ``facts``.
+        ignore: label id that does not count.
+        collect_device, collect_dir, prefix: see mmengine's BaseMetric.
+
+    Reads of a sample: ``pred`` uint8 (3, H, W), ``label`` (h, w), and ``image`` (3, H, W) in [-1, 1] if there is one.
+
+    Raises:
+        ValueError: a label id that the segmenter does not know, or a data set with other classes.
+    """
+
+    def __init__(
+        self,
+        segmenter: Any,
+        ignore: int = IGNORE,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.segmenter: nn.Module = MODELS.build(segmenter) if isinstance(segmenter, dict) else segmenter
+        self.segmenter.eval()
+        self.classes = tuple(str(name) for name in self.segmenter.classes)
+        self.ignore = ignore
+        self.facts = dict(segmenter=type(self.segmenter).__name__, ignore=ignore)
+        self.facts.update(getattr(self.segmenter, "facts", {}))
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep (3, K) areas of each picture and, where there is one, of its ground truth."""
+        for sample in data_samples:
+            label, picture = member(sample, "label"), member(sample, "pred")
+            if label is None or picture is None:
+                self.results.append((None, None))
+                continue
+            picture, truth = to_unit(picture), member(sample, "image")
+            self.results.append(
+                (
+                    self._areas(picture, label, sample),
+                    None if truth is None else self._areas(truth, label, sample),
+                )
+            )
+
+    @torch.no_grad()
+    def _areas(self, picture: Tensor, label: Tensor, sample: dict) -> np.ndarray:
+        device = next(iter(self.segmenter.parameters()), picture).device
+        label = resize_label(label, (picture.shape[-2], picture.shape[-1])).cpu()
+        known = label[label != self.ignore]
+        if len(known) and int(known.max()) >= len(self.classes):
+            raise ValueError(
+                f"{sample.get('id', 'a sample')}: label id {int(known.max())}; the segmenter knows the ids 0 to "
+                f"{len(self.classes) - 1} and {self.ignore} for none. Give MeanIoU a segmenter of these classes"
+            )
+        ids = self.segmenter(picture[None].to(device)).argmax(1).cpu()
+        return count_areas(ids, label[None], len(self.classes), self.ignore)[0].astype(np.int32)
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """What the data set says of itself; setting it checks that its classes are the segmenter's."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        theirs = (dataset_meta or {}).get("classes")
+        if theirs is not None and tuple(theirs) != self.classes:
+            raise ValueError(
+                f"MeanIoU: the data set has {len(theirs)} classes ({_few(theirs)}), its segmenter {len(self.classes)} "
+                f"({_few(self.classes)}); give it a segmenter of the data set's classes"
+            )
+        self._dataset_meta = dataset_meta
+
+    def compute_metrics(self, results: list) -> dict[str, float | None]:
+        """Put the areas of all pictures together."""
+        names = ("mIoU", "accuracy", "mIoU_ground_truth", "accuracy_ground_truth")
+        made = [areas for areas, _ in results if areas is not None]
+        if not made:
+            reason = "no sample has a 'label': load the masks (LoadMask) and keep them, PackInputs(keep=['label'])"
+            return self.unknown(reason, *names)
+        ious, mean, accuracy = iou_of_areas(np.stack(made).sum(0, dtype=np.int64))
+        found: dict[str, float | None] = dict(mIoU=mean, accuracy=accuracy)
+        true = [areas for _, areas in results if areas is not None]
+        if true:
+            _, mean, accuracy = iou_of_areas(np.stack(true).sum(0, dtype=np.int64))
+            found.update(mIoU_ground_truth=mean, accuracy_ground_truth=accuracy)
+        else:
+            found.update(self.unknown("no sample has an 'image', the ground truth", *names[2:]))
+        found.update({f"IoU/{name}": iou for name, iou in zip(self.classes, ious, strict=True)})
+        return found
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(list(names)[:4]) + (", ..." if len(names) > 4 else "")

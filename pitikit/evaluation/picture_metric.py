@@ -1,0 +1,74 @@
+"""What the metrics of single pictures share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from torch import Tensor
+
+
+def member(sample: dict[str, Any], name: str) -> Tensor | None:
+    """A tensor of a sample, on the CPU; None where the sample has none."""
+    value = sample.get(name)
+    return None if value is None else torch.as_tensor(value).cpu()
+
+
+def to_unit(picture: Tensor) -> Tensor:
+    """uint8 0..255 to float32 [-1, 1]; floats pass unchanged."""
+    return picture.float() / 127.5 - 1 if picture.dtype == torch.uint8 else picture.float()
+
+
+def to_bytes(picture: Tensor) -> Tensor:
+    """[-1, 1] to the grey levels 0..255 as float32; uint8 passes unchanged but for its type."""
+    if picture.dtype == torch.uint8:
+        return picture.float()
+    return ((picture.float().clamp(-1, 1) + 1) * 127.5).round()
+
+
+def picture_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
+    """``pred`` and ``image`` of a sample, both (3, H, W); None where it has no ground truth.
+
+    Raises:
+        ValueError: their sizes differ.
+    """
+    picture, truth = member(sample, "pred"), member(sample, "image")
+    if picture is None or truth is None:
+        return None
+    if picture.shape != truth.shape:
+        raise ValueError(
+            f"{sample.get('id', 'a sample')}: the picture made is {tuple(picture.shape)}, its ground truth "
+            f"{tuple(truth.shape)}; set image_size of ResizePair to the size that the model makes"
+        )
+    return picture, truth
+
+
+class PictureMetric(BaseMetric):
+    """A metric whose value may be unknown: None, with the reason in ``notes``.
+
+    Attributes:
+        facts: what a number depends on besides the pictures, such as the hash of a network's weights.
+        notes: name of a metric -> why it has no value; of the last :meth:`compute_metrics`.
+    """
+
+    # Not None, for which mmengine prints a warning: 'PSNR' needs no prefix.
+    default_prefix = ""
+
+    def __init__(self, collect_device: str = "cpu", prefix: str | None = None, collect_dir: str | None = None) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.facts: dict[str, Any] = {}
+        self.notes: dict[str, str] = {}
+
+    def evaluate(self, size: int) -> dict:
+        """The metrics of the first ``size`` samples over all processes; see mmengine's BaseMetric."""
+        self.notes.clear()
+        return super().evaluate(size)
+
+    def unknown(self, reason: str, *names: str) -> dict[str, float | None]:
+        """None for each name, the reason noted and logged."""
+        print_log(f"{', '.join(names)}: {reason}", logger="current", level=logging.WARNING)
+        self.notes.update({name: reason for name in names})
+        return dict.fromkeys(names)

@@ -1,0 +1,35 @@
+"""Where metrics find the weights of the networks they need. Nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+WEIGHTS_VARIABLE = "PITIKIT_WEIGHTS"
+"""Environment variable: a folder of weights."""
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def find_weights(name: str | Path) -> Path | None:
+    """The file called ``name``, or None.
+
+    Looked for as a path, in the repository, in the folder ``$PITIKIT_WEIGHTS``, and in ``weights/`` of the working
+    directory and of the repository.
+    """
+    name = Path(name).expanduser()
+    places = [name, REPOSITORY / name]
+    if WEIGHTS_VARIABLE in os.environ:
+        places.append(Path(os.environ[WEIGHTS_VARIABLE]).expanduser() / name.name)
+    places += [Path("weights", name.name), REPOSITORY / "weights" / name.name]
+    return next((place for place in places if place.is_file()), None)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""The model that mmengine's Runner trains and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from pitikit.diffusion.noise import NoiseSource, sample_seed
+from pitikit.diffusion.samplers import Sampler, StepCallback
+from pitikit.diffusion.schedule import NoiseSchedule
+from pitikit.diffusion.timesteps import TimestepSampler
+from pitikit.diffusion.types import ConditionPair, Prediction
+from pitikit.losses.denoising import Loss
+from pitikit.models.denoiser import Denoiser
+from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
+
+
+@MODELS.register_module()
+class DenoisingTranslator(BaseModel):
+    """A conditional diffusion model: denoiser, schedule, losses and sampler.
+
+    Args:
+        denoiser: config of :class:`~pitikit.models.denoiser.Denoiser`.
+        schedule: config; squaredcos_cap_v2 with 1000 steps by default.
+        losses: configs; their weighted sum is minimised.
+        timestep_sampler: config or name; loss-second-moment by default, as in the released code.
+        sampler: config of what :meth:`predict_images` uses; 250 steps of DDPM with CFG 1.3 by default.
+        drop: probability with which a sample's condition is replaced by the null condition in training.
+        seed: of sampling; a picture depends on it and on the sample's id alone.
+        data_preprocessor: config; uint8 pictures to [-1, 1] by default.
+    """
+
+    def __init__(
+        self,
+        denoiser: Any,
+        schedule: Any = None,
+        losses: Sequence[Any] = (dict(type="EpsMSE"), dict(type="VariationalBound")),
+        timestep_sampler: Any = "loss-second-moment",
+        sampler: Any = None,
+        drop: float = 0.0,
+        seed: int = 0,
+        data_preprocessor: Any = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type="ImagePreprocessor"))
+        if not 0 <= drop <= 1:
+            raise ValueError(f"drop={drop}: expected a probability")
+        config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
+        self.denoiser: Denoiser = MODELS.build(config) if isinstance(config, dict) else config
+        self.schedule: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
+        self.losses = torch.nn.ModuleList(LOSSES.build(loss) for loss in losses)
+        if isinstance(timestep_sampler, str):
+            timestep_sampler = dict(type=timestep_sampler)
+        if isinstance(timestep_sampler, dict):
+            timestep_sampler = {"steps": len(self.schedule), **timestep_sampler}
+        self.timestep_sampler: TimestepSampler = TIMESTEP_SAMPLERS.build(timestep_sampler)
+        default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
+        self.sampler: Sampler = SAMPLERS.build(sampler or default)
+        self.drop = drop
+        self.seed = seed
+
+    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+        """Entry of mmengine's Runner.
+
+        Args:
+            mode: 'loss' for a dict of scalars; 'predict' for a list of result dicts; 'tensor' for the decoder's
+                output (needs ``x_t``, ``t`` and ``condition``).
+            batch: what the data set's pipeline packed, already on the device.
+        """
+        if mode == "loss":
+            return self.loss(**batch)
+        if mode == "predict":
+            return self.predict(**batch)
+        if mode == "tensor":
+            return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
+        raise ValueError(f"mode={mode!r}: expected 'loss', 'predict' or 'tensor'")
+
+    def loss(
+        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+    ) -> dict[str, Tensor]:
+        """Loss terms of a batch: ``loss`` is minimised, the rest is logged.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1].
+            condition: what the encoder takes.
+            low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
+        """
+        batch = len(image)
+        t, weight = self.timestep_sampler.sample(batch)
+        noise = torch.randn_like(image)
+        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
+        drop = torch.rand(batch, device=image.device) < self.drop
+        x_t = self.schedule.add_noise(image, t, noise)
+        output = self.denoiser(x_t, t, condition, low_res, drop if self.drop > 0 else None)
+        prediction = Prediction.from_output(output, x_t, self.schedule.at(t))
+        target = self.schedule.target(image, t, noise)
+        total = image.new_zeros(batch)
+        logs: dict[str, Tensor] = {}
+        for loss in self.losses:
+            assert isinstance(loss, Loss)
+            value = loss.weight * loss(prediction, target)
+            total = total + value
+            logs[loss.name] = (weight * value).detach().mean()
+        self.timestep_sampler.update(t, total)
+        # mmengine sums every key that contains 'loss'; the terms above are named otherwise and only logged.
+        return {"loss": (weight * total).mean(), **logs}
+
+    @torch.no_grad()
+    def predict(
+        self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
+    ) -> list[dict[str, Any]]:
+        """Translate a batch: per sample ``dict(id, pred (3, H, W) uint8 on the CPU, and what else was packed)``."""
+        seeds = [sample_seed(self.seed, name) for name in id]
+        images = to_uint8(self.predict_images(condition, seeds, low_res)).cpu()
+        results = []
+        for row, name in enumerate(id):
+            rest = {key: value[row] for key, value in batch.items()}
+            results.append({"id": name, "pred": images[row], "condition": condition[row], **rest})
+        return results
+
+    @torch.no_grad()
+    def predict_images(
+        self,
+        condition: Tensor,
+        seeds: Sequence[int],
+        low_res: Tensor | None = None,
+        callback: StepCallback | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample."""
+        batch = len(condition)
+        cond = self.denoiser.encode(condition, low_res)
+        null = self.denoiser.null(batch, low_res) if self.sampler.needs_null else None
+        side = self.denoiser.decoder.image_size
+        noise = NoiseSource(seeds, condition.device)
+        pair = ConditionPair(cond, null)
+        return self.sampler(self.denoiser.decode, self.schedule, pair, noise, (3, side, side), callback, progress)
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """[-1, 1] to 0..255, rounded (the released code truncates, which darkens by half a grey level)."""
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Networks: the GLIDE decoder, task encoders, text encoder."""

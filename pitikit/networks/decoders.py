@@ -1,0 +1,107 @@
+"""Decoders: from a noised image and a condition to noise and variance."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pitikit.diffusion.types import Conditioning
+from pitikit.networks.layers import timestep_embedding
+from pitikit.networks.unet import UNet
+from pitikit.registry import DECODERS
+
+
+class Decoder(nn.Module):
+    """What a decoder offers."""
+
+    image_size: int
+
+    def prepare(self, cond: Conditioning) -> Conditioning:
+        """Compute once per picture what does not depend on x_t or t. The default has nothing to prepare."""
+        return cond
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+        """(B, 3, H, W), (B,) and the condition to (B, 6, H, W): eps and variance."""
+
+
+@DECODERS.register_module()
+class GlideUNet(UNet, Decoder):
+    """GLIDE's decoder (Nichol et al. 2022); the defaults are the released 64x64 base model, 308,728,902 values.
+
+    The upsampler to 256x256 is ``image_size=256, multipliers=(1, 1, 2, 2, 4, 4), res_blocks=2, low_res=True``.
+
+    Args:
+        image_size: side of x_t; together with ``attention_sizes`` it places the attention.
+        channels, multipliers, res_blocks, head_width, dropout, groups: see :class:`~pitikit.networks.unet.UNet`.
+        attention_sizes: sides of the feature maps that have attention, counted from ``image_size``.
+        token_width: D of the condition tokens.
+        in_channels: of x_t; an inpainting model takes 4 more (the masked picture and its mask).
+        low_res: concatenate ``low_res`` of the condition, resized bilinearly, to x_t.
+        learn_variance: predict 6 channels instead of 3.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        channels: int = 192,
+        multipliers: Sequence[int] = (1, 2, 3, 4),
+        res_blocks: int = 3,
+        attention_sizes: Sequence[int] = (32, 16, 8),
+        head_width: int = 64,
+        token_width: int = 512,
+        dropout: float = 0.1,
+        in_channels: int = 3,
+        low_res: bool = False,
+        learn_variance: bool = True,
+        groups: int = 32,
+    ) -> None:
+        sizes = [image_size >> level for level in range(len(multipliers))]
+        if image_size % (1 << (len(multipliers) - 1)):
+            raise ValueError(f"image_size={image_size} cannot be halved {len(multipliers) - 1} times")
+        emb_width = 4 * channels
+        super().__init__(
+            in_channels=in_channels + (3 if low_res else 0),
+            out_channels=6 if learn_variance else 3,
+            channels=channels,
+            multipliers=multipliers,
+            res_blocks=res_blocks,
+            attention_levels=[level for level, size in enumerate(sizes) if size in tuple(attention_sizes)],
+            head_width=head_width,
+            token_width=token_width,
+            emb_width=emb_width,
+            dropout=dropout,
+            groups=groups,
+        )
+        self.image_size = image_size
+        self.channels = channels
+        self.low_res = low_res
+        self.time_embed = nn.Sequential(nn.Linear(channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
+        self.transformer_proj = nn.Linear(token_width, emb_width)
+
+    def prepare(self, cond: Conditioning) -> Conditioning:
+        """Add the keys and values that the attention blocks make of the tokens."""
+        return cond if cond.kv is not None else cond._replace(kv=self.token_kv(cond.tokens))
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+        """(B, 3, H, W), (B,) and the condition to (B, 6, H, W).
+
+        Raises:
+            ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model.
+        """
+        if self.low_res != (cond.low_res is not None):
+            found = "none" if cond.low_res is None else "one"
+            raise ValueError(f"GlideUNet(low_res={self.low_res}): the condition brings {found}")
+        cond = self.prepare(cond)
+        assert cond.kv is not None
+        emb = self.time_embed(timestep_embedding(t, self.channels))  # (B, 4C)
+        emb = emb + self.transformer_proj(cond.pooled)
+        x = x_t
+        if cond.low_res is not None:
+            up = F.interpolate(cond.low_res, size=x_t.shape[2:], mode="bilinear", align_corners=False)
+            x = torch.cat([x_t, up.to(x_t.dtype)], dim=1)
+        return self.run(x, emb, cond.kv).float()

@@ -1,0 +1,110 @@
+"""Task encoders: from a condition picture to the space where the prior's text tokens lived."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pitikit.networks.layers import Transformer
+from pitikit.registry import ENCODERS
+
+
+class Encoder(nn.Module):
+    """What an encoder offers."""
+
+    @abstractmethod
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """The condition of B samples to tokens (B, D, L) and pooled (B, D)."""
+
+    @abstractmethod
+    def null_condition(self, batch: int) -> Tensor:
+        """The unconditional input of ``batch`` samples, on the encoder's device."""
+
+
+class ConvStem(nn.Module):
+    """Six convolutions that halve the size four times: (B, C, S, S) to (B, channels[-1], S/16, S/16).
+
+    Instance norm and leaky ReLU (0.2) follow all but the last.
+
+    Args:
+        in_channels: of the condition.
+        channels: of the six convolutions.
+    """
+
+    def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        if len(channels) != 6:
+            raise ValueError(f"channels={tuple(channels)}: expected the widths of six convolutions")
+        widths = [in_channels, *channels]
+        for index in range(6):
+            kernel, stride = (7, 1) if index == 0 else (3, 2 if index < 5 else 1)
+            conv = nn.Conv2d(widths[index], widths[index + 1], kernel, stride, padding=kernel // 2)
+            self.add_module(f"conv{index + 1}", conv)
+            if index < 5:
+                self.add_module(f"norm{index + 1}", nn.InstanceNorm2d(widths[index + 1], eps=1e-5, affine=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) to (B, D, S/16, S/16)."""
+        for index in range(1, 6):
+            x = F.leaky_relu(getattr(self, f"norm{index}")(getattr(self, f"conv{index}")(x)), 0.2)
+        return self.get_submodule("conv6")(x)
+
+
+@ENCODERS.register_module()
+class SemanticEncoder(Encoder):
+    """PITI's task encoder; the defaults are the released one for masks, 29,286,400 values.
+
+    Args:
+        in_channels: of the condition: 3 for a coloured mask, 1 for a sketch, 6 for normals and depth.
+        input_size: side of the condition, a multiple of 16.
+        channels: of the first five convolutions; the sixth gives ``width``.
+        width: D of the tokens.
+        layers, heads: of the transformer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        input_size: int = 256,
+        channels: Sequence[int] = (32, 64, 128, 256, 512),
+        width: int = 512,
+        layers: int = 8,
+        heads: int = 8,
+    ) -> None:
+        super().__init__()
+        if input_size % 16:
+            raise ValueError(f"input_size={input_size}: expected a multiple of 16")
+        self.in_channels = in_channels
+        self.input_size = input_size
+        grid = input_size // 16
+        # The released code leaves these two uninitialised memory; 0.02 is GPT-2's and ViT's choice.
+        self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.positional_embedding = nn.Parameter(torch.randn(1, grid * grid + 1, width) * 0.02)
+        self.transformer = Transformer(width, layers, heads)
+        self.cnn = ConvStem(in_channels, [*channels, width])
+        self.final_ln = nn.LayerNorm(width)
+
+    def null_condition(self, batch: int) -> Tensor:
+        """All ones (white), (B, C, S, S), as PITI does."""
+        shape = (batch, self.in_channels, self.input_size, self.input_size)
+        return torch.ones(shape, device=self.cls_token.device)
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, S, S) in [-1, 1] to tokens (B, D, (S/16)^2) and pooled (B, D).
+
+        Raises:
+            ValueError: channels or size are not those the encoder was built for.
+        """
+        expected = (self.in_channels, self.input_size, self.input_size)
+        if tuple(condition.shape[1:]) != expected:
+            raise ValueError(f"condition: expected (B, C, H, W) with {expected}, found {tuple(condition.shape)}")
+        x = self.cnn(condition).flatten(2).transpose(1, 2)  # (B, L, D)
+        # The class token stands last but takes position 0: the order of the released weights.
+        x = torch.cat([x, self.cls_token.expand(len(x), -1, -1).to(x.dtype)], dim=1)  # (B, L + 1, D)
+        x = x + self.positional_embedding.roll(-1, dims=1)
+        x = self.final_ln(self.transformer(x))
+        return x[:, :-1].transpose(1, 2), x[:, -1]

@@ -1,0 +1,232 @@
+"""The test of a model: the same pictures whatever the batches, resumed, measured from the files."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pitikit.apis import benchmark as module
+from pitikit.apis.benchmark import benchmark, picture_path, read_picture
+from pitikit.apis.protocol import ProtocolError
+from pitikit.data.pictures import write_png
+from pitikit.diffusion.noise import NoiseSource
+from pitikit.engine.config import ConfigError
+from pitikit.engine.weights import WeightsError, save_weights
+from pitikit.models import translator
+from pitikit.registry import MODELS
+
+CONFIG = """
+model = dict(
+    type="DenoisingTranslator",
+    denoiser=dict(
+        encoder=dict(type="SemanticEncoder", in_channels=3, input_size=32, channels=[8] * 5, width=32,
+                     layers=1, heads=2),
+        decoder=dict(type="GlideUNet", image_size=16, channels=32, multipliers=[1], res_blocks=1,
+                     attention_sizes=[16], head_width=32, token_width=32),
+    ),
+    sampler=dict(type="DDPMSampler", steps=3, guidance=dict(type="CFG", scale=1.5)),
+)
+test_dataloader = dict(
+    batch_size=4, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(type="SceneWorld", length=7, start=40, size=32, members=["image", "mask"], pipeline=[
+        dict(type="LoadImage"), dict(type="LoadMask", num_classes=22),
+        dict(type="ResizePair", size=32, image_size=16), dict(type="PackInputs", keep=["label"])]),
+)
+test_evaluator = [dict(type="PSNR"), dict(type="LPIPS", weights="nowhere")]
+"""
+IDS = [f"scene_{index:06d}" for index in range(40, 47)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Config and weights of a model whose every part does something."""
+    folder = tmp_path_factory.mktemp("trained")
+    config = folder / "tiny.py"
+    config.write_text(CONFIG)
+    from mmengine import Config
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope("pitikit"):
+        model = MODELS.build(Config.fromfile(config).model)
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: value + 0.05 * torch.randn(value.shape, generator=generator)
+        for name, value in model.denoiser.state_dict().items()
+    }
+    return config, save_weights(folder / "tiny.safetensors", state)
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tmp_path_factory):
+    """The report of an unbroken test."""
+    return benchmark(*trained, out=tmp_path_factory.mktemp("whole") / "out", progress=False)
+
+
+def pictures(folder):
+    return {p.stem: read_picture(p) for p in sorted((folder / "images").glob("*.png"))}
+
+
+def test_what_is_written(whole, trained):
+    made = pictures(whole.folder)
+    assert list(made) == IDS
+    assert all(p.shape == (3, 16, 16) and p.dtype == torch.uint8 for p in made.values())
+    assert len({p.numpy().tobytes() for p in made.values()}) == 7
+    assert cv2.imread(str(whole.folder / "grid.png")).shape[0] > 7 * 128
+    assert not [p for p in whole.folder.rglob("*") if p.name.endswith(".tmp")]
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    text = (whole.folder / "metrics.json").read_text()
+    found = json.loads(text, parse_constant=refuse)
+    assert found["metrics"]["LPIPS"] is None and "alexnet" in found["notes"]["LPIPS"]
+    stated = found["protocol"]
+    assert len(stated["checkpoint"]["sha256"]) == 64
+    assert stated["checkpoint"]["path"] == str(trained[1]) and stated["config"] == str(trained[0])
+    assert stated["sampler"]["type"] == "DDPMSampler" and stated["steps"] == 3
+    assert stated["guidance"] == [{"type": "CFG", "scale": 1.5}]
+    assert stated["seed"] == 0 and stated["resolution"] == 16 and stated["count"] == 7
+    assert stated["dataset"]["type"] == "SceneWorld"
+    assert stated["torch"] == torch.__version__ and stated["pitikit"]
+    assert stated == json.loads((whole.folder / "protocol.json").read_text())
+
+
+def test_metrics_are_those_of_the_files(whole):
+    from pitikit.data.scenes import render_scene
+    from pitikit.data.transforms import resize_image
+
+    ratios = []
+    for index, name in enumerate(IDS, start=40):
+        truth = resize_image(render_scene(0, index, 32).image, 16).astype(float)
+        made = cv2.imread(str(whole.folder / "images" / f"{name}.png"))[:, :, ::-1].astype(float)
+        ratios.append(10 * np.log10(255**2 / np.mean((truth - made) ** 2)))
+    assert whole.metrics["PSNR"] == pytest.approx(np.mean(ratios), abs=1e-6)
+    assert whole.metrics["LPIPS"] is None
+    table = whole.table()
+    assert f"{np.mean(ratios):.4f}" in table and "PITIKIT_WEIGHTS" in table
+
+
+def test_a_picture_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
+    drawn, seen = {}, {}
+
+    class Recorded(NoiseSource):
+        def __init__(self, seeds, device="cpu"):
+            super().__init__(seeds, device)
+            self.seeds = list(seeds)
+
+        def randn(self, shape):
+            rows = super().randn(shape)
+            for seed, row in zip(self.seeds, rows, strict=True):
+                drawn.setdefault(seed, []).append(row)
+            return rows
+
+    monkeypatch.setattr(translator, "NoiseSource", Recorded)
+    for size in (1, 3, 4):
+        drawn.clear()
+        report = benchmark(*trained, out=tmp_path / str(size), batch_size=size, progress=False)
+        seen[size] = (dict(drawn), pictures(report.folder))
+    for size in (1, 3):
+        noise, made = seen[size]
+        for seed, rows in seen[4][0].items():
+            assert len(rows) == 3
+            assert all(torch.equal(a, b) for a, b in zip(rows, noise[seed], strict=True))
+        for name, picture in seen[4][1].items():
+            assert (picture.int() - made[name].int()).abs().max() <= 1
+
+
+def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    calls = []
+
+    def broken_write(path, picture):
+        calls.append(path)
+        if len(calls) == 4:
+            Path(path).write_bytes(b"half a picture")
+            raise KeyboardInterrupt
+        return write_png(path, picture)
+
+    monkeypatch.setattr(module, "write_png", broken_write)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(*trained, out=out, batch_size=2, progress=False)
+    assert len(pictures(out)) == 3 and not (out / "metrics.json").exists()
+    monkeypatch.setattr(module, "write_png", write_png)
+    (out / "images" / ".scene_000043.png.999.tmp").write_bytes(b"left by kill -9")
+    (out / "images" / f"{IDS[1]}.png").write_bytes(b"damaged")
+    before = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
+    report = benchmark(*trained, out=out, batch_size=2, progress=False)
+    assert (report.made, report.reused) == (5, 2)
+    after = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
+    assert after[f"{IDS[0]}.png"] == before[f"{IDS[0]}.png"]
+    assert not list((out / "images").glob(".*"))
+    for name, picture in pictures(whole.folder).items():
+        assert (picture.int() - pictures(out)[name].int()).abs().max() <= 1
+    assert report.metrics["PSNR"] == pytest.approx(whole.metrics["PSNR"], abs=0.02)
+
+
+def test_the_first_few_and_then_all(trained, whole, tmp_path):
+    first = benchmark(*trained, out=tmp_path, count=3, progress=False)
+    assert list(pictures(tmp_path)) == IDS[:3] and first.protocol["count"] == 3
+    rest = benchmark(*trained, out=tmp_path, count=100, progress=False)
+    assert (rest.made, rest.reused, rest.protocol["count"]) == (4, 3, 7)
+    assert json.loads((tmp_path / "metrics.json").read_text())["protocol"]["count"] == 7
+
+
+def test_another_protocol_is_refused(trained, tmp_path):
+    benchmark(*trained, out=tmp_path, count=1, progress=False)
+    old = pictures(tmp_path)
+    with pytest.raises(ProtocolError, match="seed: 0 there, 5 now"):
+        benchmark(*trained, out=tmp_path, count=1, seed=5, progress=False)
+    with pytest.raises(ProtocolError, match="steps: 3 there, 2 now"):
+        benchmark(*trained, out=tmp_path, options={"model.sampler.steps": 2}, progress=False)
+    kept = tmp_path / "mine.txt"
+    kept.touch()
+    report = benchmark(*trained, out=tmp_path, count=1, seed=5, overwrite=True, progress=False)
+    assert report.protocol["seed"] == 5 and kept.exists()
+    assert not torch.equal(old[IDS[0]], pictures(tmp_path)[IDS[0]])
+
+
+def test_a_folder_of_something_else_is_refused(trained, tmp_path):
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(ProtocolError, match=r"no protocol\.json"):
+        benchmark(*trained, out=tmp_path, count=1, progress=False)
+    with pytest.raises(ProtocolError, match="is a file"):
+        benchmark(*trained, out=tmp_path / "letter.txt", count=1, progress=False)
+
+
+def test_the_ema_of_a_training_checkpoint(trained, whole, tmp_path):
+    config, weights = trained
+    from safetensors.torch import load_file
+
+    average = load_file(weights)
+    state = {f"denoiser.{name}": torch.zeros_like(value) for name, value in average.items()}
+    torch.save({"state_dict": state, "ema": average, "meta": {}}, tmp_path / "iter_1.pth")
+    report = benchmark(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=2, progress=False)
+    assert torch.equal(pictures(report.folder)[IDS[0]], pictures(whole.folder)[IDS[0]])
+
+
+def test_wrong_arguments(trained, tmp_path):
+    config, weights = trained
+    with pytest.raises(ValueError, match="count=0"):
+        benchmark(config, weights, out=tmp_path / "o", count=0)
+    with pytest.raises(WeightsError, match=r"no\.pth"):
+        benchmark(config, tmp_path / "no.pth", out=tmp_path / "o")
+    other = tmp_path / "other.py"
+    other.write_text("model = dict(type='DenoisingTranslator', denoiser=dict())")
+    with pytest.raises(ConfigError, match="test_dataloader"):
+        benchmark(other, weights, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_ids_name_files_below_the_folder(tmp_path):
+    assert picture_path(tmp_path, "a/b") == tmp_path / "images" / "a" / "b.png"
+    for name in ("../a", "/a", "a/../../b", ""):
+        with pytest.raises(ValueError, match="cannot be the name"):
+            picture_path(tmp_path, name)
+    seen = set()
+    module._refuse_twice(["a", "b"], seen)
+    with pytest.raises(ValueError, match="id 'b'"):
+        module._refuse_twice(["c", "b"], seen)

@@ -1,0 +1,86 @@
+"""Errors for the user are one line; faults in a program keep their traceback."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pitikit.apis.cli import is_for_user, message, run
+from pitikit.data.errors import DataError
+from pitikit.engine.config import ConfigError, load_config
+from pitikit.registry import GUIDANCES
+
+
+def caught(function):
+    with pytest.raises(Exception) as info:
+        function()
+    return info.value
+
+
+def leave(main):
+    with pytest.raises(SystemExit) as info:
+        run(main)
+    return info.value.code
+
+
+class Bad(Dataset):
+    """Item 0 fails as a bad item of data does, item 1 as a fault in a program."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            return {}["nothing"]
+        raise DataError("two\nlines", "one", item="a1")
+
+
+def from_worker(index):
+    return lambda: next(iter(DataLoader(Bad(), sampler=[index], num_workers=1)))
+
+
+def test_exit_codes(capsys):
+    assert leave(lambda: None) == 0
+    assert leave(lambda: 3) == 3
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert leave(interrupted) == 130
+    assert leave(lambda: load_config("absent/config.py")) == 2
+    assert capsys.readouterr().err.endswith("error: config 'absent/config.py' does not exist\n")
+
+
+def test_a_fault_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)
+
+
+def test_debug_variable_keeps_every_traceback(monkeypatch):
+    monkeypatch.setenv("PITIKIT_DEBUG", "1")
+    with pytest.raises(ConfigError):
+        run(lambda: load_config("absent/config.py"))
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda: open("absent.txt"), True),
+        (lambda: GUIDANCES.build(dict(type="CFGG")), True),  # a KeyError raised by the registry
+        (lambda: GUIDANCES.build(dict(type="CFG", scael=1)), True),  # a TypeError of ours
+        (lambda: {}["key"], False),
+        (lambda: int("x"), False),
+        (lambda: torch.zeros(2) @ torch.zeros(3), False),
+        (lambda: GUIDANCES.build(dict(type="CFG", scale=1)).wrap(), False),
+        (from_worker(0), True),
+        (from_worker(1), False),
+    ],
+)
+def test_which_errors_are_for_the_user(function, expected):
+    assert is_for_user(caught(function)) is expected
+
+
+def test_messages_are_plain():
+    assert message(KeyError("no 'x' here")) == "no 'x' here"
+    assert message(ValueError()) == "ValueError"
+    text = message(caught(from_worker(0)))
+    assert text == "item 'a1': found two\nlines; expected one"

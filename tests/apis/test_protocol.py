@@ -1,0 +1,82 @@
+"""The protocol beside the pictures: what it states, and when two are the same."""
+
+import json
+
+import pytest
+
+from pitikit.apis.protocol import (
+    ProtocolError,
+    describe,
+    differences,
+    plain,
+    read_protocol,
+    write_json,
+)
+from pitikit.registry import SAMPLERS
+
+
+def protocol(**changes):
+    value = {
+        "checkpoint": {"path": "a.safetensors", "sha256": "00"},
+        "config": "c.py",
+        "options": {},
+        "guidance": [{"type": "CFG", "scale": 1.5}],
+        "seed": 0,
+        "count": 8,
+        "dataset": {"type": "SceneWorld", "pipeline": [{"type": "LoadImage"}]},
+    }
+    return {**value, **changes}
+
+
+def test_what_a_picture_does_not_depend_on_is_free():
+    moved = {"path": "elsewhere.safetensors", "sha256": "00"}
+    other = protocol(checkpoint=moved, config="d.py", count=100, options={"model.drop": 1})
+    assert differences(protocol(), other) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (dict(seed=3), "seed: 0 there, 3 now"),
+        (
+            dict(guidance=[{"type": "CFG", "scale": 2.0}]),
+            "guidance.0.scale: 1.5 there, 2.0 now",
+        ),
+        (dict(guidance=[]), "guidance.0.scale: 1.5 there, nothing now"),
+        (
+            dict(checkpoint={"path": "a.safetensors", "sha256": "11"}),
+            'checkpoint.sha256: "00" there, "11" now',
+        ),
+        (dict(new=None), "new: nothing there, null now"),
+    ],
+)
+def test_differences_are_named(changes, line):
+    assert line in differences(protocol(), protocol(**changes))
+
+
+def test_json_is_valid_and_comes_back(tmp_path):
+    odd = {"nan": float("nan"), "inf": float("inf"), "tuple": (1, 2.5), "kind": dict, "text": "ü"}
+    path = write_json(tmp_path / "p.json", odd)
+    text = path.read_text(encoding="utf-8")
+    assert "NaN" not in text and "Infinity" not in text
+    expected = {"nan": None, "inf": None, "tuple": [1, 2.5], "kind": "dict", "text": "ü"}
+    assert json.loads(text) == expected == read_protocol(path) == plain(odd)
+    assert differences(plain(odd), read_protocol(path)) == []
+
+
+def test_a_damaged_one_is_an_error(tmp_path):
+    path = tmp_path / "p.json"
+    assert read_protocol(path) is None
+    for text in ('{"seed": ', "[1]"):
+        path.write_text(text)
+        with pytest.raises(ProtocolError, match=r"p\.json.*--overwrite"):
+            read_protocol(path)
+
+
+def test_settings_include_the_defaults():
+    guidance = [dict(type="NormalizedCFG", scale=2.0), dict(type="DynamicThreshold")]
+    sampler = SAMPLERS.build(dict(type="DDIMSampler", steps=[5, 5], guidance=guidance))
+    found = describe(sampler)
+    assert found["type"] == "DDIMSampler" and found["eta"] == 0.0 and found["steps"] == [5, 5]
+    assert [g["type"] for g in found["guidance"]] == ["NormalizedCFG", "DynamicThreshold"]
+    assert found["guidance"][0]["scale"] == 2.0 and "dims" in found["guidance"][0]

@@ -1,0 +1,233 @@
+"""The paired dataset: finding items, naming bad ones, randomness that workers do not change."""
+
+import json
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from pitikit.data import transforms
+from pitikit.data.dataset import PairedImageDataset, expand_template, nested_subset
+from pitikit.data.errors import DataError
+from pitikit.data.sampler import Draw, DrawSampler
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for k in range(12):
+        image = RNG.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"images/p{k:02d}.jpg")
+        label = np.full((24, 24), k % 3, np.uint8)
+        label[:, 12:] = 3
+        Image.fromarray(label).save(tmp_path / f"labels/p{k:02d}.png")
+    return tmp_path
+
+
+def pipeline(prob=0.5):
+    return [
+        transforms.LoadImage(),
+        transforms.LoadMask(4),
+        transforms.ResizePair(16, 8),
+        transforms.RandomFlip(prob),
+        transforms.PackInputs(keep=["label", "flipped"]),
+    ]
+
+
+def test_finds_pairs_in_order_and_reads_them(root):
+    dataset = PairedImageDataset(root, pipeline=pipeline(0))
+    assert [item["id"] for item in dataset.items] == [f"p{k:02d}" for k in range(12)]
+    sample = dataset[4]
+    assert sample["id"] == "p04" and sample["label"][0, 0] == 1
+    with pytest.raises(IndexError):
+        dataset[12]
+
+
+def test_templates_with_folders_and_alternatives(root):
+    (root / "images/city").mkdir()
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(root / "images/city/x.png")
+    dataset = PairedImageDataset(root, image="images/{id}.{jpg,png}", conditions={})
+    assert [item["id"] for item in dataset.items][:2] == ["city/x", "p00"] and len(dataset) == 13
+    assert expand_template("{id}.{a,b}") == ["{id}.a", "{id}.b"]
+    for wrong in ("images/x.jpg", "{name}.jpg", "{id}/{id}.jpg"):
+        with pytest.raises(ValueError, match="template"):
+            expand_template(wrong)
+
+
+def test_images_alone_and_conditions_alone(root):
+    alone = [transforms.LoadImage(), transforms.PackInputs()]
+    assert set(PairedImageDataset(root, conditions={}, pipeline=alone)[0]) == {"id", "image"}
+    masks = [transforms.LoadMask(4), transforms.PackInputs()]
+    assert set(PairedImageDataset(root, image=None, pipeline=masks)[0]) == {"id", "condition"}
+
+
+def test_a_missing_partner_is_named(root):
+    (root / "labels/p07.png").unlink()
+    with pytest.raises(DataError, match=r"'p07'.*labels/p07\.png.*no mask"):
+        PairedImageDataset(root)
+    (root / "labels/p09.png").unlink()
+    with pytest.raises(DataError, match="'p07'.*2 of 12"):
+        PairedImageDataset(root)
+
+
+def test_bad_roots_members_and_lists(root):
+    with pytest.raises(DataError, match="nowhere"):
+        PairedImageDataset(root / "nowhere")
+    with pytest.raises(DataError, match=r"\.webp"):
+        PairedImageDataset(root, image="images/{id}.webp")
+    with pytest.raises(ValueError, match="masks"):
+        PairedImageDataset(root, conditions=dict(masks="labels/{id}.png"))
+    with pytest.raises(DataError, match="'p01'.*twice"):
+        PairedImageDataset(root, ids=["p01", "p02", "p01"])
+    with pytest.raises(ValueError, match="list_file and ids"):
+        PairedImageDataset(root, ids=["p01"], list_file="x")
+    with pytest.raises(DataError, match=r"none\.txt"):
+        PairedImageDataset(root, list_file="none.txt")
+
+
+def test_list_files(root):
+    (root / "some.txt").write_text("p03\n\np01\n")
+    dataset = PairedImageDataset(root, list_file="some.txt")
+    assert [item["id"] for item in dataset.items] == ["p03", "p01"]
+    lines = [dict(id="a", image="images/p05.jpg", mask="labels/p02.png"), dict(id="p06")]
+    (root / "some.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    dataset = PairedImageDataset(root, list_file="some.jsonl", pipeline=pipeline(0))
+    assert dataset[0]["label"][0, 0] == 2 and dataset[1]["id"] == "p06"
+    for text, word in [('{"id": 3', "JSON"), ('{"image": "x"}', "'id'"), ("", "empty")]:
+        (root / "bad.txt").write_text(text)
+        with pytest.raises(DataError, match=rf"bad\.txt.*{word}"):
+            PairedImageDataset(root, list_file="bad.txt")
+    (root / "bad.txt").write_text('{"id": "p01", "maks": "x"}')
+    with pytest.raises(DataError, match="line 1.*maks"):
+        PairedImageDataset(root, list_file="bad.txt")
+
+
+def test_captions(root):
+    (root / "captions.json").write_text(json.dumps({f"p{k:02d}": f"item {k}" for k in range(12)}))
+    dataset = PairedImageDataset(root, conditions={}, caption_file="captions.json")
+    assert dataset[3]["sources"]["caption"] == "item 3"
+    (root / "captions.tsv").write_text("p03\tthree\n")
+    dataset = PairedImageDataset(root, ids=["p03"], caption_file="captions.tsv")
+    assert dataset[0]["sources"]["caption"] == "three"
+    with pytest.raises(DataError, match="'p00'.*no caption"):
+        PairedImageDataset(root, caption_file="captions.tsv")
+
+
+def test_subsets_are_seeded_and_nested():
+    half, quarter = nested_subset(1000, 0.5, 3), nested_subset(1000, 0.25, 3)
+    assert len(half) == 500 and len(quarter) == 250 and set(quarter) < set(half)
+    assert half == sorted(half) and half == nested_subset(1000, 0.5, 3)
+    assert half != nested_subset(1000, 0.5, 4)
+    assert nested_subset(3, 0.01) and nested_subset(3, 1) == [0, 1, 2]
+    for wrong in (0, 1.1):
+        with pytest.raises(ValueError, match="subset"):
+            nested_subset(3, wrong)
+
+
+def test_subset_of_files(root):
+    names = [
+        {item["id"] for item in PairedImageDataset(root, subset=s, subset_seed=1).items}
+        for s in (0.25, 0.5)
+    ]
+    assert [len(n) for n in names] == [3, 6] and names[0] < names[1]
+
+
+# ---- bad items, when they are read
+
+
+def spoil_truncated(root):
+    path = root / "images/p05.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def spoil_size(root):
+    Image.fromarray(np.zeros((24, 30), np.uint8)).save(root / "labels/p05.png")
+
+
+def spoil_id(root):
+    Image.fromarray(np.full((24, 24), 77, np.uint8)).save(root / "labels/p05.png")
+
+
+def spoil_channels(root):
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(root / "labels/p05.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_truncated, r"p05\.jpg.*decoded"),
+        (spoil_size, r"p05\.png.*30×24"),
+        (spoil_id, r"p05\.png.*77"),
+        (spoil_channels, r"p05\.png.*3 channels"),
+    ],
+)
+def test_a_bad_item_is_named(root, spoil, words):
+    spoil(root)
+    dataset = PairedImageDataset(root, pipeline=pipeline(), ids=["p04", "p05"])
+    dataset[0]
+    with pytest.raises(DataError, match=f"'p05'.*{words}"):
+        dataset[1]
+
+
+def test_a_bad_item_is_named_from_a_worker(root):
+    spoil_id(root)
+    dataset = PairedImageDataset(root, pipeline=pipeline(), ids=["p04", "p05"])
+    with pytest.raises(DataError, match="(?s)'p05'.*77"):
+        list(DataLoader(dataset, batch_size=2, num_workers=1, collate_fn=default_collate))
+
+
+def test_any_other_failure_names_the_item_too(root):
+    def fail(results):
+        raise KeyError("colour")
+
+    with pytest.raises(RuntimeError, match="'p02'.*KeyError.*colour"):
+        PairedImageDataset(root, pipeline=[fail])[2]
+
+
+# ---- randomness
+
+
+def flips(root, workers, batch, seed=0, count=60):
+    dataset = PairedImageDataset(root, pipeline=pipeline(), seed=seed)
+    # A sampler that ends lets the workers end as well.
+    draws = list(islice(DrawSampler(dataset, seed=5), count))
+    loader = DataLoader(
+        dataset, batch_size=batch, sampler=draws, num_workers=workers, collate_fn=default_collate
+    )
+    drawn: list[tuple[str, bool]] = []
+    for data in loader:
+        drawn += zip(data["id"], data["flipped"].tolist(), strict=True)
+        assert torch.equal(data["label"][:, 0, 0] == 3, data["flipped"])
+    return drawn
+
+
+def test_flips_depend_on_neither_workers_nor_batch_size(root):
+    alone = flips(root, workers=0, batch=4)
+    assert alone == flips(root, workers=2, batch=4) == flips(root, workers=0, batch=3)
+    assert alone != flips(root, workers=0, batch=4, seed=1)
+    # A pass holds every item once, and another pass flips otherwise.
+    passes = [dict(alone[k : k + 12]) for k in range(0, 60, 12)]
+    assert all(len(p) == 12 for p in passes)
+    assert len({tuple(sorted(p.items())) for p in passes}) > 1
+    assert 15 < sum(flipped for _, flipped in alone) < 45
+
+
+def test_set_epoch_and_test_mode(root):
+    def all_flips(dataset):
+        return [dataset[i]["flipped"] for i in range(12)]
+
+    dataset = PairedImageDataset(root, pipeline=pipeline())
+    first = all_flips(dataset)
+    dataset.set_epoch(1)
+    assert all_flips(dataset) != first
+    assert [dataset[Draw(i, 0)]["flipped"] for i in range(12)] == first
+    still = PairedImageDataset(root, pipeline=pipeline(), test_mode=True)
+    still.set_epoch(1)
+    assert all_flips(still) == first

@@ -1,0 +1,75 @@
+"""The dataset fragments of configs/_base_, built by mmengine's Runner, on real photographs."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from pitikit.data.loading_sketch import LoadSketch
+from pitikit.data.sampler import DrawSampler
+
+CHANNELS = {
+    "camvid_mask": 3,
+    "cocostuff_mask": 3,
+    "nyuv2_geometry": 6,
+    "nyuv2_sketch": 1,
+    "scenes_mask": 3,
+    "scenes_sketch": 1,
+    "scenes_geometry": 6,
+    "scenes_caption": None,
+}
+COUNTS = {
+    "camvid_mask": (367, 101),
+    "cocostuff_mask": (13, 8),
+    "nyuv2_geometry": (795, 109),
+    "nyuv2_sketch": (795, 109),
+}
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope("pitikit"):
+        yield
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+def test_fragment_gives_batches(name, repo, request, monkeypatch):
+    if name in COUNTS:
+        data = request.getfixturevalue("shared") / "data"
+        if not data.is_dir():
+            pytest.skip(f"{data} is not there")
+        monkeypatch.setenv("PITIKIT_DATA", str(data))
+    cfg = Config.fromfile(repo / f"configs/_base_/datasets/{name}.py")
+    sizes = []
+    for split in ("train", "val", "test"):
+        options = dict(cfg[f"{split}_dataloader"], batch_size=4, num_workers=0)
+        options.pop("persistent_workers", None)
+        loader = Runner.build_dataloader(options, seed=0)
+        sizes.append(len(loader.dataset))
+        assert isinstance(loader.sampler, DrawSampler) == (split == "train")
+        batch = next(iter(loader))
+        assert batch["image"].shape == (4, 3, 64, 64) and len(set(batch["id"])) == 4
+        if CHANNELS[name] is None:
+            assert batch["condition"].shape == (4, 48)
+            assert (batch["condition"][:, 0] >= 0).all()
+            words = loader.dataset.transforms[1].tokenizer
+            assert (batch["condition"] < len(words) - 1).all(), "a word outside the vocabulary"
+        else:
+            assert batch["condition"].shape == (4, CHANNELS[name], 256, 256)
+            assert batch["condition"].float().std() > 1
+        assert ("label" in batch) == (
+            split != "train" and name.split("_")[1] != "caption" and not name.startswith("nyu")
+        )
+    assert sizes[1] == sizes[2]
+    if name in COUNTS:
+        assert tuple(sizes[:2]) == COUNTS[name]
+
+
+def test_real_label_maps_are_no_sketches(shared):
+    maps = sorted((shared / "data").glob("*/val/labels*/*.png"))[::4]
+    if not maps:
+        pytest.skip(f"{shared}/data holds no label maps")
+    load = LoadSketch()
+    for path in maps:
+        with pytest.raises(ValueError, match="a mask|label map|sketch"):
+            load(dict(id=path.stem, sources=dict(sketch=path)))

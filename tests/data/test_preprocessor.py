@@ -1,0 +1,32 @@
+"""Bytes to floats on the device."""
+
+import pytest
+import torch
+
+from pitikit.data.preprocessor import ImagePreprocessor
+
+
+def test_maps_pictures_and_leaves_the_rest():
+    batch = dict(
+        id=["a", "b"],
+        image=torch.tensor([0, 255, 51], dtype=torch.uint8),
+        condition=torch.tensor([[1, -1]]),
+        low_res=torch.tensor([0.25]),
+        label=torch.tensor([3], dtype=torch.uint8),
+    )
+    out = ImagePreprocessor()(batch)
+    assert out["image"].dtype == torch.float32
+    assert torch.equal(out["image"], torch.tensor([0.0, 255, 51]) / 127.5 - 1)
+    assert out["condition"].dtype == torch.int64 and out["low_res"].item() == 0.25
+    assert out["label"].dtype == torch.uint8 and out["id"] == ["a", "b"]
+    assert batch["image"].dtype == torch.uint8
+
+
+def test_moves_to_the_device():
+    out = ImagePreprocessor().to("meta")(dict(image=torch.zeros(2, dtype=torch.uint8)))
+    assert out["image"].device.type == "meta"
+
+
+def test_a_list_is_refused():
+    with pytest.raises(TypeError, match="default_collate"):
+        ImagePreprocessor()([dict(image=torch.zeros(1))])

@@ -1,0 +1,171 @@
+"""Files that are read right, and files that are refused."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pitikit.data.errors import DataError
+from pitikit.data.reading import read_depth, read_grey, read_ids, read_image, read_normals
+
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+IDS = RNG.integers(0, 4, (20, 30), dtype=np.uint8)
+
+
+def save(path, array, mode=None, **kwargs):
+    picture = Image.fromarray(array)
+    (picture.convert(mode) if mode else picture).save(path, **kwargs)
+    return path
+
+
+def test_image_modes_become_rgb(tmp_path):
+    assert np.array_equal(read_image(save(tmp_path / "rgb.png", PHOTO)), PHOTO)
+    grey = read_image(save(tmp_path / "grey.jpg", PHOTO[..., 0]))
+    assert grey.shape == (20, 30, 3) and np.array_equal(grey[..., 0], grey[..., 2])
+    assert read_image(save(tmp_path / "cmyk.jpg", PHOTO, "CMYK")).shape == (20, 30, 3)
+    assert read_image(save(tmp_path / "palette.png", PHOTO, "P")).shape == (20, 30, 3)
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "turned.png", PHOTO, exif=exif)
+    assert np.array_equal(read_image(path), np.rot90(PHOTO, -1))
+
+
+def test_opaque_alpha_is_dropped_and_other_alpha_refused(tmp_path):
+    alpha = np.full((20, 30, 1), 255, np.uint8)
+    path = save(tmp_path / "opaque.png", np.concatenate([PHOTO, alpha], 2))
+    assert np.array_equal(read_image(path), PHOTO)
+    alpha[3, 4] = 7
+    path = save(tmp_path / "holes.png", np.concatenate([PHOTO, alpha], 2))
+    with pytest.raises(DataError, match=r"holes\.png.*alpha.*7"):
+        read_image(path)
+
+
+def test_sixteen_bits_are_refused_where_eight_are_expected(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "grey16.png"), IDS.astype(np.uint16) * 9000)
+    # Pillow alone would cut these to their upper bytes without a word.
+    cv2.imwrite(str(tmp_path / "rgb16.png"), PHOTO.astype(np.uint16) * 257)
+    for name in ("grey16.png", "rgb16.png"):
+        with pytest.raises(DataError, match="16 bits"):
+            read_image(tmp_path / name)
+    with pytest.raises(DataError, match="16 bits"):
+        read_grey(tmp_path / "grey16.png")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 300])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_truncated_files_are_named(tmp_path, keep, kind):
+    path = save(tmp_path / f"cut.{kind}", PHOTO)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=rf"cut\.{kind}"):
+        read_image(path)
+
+
+def test_foreign_and_missing_files_are_named(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(DataError, match=r"text\.png.*no picture"):
+        read_image(tmp_path / "text.png")
+    with pytest.raises(DataError, match=r"gone\.png.*no such file"):
+        read_image(tmp_path / "gone.png")
+
+
+def test_palette_pictures_are_read_as_ids(tmp_path):
+    picture = Image.fromarray(IDS).convert("P")
+    picture.putdata(IDS.ravel().tolist())
+    picture.putpalette([200, 10, 10, 10, 200, 10, 10, 10, 200, 90, 90, 90])
+    picture.save(tmp_path / "p.png")
+    assert np.array_equal(read_ids(tmp_path / "p.png"), IDS)
+    picture.save(tmp_path / "p2.png", bits=2)
+    assert np.array_equal(read_ids(tmp_path / "p2.png"), IDS)
+
+
+def png_grey(ids, bits):
+    """A grey PNG of 1, 2 or 4 bits, which Pillow does not write."""
+
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    per = 8 // bits
+    rows = b""
+    for row in ids:
+        padded = np.pad(row, (0, -len(row) % per)).reshape(-1, per).astype(int)
+        rows += b"\0" + bytes(
+            sum(v << (8 - bits * (i + 1)) for i, v in enumerate(p)) for p in padded
+        )
+    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_ids_of_few_bits_are_not_stretched(tmp_path, bits):
+    (tmp_path / "few.png").write_bytes(png_grey(IDS, bits))
+    assert np.array_equal(read_ids(tmp_path / "few.png"), IDS)
+
+
+def test_ids_of_one_and_sixteen_bits(tmp_path):
+    save(tmp_path / "one.png", IDS > 1)
+    assert np.array_equal(read_ids(tmp_path / "one.png"), IDS > 1)
+    save(tmp_path / "many.png", IDS.astype(np.uint16) * 100)
+    ids = read_ids(tmp_path / "many.png")
+    assert ids.dtype == np.uint16 and np.array_equal(ids, IDS.astype(np.uint16) * 100)
+
+
+def test_colour_and_lossy_label_maps_are_refused(tmp_path):
+    with pytest.raises(DataError, match="3 channels"):
+        read_ids(save(tmp_path / "colours.png", PHOTO))
+    with pytest.raises(DataError, match="JPEG"):
+        read_ids(save(tmp_path / "lossy.jpg", IDS))
+
+
+def test_edge_maps_of_equal_channels(tmp_path):
+    grey = (IDS > 2).astype(np.uint8) * 255
+    path = save(tmp_path / "edges.png", np.repeat(grey[..., None], 3, 2))
+    assert np.array_equal(read_grey(path), grey)
+    with pytest.raises(DataError, match="colour"):
+        read_grey(save(tmp_path / "photo.png", PHOTO))
+
+
+def test_depth_files(tmp_path):
+    millimetres = IDS.astype(np.uint16) * 1000
+    assert np.array_equal(read_depth(save(tmp_path / "d.png", millimetres)), millimetres)
+    np.save(tmp_path / "d.npy", millimetres / np.float32(1000))
+    assert read_depth(tmp_path / "d.npy").dtype == np.float32
+    save(tmp_path / "f.tiff", millimetres.astype(np.float32))
+    assert np.array_equal(read_depth(tmp_path / "f.tiff"), millimetres)
+    with pytest.raises(DataError, match="8-bit"):
+        read_depth(save(tmp_path / "eight.png", IDS))
+    with pytest.raises(DataError, match="3 channels"):
+        read_depth(save(tmp_path / "jet.png", PHOTO))
+    np.save(tmp_path / "three.npy", np.zeros((4, 4, 3)))
+    with pytest.raises(DataError, match=r"three\.npy"):
+        read_depth(tmp_path / "three.npy")
+    (tmp_path / "bad.npy").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"bad\.npy"):
+        read_depth(tmp_path / "bad.npy")
+
+
+def test_normal_files(tmp_path):
+    normals = read_normals(save(tmp_path / "n.png", PHOTO))
+    assert np.abs((normals + 1) * 127.5 - PHOTO).max() < 1e-3
+    np.save(tmp_path / "n.npy", normals)
+    assert np.array_equal(read_normals(tmp_path / "n.npy"), normals)
+    with pytest.raises(DataError, match="1 channels"):
+        read_normals(save(tmp_path / "grey.png", IDS))
+
+
+def test_error_survives_the_way_from_a_worker():
+    # torch makes an error anew from one text.
+    assert str(DataError("item 'a': found b; expected c")) == "item 'a': found b; expected c"

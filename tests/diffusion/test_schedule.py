@@ -1,0 +1,72 @@
+"""Respacing and the pieces of the posterior that the parity tests do not reach."""
+
+import pytest
+import torch
+
+from pitikit.diffusion.schedule import NoiseSchedule, spaced_timesteps
+from pitikit.diffusion.timesteps import LossSecondMoment, UniformTimesteps
+
+
+def test_the_forms_of_a_respacing():
+    assert spaced_timesteps(1000, 4) == spaced_timesteps(1000, "4") == [0, 333, 666, 999]
+    assert len(spaced_timesteps(1000, [10, 10, 3, 2, 2])) == 27
+    assert len(spaced_timesteps(1000, "fast27")) == 27
+    assert spaced_timesteps(1000, "ddim50") == list(range(0, 1000, 20))
+    assert spaced_timesteps(1000, (999, 0, 10)) == [0, 10, 999]
+
+
+@pytest.mark.parametrize(
+    "steps, message",
+    [
+        (1001, "cannot take 1001 steps"),
+        ("ddim333", "no integer stride"),
+        ("fast", "expected a number"),
+        ([], "at least one step"),
+        ([10, 0], "at least one step"),
+        ((0, 1000), "within 0..999"),
+        ((5, 5), "distinct"),
+    ],
+)
+def test_an_impossible_respacing_is_named(steps, message):
+    with pytest.raises(ValueError, match=message):
+        spaced_timesteps(1000, steps)
+
+
+def test_an_unknown_schedule_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'squaredcos_cap_v2'"):
+        NoiseSchedule("squaredcos_cap")
+
+
+def test_a_subset_is_the_same_process_seen_less_often():
+    schedule = NoiseSchedule("linear")
+    chosen = schedule.spaced(10)
+    subset = schedule.subset(chosen)
+    torch.testing.assert_close(subset.alpha_bar, schedule.alpha_bar[chosen], rtol=0, atol=0)
+    torch.testing.assert_close((1 - subset.betas).cumprod(0), subset.alpha_bar)
+
+
+def test_second_moment_stays_uniform_until_every_history_is_full():
+    sampler = LossSecondMoment(steps=4, history=2, uniform_prob=0.0)
+    sampler.update(torch.tensor([0, 0, 1, 1, 2, 2, 3]), torch.arange(7.0))
+    assert sampler.weights().tolist() == [1.0] * 4
+    sampler.update(torch.tensor([3, 0]), torch.tensor([6.0, 3.0]))
+    expected = torch.tensor([[1.0, 3.0], [2.0, 3.0], [4.0, 5.0], [6.0, 6.0]], dtype=torch.float64).square().mean(1).sqrt()
+    torch.testing.assert_close(sampler.weights(), expected / expected.sum())
+
+
+def test_second_moment_is_saved_with_the_model():
+    sampler = LossSecondMoment(steps=3, history=1)
+    sampler.update(torch.tensor([0, 1, 2]), torch.tensor([1.0, 2.0, 3.0]))
+    restored = LossSecondMoment(steps=3, history=1)
+    restored.load_state_dict(sampler.state_dict())
+    torch.testing.assert_close(restored.weights(), sampler.weights())
+
+
+@pytest.mark.parametrize("sampler", [UniformTimesteps(50), LossSecondMoment(50)])
+def test_weights_make_the_estimate_unbiased(sampler):
+    torch.manual_seed(0)
+    if isinstance(sampler, LossSecondMoment):
+        sampler.update(torch.arange(50).repeat(10), torch.linspace(0.1, 2, 500))
+    losses = torch.linspace(0, 1, 50)
+    t, weight = sampler.sample(200_000)
+    assert abs((losses[t] * weight).mean() - losses.mean()) < 0.01

@@ -1,0 +1,131 @@
+"""The check of a whole config: exact for our own parts, patient with mmengine's."""
+
+import pytest
+from mmengine.hooks import EMAHook
+
+from pitikit.engine.config_check import ConfigError, check_config
+
+
+def complaints(**cfg):
+    with pytest.raises(ConfigError) as caught:
+        check_config(cfg)
+    return str(caught.value).splitlines()
+
+
+def test_all_complaints_come_at_once_with_their_places():
+    lines = complaints(
+        model=dict(
+            type="DenoisingTranslator",
+            denoiser=dict(decoder=dict(type="GlideUNet", chanels=32)),
+            losses=[dict(type="EpsMSE"), dict(type="VariationalBond")],
+        ),
+        custom_hooks=[dict(type="StageHook", stage=[])],
+    )
+    assert len(lines) == 3
+    assert lines[0].startswith("model.denoiser.decoder.chanels: GlideUNet takes no argument")
+    assert "did you mean" in lines[0]
+    assert lines[1].startswith("model.losses.1.type: no loss is registered as 'VariationalBond'")
+    assert "'VariationalBound'" in lines[1]
+    assert lines[2].startswith("custom_hooks.0.stage: StageHook") and "'stages'" in lines[2]
+
+
+def test_a_denoiser_without_a_type_is_checked_as_one():
+    (line,) = complaints(model=dict(type="DenoisingTranslator", denoiser=dict(encodre=None)))
+    assert line.startswith("model.denoiser.encodre: Denoiser") and "'encoder'" in line
+
+
+@pytest.mark.parametrize("guidance", [dict(type="AdamW"), [dict(type="CFG"), dict(type="AdamW")]])
+def test_a_part_of_the_wrong_kind_is_named(guidance):
+    (line,) = complaints(model=dict(sampler=dict(type="DDIMSampler", steps=5, guidance=guidance)))
+    assert line.startswith("model.sampler.guidance.type: 'AdamW' is registered as optimizer")
+    assert "expected one of guidance" in line
+
+
+def test_a_sampler_of_a_loader_is_no_sampler_of_images():
+    (line,) = complaints(train_dataloader=dict(sampler=dict(type="InfinitSampler")))
+    assert "data sampler" in line and "'InfiniteSampler'" in line
+
+
+def test_a_type_has_to_be_a_name_or_a_class():
+    check_config(dict(custom_hooks=[dict(type=EMAHook, momentum=0.1)]))
+    (line,) = complaints(custom_hooks=[dict(type=3)])
+    assert line.startswith("custom_hooks.0.type: expected a name")
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        dict(optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1.0), paramwise_cfg=dict(x=1))),
+        dict(optim_wrapper=dict(clip_grad=dict(type="norm", max_norm=1.0))),
+        dict(
+            optim_wrapper=dict(
+                constructor="Mine", generator=dict(type="OptimWrapper", optimizer=dict(type="SGD"))
+            )
+        ),
+        dict(
+            param_scheduler=[
+                dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5),
+                dict(type="CosineAnnealingLR", T_max=5, convert_to_iter_based=True),
+            ]
+        ),
+        dict(
+            default_hooks=dict(
+                timer=dict(type="IterTimerHook", priority="LOW"),
+                param_scheduler=dict(type="ParamSchedulerHook"),
+                logger=None,
+                checkpoint=dict(type="CheckpointHook", interval=1, save_best="auto", rule="less"),
+            )
+        ),
+        dict(custom_hooks=[dict(type="EMAHook", momentum=0.1, update_buffers=True)]),
+        dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=5, val_interval=2)),
+        dict(train_cfg=dict(by_epoch=False, max_iters=5), val_cfg=dict(), test_cfg=dict()),
+        dict(
+            train_dataloader=dict(
+                batch_size=1,
+                num_workers=0,
+                persistent_workers=False,
+                num_batch_per_epoch=3,
+                sampler=dict(type="DefaultSampler", shuffle=True),
+                collate_fn=dict(type="default_collate"),
+            )
+        ),
+        dict(
+            visualizer=dict(vis_backends=[dict(type="LocalVisBackend")], name="v"),
+            log_processor=dict(window_size=5, by_epoch=False),
+            env_cfg=dict(cudnn_benchmark=True, mp_cfg=dict(), dist_cfg=dict(backend="gloo")),
+            randomness=dict(seed=1),
+            anything=dict(at="all"),
+        ),
+        dict(model=dict(type="mmengine.BaseDataPreprocessor", non_blocking=True)),
+        dict(optim_wrapper=dict(optimizer=dict(type="ZeroRedundancyOptimizer", lr=1.0))),
+    ],
+)
+def test_what_mmengine_takes_passes(cfg):
+    check_config(cfg)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "start"),
+    [
+        (dict(optim_wrapper=dict(optimiser=1)), "optim_wrapper.optimiser: OptimWrapper"),
+        (dict(param_scheduler=dict(type="LinearLR", end_fact=1)), "param_scheduler.end_fact"),
+        (dict(log_processor=dict(windowsize=1)), "log_processor.windowsize: LogProcessor"),
+        (dict(train_dataloader=dict(workers=1)), "train_dataloader.workers: unknown key"),
+        (dict(randomness=dict(sead=1)), "randomness.sead: unknown key"),
+        (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iter=5)), "train_cfg.max_iter"),
+        (dict(collected=[(dict(type="Nowhere"),)]), "collected.0.0.type: no component"),
+    ],
+)
+def test_what_mmengine_does_not_take_is_found(cfg, start):
+    (line,) = complaints(**cfg)
+    assert line.startswith(start), line
+
+
+def test_a_part_of_a_building_block_is_checked_too():
+    (line,) = complaints(thing=dict(inner=[dict(type="OptimWrapper", optimzer=1)]))
+    assert line.startswith("thing.inner.0.optimzer: OptimWrapper") and "'optimizer'" in line
+
+
+def test_a_hook_named_like_another_key_is_a_hook():
+    (line,) = complaints(default_hooks=dict(param_scheduler=dict(type="ParamSchedulerHok")))
+    assert "no hook" in line and "'ParamSchedulerHook'" in line

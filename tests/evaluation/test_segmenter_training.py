@@ -1,0 +1,75 @@
+"""Training the segmenter: that it learns, and that its data are those of a test."""
+
+import pytest
+import torch
+
+from pitikit.evaluation.mean_iou import resize_label
+from pitikit.evaluation.segmenter import SceneSegmenter
+from pitikit.evaluation.segmenter_training import (
+    LabelledPictures,
+    augment,
+    class_weights,
+    measure,
+    scene_pictures,
+    train_segmenter,
+)
+from pitikit.registry import DATASETS
+
+
+def two_colours(count=8, side=16):
+    """Dark is class 0, bright class 1."""
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randint(0, 2, (count, side // 4, side // 4), generator=generator)
+    labels = cells.repeat_interleave(4, 1).repeat_interleave(4, 2).to(torch.uint8)
+    images = (40 + 170 * labels)[:, None].expand(-1, 3, -1, -1)
+    return LabelledPictures(images.contiguous(), labels, ("dark", "bright"))
+
+
+def test_it_learns():
+    torch.manual_seed(0)
+    data = two_colours()
+    network = SceneSegmenter(classes=data.classes, size=16)
+    lines = []
+    done = train_segmenter(network, data, iterations=30, batch=8, report=lines.append)
+    assert done == 30 and not network.training and not lines
+    assert measure(network, data)["mIoU"] > 0.9
+
+
+def test_the_clock_ends_it():
+    data = two_colours()
+    network = SceneSegmenter(classes=data.classes, size=16)
+    assert 1 <= train_segmenter(network, data, iterations=100_000, batch=4, seconds=0.5) < 1000
+
+
+def test_pictures_are_those_of_a_test_set():
+    data = scene_pictures(2_000_000, 2)
+    assert data.images.shape == (2, 3, 64, 64) and data.labels.shape == (2, 64, 64)
+    assert data.images.dtype == data.labels.dtype == torch.uint8
+    pipeline = [
+        dict(type="LoadImage"),
+        dict(type="LoadMask", num_classes=22),
+        dict(type="ResizePair", size=256, image_size=64),
+        dict(type="PackInputs", keep=["label"]),
+    ]
+    item = DATASETS.build(dict(type="SceneWorld", length=5, start=2_000_000, size=256, pipeline=pipeline))[1]
+    assert torch.equal(item["image"], data.images[1])
+    assert torch.equal(resize_label(item["label"], (64, 64)), data.labels[1])
+
+
+def test_augmentation_moves_label_and_picture_together():
+    data = two_colours(count=64)
+    image, label = augment(data.images / 127.5 - 1, data.labels.long(), torch.Generator().manual_seed(0))
+    assert image.shape == data.images.shape and image.min() >= -1 and image.max() <= 1
+    flipped = (label != data.labels).flatten(1).any(1)
+    assert 0.25 < flipped.float().mean() < 0.75
+    bright, dark = image.mean(1)[label == 1].mean(), image.mean(1)[label == 0].mean()
+    assert bright - dark > 0.8
+    again, _ = augment(data.images / 127.5 - 1, data.labels.long(), torch.Generator().manual_seed(0))
+    assert torch.equal(image, again)
+
+
+def test_rare_classes_count_for_more():
+    labels = torch.tensor([0] * 90 + [1] * 10 + [255] * 50)
+    weights = class_weights(labels, 2)
+    assert weights[1] > weights[0]
+    assert float(0.9 * weights[0] + 0.1 * weights[1]) == pytest.approx(1.0)

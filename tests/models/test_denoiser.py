@@ -1,0 +1,116 @@
+"""Encoder and decoder together: what is computed once, what is dropped, what is refused."""
+
+import pytest
+import torch
+
+from pitikit.models.denoiser import Denoiser
+from pitikit.networks.text import TextEncoder
+
+
+def tiny(low_res: bool = False, **encoder) -> Denoiser:
+    torch.manual_seed(0)
+    network = Denoiser(
+        dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2, **encoder),
+        dict(
+            type="GlideUNet",
+            image_size=16,
+            channels=16,
+            multipliers=(1, 2),
+            res_blocks=1,
+            attention_sizes=(16, 8),
+            head_width=8,
+            groups=8,
+            token_width=16,
+            dropout=0.0,
+            low_res=low_res,
+        ),
+    )
+    # The last layers begin at zero, which would hide everything before them.
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network.eval()
+
+
+X, T = torch.randn(2, 3, 16, 16), torch.tensor([5, 900])
+CONDITION = torch.rand(2, 3, 32, 32) * 2 - 1
+
+
+@torch.no_grad()
+def test_keys_and_values_are_computed_once_and_change_nothing():
+    network = tiny()
+    cond = network.encode(CONDITION)
+    blocks = list(network.decoder.attention_blocks())
+    assert cond.kv is not None and len(cond.kv) == len(blocks) == 7
+    calls = []
+    for block in blocks:
+        block.encoder_kv.register_forward_hook(lambda *_: calls.append(1))
+        block.token_kv = lambda tokens: calls.append(1)
+    prepared = network.decode(X, T, cond)
+    assert not calls
+    torch.testing.assert_close(prepared, tiny().decode(X, T, cond._replace(kv=None)))
+
+
+@torch.no_grad()
+def test_the_condition_changes_the_result():
+    network = tiny()
+    first, second = network(X, T, CONDITION), network(X, T, -CONDITION)
+    assert first.shape == (2, 6, 16, 16)
+    assert (first - second).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_dropped_rows_see_white():
+    network = tiny()
+    dropped = network(X, T, CONDITION, drop=torch.tensor([False, True]))
+    white = torch.cat([CONDITION[:1], torch.ones(1, 3, 32, 32)])
+    torch.testing.assert_close(dropped, network(X, T, white))
+    torch.testing.assert_close(network.null(2).tokens, network.encode(torch.ones(2, 3, 32, 32)).tokens)
+
+
+@torch.no_grad()
+def test_an_upsampler_takes_low_res_and_a_base_model_does_not():
+    low_res = torch.rand(2, 3, 4, 4)
+    assert tiny(low_res=True)(X, T, CONDITION, low_res).shape == (2, 6, 16, 16)
+    with pytest.raises(ValueError, match="the condition brings none"):
+        tiny(low_res=True)(X, T, CONDITION)
+    with pytest.raises(ValueError, match="the condition brings one"):
+        tiny()(X, T, CONDITION, low_res)
+
+
+@pytest.mark.parametrize("channels", [1, 6, 9])
+@torch.no_grad()
+def test_any_number_of_condition_channels(channels):
+    assert tiny(in_channels=channels)(X, T, torch.rand(2, channels, 32, 32)).shape == (2, 6, 16, 16)
+
+
+def test_a_condition_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"expected .* \(3, 32, 32\), found \(2, 1, 32, 32\)"):
+        tiny()(X, T, torch.rand(2, 1, 32, 32))
+
+
+def test_text_padding_is_learned_and_ids_are_checked():
+    torch.manual_seed(0)
+    encoder = TextEncoder(vocabulary=5, length=4, width=8, layers=1, heads=2)
+    tokens, pooled = encoder(torch.tensor([[0, 1, -1, -1], [4, 4, 4, 4]]))
+    assert tokens.shape == (2, 8, 4) and pooled.shape == (2, 8)
+    torch.testing.assert_close(tokens[:, :, -1], pooled)
+    torch.testing.assert_close(encoder(encoder.null_condition(1))[1], encoder(torch.full((1, 4), -1))[1])
+    with pytest.raises(ValueError, match=r"expected -1..4, found 0..5"):
+        encoder(torch.tensor([[0, 1, 2, 5]]))
+    with pytest.raises(ValueError, match=r"\(B, 4\)"):
+        encoder(torch.zeros(2, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(channels=30), "groups=32"),
+        (dict(image_size=100), "cannot be halved 3 times"),
+        (dict(head_width=100), "head_width=100"),
+    ],
+)
+def test_impossible_sizes_are_named(arguments, message):
+    from pitikit.networks.decoders import GlideUNet
+
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        GlideUNet(**arguments)

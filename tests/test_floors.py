@@ -1,0 +1,126 @@
+"""The floors of the house: a folder of pitikit/ imports only from lower ones."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "pitikit"
+LONGEST = 450
+
+# What of pitikit a folder may import besides itself and the registry, and which packages.
+FLOOR_1 = {"diffusion", "networks", "degradations", "losses"}
+INSIDE = {
+    "registry": set(),
+    "diffusion": set(),
+    "networks": {"diffusion.types"},
+    "degradations": set(),
+    "losses": {"diffusion.types"},
+    "data": FLOOR_1,
+    "models": FLOOR_1,
+    # Of the data only the writing of pictures, which the sample grids of a training share.
+    "engine": {"data.pictures"},
+    "evaluation": FLOOR_1 | {"data.pictures"},
+    "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
+}
+OUTSIDE = {
+    "registry": {"mmengine"},
+    "diffusion": {"torch", "numpy", "tqdm"},
+    "networks": {"torch", "numpy", "safetensors"},
+    "degradations": {"numpy", "cv2", "scipy"},
+    "losses": {"torch", "torchvision", "lpips", "safetensors"},
+    "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
+    "models": {"torch", "mmengine"},
+    "engine": {"torch", "mmengine", "numpy", "safetensors"},
+    "evaluation": {"torch", "torchvision", "torchmetrics", "torch_fidelity", "lpips", "mmengine"}
+    | {"numpy", "scipy", "safetensors", "cv2", "PIL", "tqdm"},
+}
+
+
+def sources() -> list[Path]:
+    """Every source of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def folder_of(path: Path) -> str:
+    """The floor a file belongs to: its folder, or its own name at the top."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(tree: ast.AST) -> list[tuple[int, str]]:
+    """Line and full dotted name of everything that is imported, inside functions too."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            found += [(node.lineno, f"{prefix}.{alias.name}") for alias in node.names]
+    return found
+
+
+def violations(folder: str, tree: ast.AST) -> list[str]:
+    """What a file of ``folder`` imports though it may not, one line each."""
+    wrong = []
+    for line, name in imported(tree):
+        top, _, inner = name.partition(".")
+        if name.startswith("."):
+            wrong.append(f"line {line}: relative import {name}")
+        elif top == "pitikit":
+            allowed = INSIDE[folder] | {folder, "registry"}
+            if not any(f"{inner}.".startswith(f"{part}.") for part in allowed):
+                wrong.append(f"line {line}: {name}; {folder}/ may import {sorted(allowed)}")
+        elif folder in OUTSIDE and top not in OUTSIDE[folder] | sys.stdlib_module_names:
+            wrong.append(f"line {line}: package {top}; {folder}/ may use {sorted(OUTSIDE[folder])}")
+    return wrong
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_from_lower_floors(path):
+    folder = folder_of(path)
+    if folder == "__init__":
+        assert not [n for _, n in imported(ast.parse(path.read_text())) if "pitikit" in n]
+        return
+    assert folder in INSIDE, f"{path}: a new folder needs a floor in DESIGN.md's table and here"
+    wrong = violations(folder, ast.parse(path.read_text(encoding="utf-8")))
+    assert not wrong, f"{path.relative_to(ROOT)}:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("diffusion", "from pitikit.networks.unet import UNet"),
+        ("networks", "from pitikit.diffusion import samplers"),
+        ("networks", "import pitikit.diffusion.typesetting"),
+        ("models", "from pitikit.engine import ema"),
+        ("models", "from pitikit.data.preprocessor import ImagePreprocessor"),
+        ("diffusion", "def f():\n    import mmengine"),
+        ("data", "from . import transforms"),
+        ("registry", "import torch"),
+    ],
+)
+def test_a_wrong_import_is_found(folder, line):
+    assert violations(folder, ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("networks", "from pitikit.diffusion.types import Conditioning"),
+        ("networks", "from pitikit.diffusion import types"),
+        ("models", "from pitikit.networks import unet"),
+        ("apis", "from pitikit.engine.config import load_config"),
+        ("diffusion", "from pitikit.registry import SAMPLERS"),
+        ("diffusion", "import math\nfrom torch import nn"),
+    ],
+)
+def test_a_right_import_passes(folder, line):
+    assert not violations(folder, ast.parse(line))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_too_long(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST, f"{path.relative_to(ROOT)}: {lines} lines; split it along an idea"

@@ -1,0 +1,59 @@
+"""tools/test.py as a user calls it."""
+
+import json
+import subprocess
+import sys
+
+from mmengine import Config
+from mmengine.registry import DefaultScope
+
+from pitikit.engine.weights import save_weights
+from pitikit.registry import MODELS
+
+CONFIG = """
+model = dict(
+    type="DenoisingTranslator",
+    denoiser=dict(
+        encoder=dict(type="SemanticEncoder", in_channels=3, input_size=32, channels=[8] * 5, width=32,
+                     layers=1, heads=2),
+        decoder=dict(type="GlideUNet", image_size=16, channels=32, multipliers=[1], res_blocks=1,
+                     attention_sizes=[16], head_width=32, token_width=32),
+    ),
+    sampler=dict(type="DDIMSampler", steps=2),
+)
+test_dataloader = dict(
+    batch_size=2, num_workers=0, collate_fn=dict(type="default_collate"),
+    dataset=dict(type="SceneWorld", length=5, size=32, members=["image", "mask"], pipeline=[
+        dict(type="LoadImage"), dict(type="LoadMask", num_classes=22),
+        dict(type="ResizePair", size=32, image_size=16), dict(type="PackInputs", keep=["label"])]),
+)
+test_evaluator = [dict(type="PSNR"), dict(
+    type="MeanIoU", segmenter=dict(type="SceneSegmenter", weights="weights/scenes_segmenter.safetensors"))]
+"""
+
+
+def test_from_the_command_line(repo, tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(CONFIG)
+    with DefaultScope.overwrite_default_scope("pitikit"):
+        model = MODELS.build(Config.fromfile(config).model)
+    weights = save_weights(tmp_path / "tiny.safetensors", model.denoiser.state_dict())
+    command = [sys.executable, str(repo / "tools" / "test.py"), str(config), str(weights)]
+
+    def call(*more):
+        return subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True)
+
+    done = call("--count", "3", "--batch-size", "2", "--seed", "4")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "work_dirs" / "tiny" / "test"
+    assert len(list((out / "images").glob("*.png"))) == 3 and (out / "grid.png").is_file()
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["protocol"]["seed"] == 4
+    assert len(found["measured_with"]["MeanIoU"]["weights_sha256"]) == 64
+    for line in ("PSNR", "mIoU", "mIoU_ground_truth", "IoU/sky"):
+        assert any(row.split()[0] == line for row in done.stdout.splitlines() if row), done.stdout
+    assert "3/3" in done.stderr
+
+    refused = call("--cfg-options", "model.sampler.steps=3")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ") and "steps: 2 there, 3 now" in refused.stderr

@@ -1,0 +1,47 @@
+"""Convert a released GLIDE or PITI checkpoint to the safetensors that pitikit loads.
+
+python tools/convert_checkpoint.py glide-base weights/glide_base.safetensors --kind glide-base
+python tools/convert_checkpoint.py base_mask.pt weights/piti_mask.safetensors --kind piti-base
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from pitikit.apis.cli import run
+from pitikit.apis.convert import DTYPES, convert_checkpoint
+from pitikit.apis.download import RELEASES
+from pitikit.networks.checkpoint_keys import KINDS
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("src", help=f"a file, or a name that is downloaded: {', '.join(RELEASES)}")
+    parser.add_argument("dst", help="the .safetensors file to write")
+    parser.add_argument("--kind", required=True, choices=list(KINDS), help="what SRC is")
+    parser.add_argument(
+        "--dtype", default="keep", choices=list(DTYPES), help="of the weights written"
+    )
+    parser.add_argument(
+        "--with-text-encoder",
+        action="store_true",
+        help="keep the text transformer of a GLIDE checkpoint, as encoder.*",
+    )
+    parser.add_argument(
+        "--prior",
+        help="GLIDE checkpoint (file or name) that brings the decoder of a PITI stage-1 checkpoint",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace DST if it is there")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert and print what was done."""
+    print(convert_checkpoint(**vars(parse_args(argv))).report())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,44 @@
+"""Generate the test set of a config, write the pictures, measure them.
+
+python tools/test.py configs/scenes/mask.py weights/scenes_mask.safetensors --count 32
+
+An interrupted test goes on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from pitikit.apis.benchmark import benchmark
+from pitikit.apis.cli import run
+from pitikit.engine.config import add_config_arguments
+
+
+def main() -> None:
+    """Parse the arguments, test, print the table."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="exported weights, or a training checkpoint (its EMA)")
+    parser.add_argument("--out", type=Path, help="folder of the results; <work_dir>/test by default")
+    parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
+    parser.add_argument("--count", type=int, help="only the first so many pictures")
+    parser.add_argument("--batch-size", type=int, help="the test loader's by default")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
+    add_config_arguments(parser)
+    args = parser.parse_args()
+    report = benchmark(
+        args.config,
+        args.checkpoint,
+        out=args.out,
+        seed=args.seed,
+        count=args.count,
+        batch_size=args.batch_size,
+        options=args.cfg_options,
+        overwrite=args.overwrite,
+    )
+    print(report.table())
+
+
+if __name__ == "__main__":
+    run(main)

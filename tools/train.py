@@ -1,0 +1,34 @@
+"""Train: pretraining, adaptation, any stage.
+
+python tools/train.py CONFIG [--work-dir DIR] [--resume] [--cfg-options key=value ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.runner import find_latest_checkpoint
+
+from pitikit.apis.cli import run
+from pitikit.engine.config import add_config_arguments, load_config
+from pitikit.registry import RUNNERS
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", help="path of a config")
+    parser.add_argument("--work-dir", help="where logs, checkpoints and samples go; work_dirs/<config> by default")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
+    add_config_arguments(parser)
+    args = parser.parse_args()
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    if args.resume and find_latest_checkpoint(cfg.work_dir) is not None:
+        # A checkpoint stands for everything that load_from would start from.
+        cfg.resume, cfg.load_from = True, None
+    runner = RUNNERS.get(cfg.get("runner_type", "TranslationRunner")).from_cfg(cfg)
+    runner.train()
+
+
+if __name__ == "__main__":
+    run(main)

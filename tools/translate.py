@@ -1,0 +1,60 @@
+"""Turn condition pictures into images.
+
+    python tools/translate.py CONFIG CHECKPOINT INPUT... --out DIR [--seed N] [--samples N]
+
+INPUT is a file or a folder. Where a model takes several pictures at once (depth and normals), they
+lie in folders of those names, under the same file name, and INPUT is one of the files, one of the
+folders, or the folder that holds them.
+
+CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
+to see how long a model takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pitikit.apis.cli import run
+from pitikit.apis.translator import Translator
+from pitikit.engine.config import add_config_arguments
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config of the model")
+    parser.add_argument("checkpoint", help="its weights, or 'random'")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first sample; the next ones count on from it"
+    )
+    parser.add_argument("--samples", type=int, default=1, help="pictures per input")
+    parser.add_argument("--batch-size", type=int, default=8, help="pictures at once")
+    parser.add_argument(
+        "--device", help="such as cpu or cuda:1; by default cuda where there is one"
+    )
+    add_config_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Translate and write."""
+    given = parse(arguments)
+    weights = None if given.checkpoint == "random" else given.checkpoint
+    translator = Translator.from_config(given.config, weights, given.device, given.cfg_options)
+    paths = translator.write(
+        given.inputs, given.out, given.seed, given.samples, given.batch_size, progress=True
+    )
+    for path in paths:
+        tqdm.write(str(path))  # print would tear the bar
+    print(translator.timing)
+
+
+if __name__ == "__main__":
+    run(main)
