@@ -8,8 +8,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Tests may run beside one another, and small networks gain nothing from more threads.
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# Tests may run beside other work, where several threads of a small network wait for each other.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

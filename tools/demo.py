@@ -15,14 +15,10 @@ from pitikit.apis.demo import INPUTS, run_demo, write_inputs
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder of the panel")
     parser.add_argument("--inputs", type=Path, default=INPUTS, help="folder of the inputs")
-    parser.add_argument(
-        "--write-inputs", action="store_true", help="render the inputs instead of translating them"
-    )
+    parser.add_argument("--write-inputs", action="store_true", help="render the inputs instead of translating them")
     return parser.parse_args(arguments)
 
 

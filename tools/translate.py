@@ -24,21 +24,15 @@ from pitikit.engine.config import add_config_arguments
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config of the model")
     parser.add_argument("checkpoint", help="its weights, or 'random'")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the first sample; the next ones count on from it"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next ones count on from it")
     parser.add_argument("--samples", type=int, default=1, help="pictures per input")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at once")
-    parser.add_argument(
-        "--device", help="such as cpu or cuda:1; by default cuda where there is one"
-    )
+    parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
     add_config_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -48,9 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     weights = None if given.checkpoint == "random" else given.checkpoint
     translator = Translator.from_config(given.config, weights, given.device, given.cfg_options)
-    paths = translator.write(
-        given.inputs, given.out, given.seed, given.samples, given.batch_size, progress=True
-    )
+    paths = translator.write(given.inputs, given.out, given.seed, given.samples, given.batch_size, progress=True)
     for path in paths:
         tqdm.write(str(path))  # print would tear the bar
     print(translator.timing)

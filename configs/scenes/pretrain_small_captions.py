@@ -4,7 +4,8 @@
 _base_ = [
     "../_base_/models/small64.py",
     "../_base_/datasets/scenes_caption.py",
-    "../_base_/schedules/small.py",
+    "../_base_/schedules/small_pretraining.py",
+    "../_base_/evaluation_scenes.py",
     "../_base_/default_runtime.py",
 ]
 model = dict(
@@ -20,10 +21,3 @@ model = dict(
         )
     ),
 )
-custom_hooks = [
-    dict(type="StageHook", stages=[dict(name="pretrain", lr=1e-3, lr_end=2e-5, drop=0.1)]),
-    dict(type="DenoiserEMA", decay=0.998, export_dtype="float16"),
-    dict(type="IterationSeedHook"),
-    dict(type="ThroughputHook"),
-    dict(type="SampleGridHook", interval=1000, dataset={{_base_.val_dataset}}),
-]

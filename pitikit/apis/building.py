@@ -22,9 +22,7 @@ def read_config(config: str | Path | Config, options: Mapping[str, Any] | None =
     return Config(apply_options(config.to_dict(), options)) if options else config
 
 
-def build_model(
-    cfg: Config, checkpoint: str | Path | None, device: str | torch.device | None = None
-) -> Any:
+def build_model(cfg: Config, checkpoint: str | Path | None, device: str | torch.device | None = None) -> Any:
     """The model of a config in evaluation mode, on a device.
 
     Args:
@@ -63,9 +61,7 @@ def pipeline_of(cfg: Mapping[str, Any]) -> list[Any]:
     while "pipeline" not in dataset and isinstance(dataset.get("dataset"), Mapping):
         dataset = dataset["dataset"]
     if not dataset.get("pipeline"):
-        raise ValueError(
-            "test_dataloader.dataset: has no pipeline, which says how a condition is read"
-        )
+        raise ValueError("test_dataloader.dataset: has no pipeline, which says how a condition is read")
     return list(dataset["pipeline"])
 
 

@@ -136,9 +136,7 @@ def run_demo(
     titles: list[str] = []
     for modality in modalities:
         say(f"{modality.name}: {len(truths)} inputs, {len(seeds)} seeds")
-        translator = Translator.from_config(
-            REPOSITORY / modality.config, REPOSITORY / modality.weights
-        )
+        translator = Translator.from_config(REPOSITORY / modality.config, REPOSITORY / modality.weights)
         items = translator.reader.find(inputs)
         pictures = translator([item.sources for item in items], seed=list(seeds), batch_size=12)
         side = pictures.shape[2]

@@ -108,10 +108,7 @@ class ConditionReader:
             DataError: whatever is wrong with the picture; the item and the file are named.
         """
         with tempfile.TemporaryDirectory() as folder:
-            sources = {
-                name: _as_file(value, name, Path(folder), item.id)
-                for name, value in item.sources.items()
-            }
+            sources = {name: _as_file(value, name, Path(folder), item.id) for name, value in item.sources.items()}
             results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
             try:
                 for loader in self._loaders:
@@ -131,9 +128,7 @@ class ConditionReader:
         if path.is_dir():
             return [self._with_partners(file) for file in self._files(path)]
         if not path.is_file():
-            raise DataError(
-                "no such file or folder", f"{_list(self.members)} to translate", path=path
-            )
+            raise DataError("no such file or folder", f"{_list(self.members)} to translate", path=path)
         return [self._with_partners(path)]
 
     def _files(self, folder: Path) -> list[Path]:
@@ -177,15 +172,11 @@ class ConditionReader:
                 )
             value = {self.members[0]: value}
         if set(value) != set(self.members):
-            raise DataError(
-                f"the members {_list(sorted(value))}", _list(self.members), item=str(position)
-            )
+            raise DataError(f"the members {_list(sorted(value))}", _list(self.members), item=str(position))
         name, sources = None, {}
         for member in self.members:
             given = value[member]
-            if isinstance(given, (str, Path)) and not (
-                member in self._texts and isinstance(given, str)
-            ):
+            if isinstance(given, (str, Path)) and not (member in self._texts and isinstance(given, str)):
                 given = Path(given)
                 name = name or given.stem
             elif not isinstance(given, (str, np.ndarray, Image.Image)):
@@ -220,9 +211,7 @@ def _partner(path: Path, member: str) -> Path:
     found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem]
     found = [f for f in found if f.suffix.lower() in SUFFIXES]
     if not found:
-        raise DataError(
-            f"no {member} beside it", f"a file {path.stem}.png (or .npy, …) in {folder}", path=path
-        )
+        raise DataError(f"no {member} beside it", f"a file {path.stem}.png (or .npy, …) in {folder}", path=path)
     return found[0]
 
 
@@ -238,16 +227,12 @@ def _as_file(value: Any, member: str, folder: Path, item: str) -> Any:
             value = value.convert("RGB")
         value.save(path)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"a picture that cannot be read ({error})", "a whole one", item=item
-        ) from error
+        raise DataError(f"a picture that cannot be read ({error})", "a whole one", item=item) from error
     return path
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    return min(array.shape) > 0 and (
-        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    )
+    return min(array.shape) > 0 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))
 
 
 def check_kind(loader: Any, results: dict[str, Any]) -> None:
@@ -261,9 +246,12 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     """
     if isinstance(loader, LoadMask):
         ids, path = fetch(results, loader.source, read_ids)
-        if set(np.unique(ids).tolist()) == {0, 255} and _is_sketch(ids):
+        values = np.unique(ids).tolist()
+        # A 1-bit file holds 0 and 1, which cracks or wires out of two classes may hold as well.
+        lines = values == [0, 255] or (values == [0, 1] and loader.num_classes > 2)
+        if lines and _is_sketch(ids):
             raise DataError(
-                "thin lines of 255 on 0",
+                f"nothing but thin lines of {values[1]} on 0",
                 "a map of label ids",
                 "this looks like a sketch; give it to a sketch model",
                 path,

@@ -53,10 +53,7 @@ class Timing:
         batches = self.calls // max(self.steps, 1)
         many = f" in {batches} batches" if batches > 1 else ""
         per_step = self.seconds / max(self.calls, 1)
-        return (
-            f"{self.steps} steps, {self.pictures} {noun}{many}, {self.seconds:.1f} s, "
-            f"{per_step:.3g} s per step"
-        )
+        return f"{self.steps} steps, {self.pictures} {noun}{many}, {self.seconds:.1f} s, {per_step:.3g} s per step"
 
 
 class Translator:
@@ -75,18 +72,14 @@ class Translator:
         timing: of the last translation.
     """
 
-    def __init__(
-        self, model: DenoisingTranslator, pipeline: Sequence[Any] | Mapping[str, Any]
-    ) -> None:
+    def __init__(self, model: DenoisingTranslator, pipeline: Sequence[Any] | Mapping[str, Any]) -> None:
         if not hasattr(model, "predict_images"):
             raise TypeError(
                 f"model of type {type(model).__name__}; expected a DenoisingTranslator (its "
                 "denoiser alone knows neither schedule nor sampler)"
             )
         self.model = model
-        self.reader = ConditionReader(
-            pipeline if isinstance(pipeline, Sequence) else pipeline_of(pipeline)
-        )
+        self.reader = ConditionReader(pipeline if isinstance(pipeline, Sequence) else pipeline_of(pipeline))
         self._sampler: Sampler | None = None
         self.timing = Timing()
 
@@ -130,9 +123,7 @@ class Translator:
         configs = sorted(folder.glob("*.py"))
         if len(configs) != 1:
             found = [path.name for path in configs] if folder.is_dir() else "no such folder"
-            raise ValueError(
-                f"{folder}: expected a work directory with one config; found {found or 'none'}"
-            )
+            raise ValueError(f"{folder}: expected a work directory with one config; found {found or 'none'}")
         return cls.from_config(configs[0], folder / EXPORT, device, options)
 
     @property

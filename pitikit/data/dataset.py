@@ -18,8 +18,6 @@ import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws fro
 from pitikit.data.errors import DataError
 from pitikit.registry import DATASETS, TRANSFORMS
 
-MEMBERS = ("image", "mask", "sketch", "depth", "normals", "caption")
-
 
 def nested_subset(count: int, subset: float, seed: int = 0) -> list[int]:
     """Sorted indices of a seeded share of ``count`` items; with one seed a smaller share lies
@@ -71,8 +69,8 @@ class PairedImageDataset(Dataset):
         image: path template of the image, or None for a set of conditions alone (translation).
             '{id}' stands for the item, and may span folders; '{jpg,png}' for alternatives:
             'images/{id}.{jpg,png}'.
-        conditions: member name -> path template; names are mask, sketch, depth, normals, caption.
-            May be empty.
+        conditions: member name -> path template; mask, sketch, depth, normals, caption, or whatever
+            the loader of a plugin asks for. May be empty.
         list_file: a text file with one id per line, or with one JSON object per line: 'id' and,
             for any member, its path ('caption': the text itself). Members it leaves out follow
             their template.
@@ -115,11 +113,6 @@ class PairedImageDataset(Dataset):
         self.metainfo = dict(metainfo or {})
         chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
         templates = chosen if image is None else {"image": image, **chosen}
-        unknown = sorted(set(templates) - set(MEMBERS))
-        if unknown:
-            raise ValueError(
-                f"conditions: unknown members {unknown}; expected names among {list(MEMBERS[1:])}"
-            )
         if not self.root.is_dir():
             raise DataError(
                 "no such folder", "the dataset's root", "set root= to where the data is", self.root
@@ -166,10 +159,8 @@ class PairedImageDataset(Dataset):
                 raise DataError(
                     f"no JSON ({error})", "one JSON object a line", path=place
                 ) from error
-            unknown = sorted(set(entry) - {"id", *MEMBERS})
-            if "id" not in entry or unknown:
-                found = f"unknown keys {unknown}" if unknown else "no 'id'"
-                raise DataError(found, f"the keys 'id' and any of {list(MEMBERS)}", path=place)
+            if "id" not in entry:
+                raise DataError("no 'id'", "the key 'id', and paths by member", path=place)
             listed.append({key: str(value) for key, value in entry.items()})
         if not listed:
             raise DataError("an empty list", "one id per line", path=path)

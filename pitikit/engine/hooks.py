@@ -50,7 +50,7 @@ class SampleGridHook(Hook):
     """Writes ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
 
     Args:
-        dataset: config of the data set that the rows come from.
+        dataset: config of the data set that the rows come from; the config's `val_dataset` by default.
         interval: in iterations.
         rows: number of samples.
         seeds: one column of results each.
@@ -59,7 +59,7 @@ class SampleGridHook(Hook):
     # After the average and the checkpoint.
     priority = "LOW"
 
-    def __init__(self, dataset: Any, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)) -> None:
+    def __init__(self, dataset: Any = None, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)) -> None:
         self.dataset = dataset
         self.interval = interval
         self.rows = rows
@@ -67,7 +67,10 @@ class SampleGridHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Read the rows."""
-        dataset = DATASETS.build(self.dataset)
+        config = self.dataset or runner.cfg.get("val_dataset")
+        if config is None:
+            raise ValueError("SampleGridHook: give `dataset`, or name a data set `val_dataset` in the config")
+        dataset = DATASETS.build(config)
         items = [dataset[index] for index in range(min(self.rows, len(dataset)))]
         keys = items[0].keys()
         columns = {key: [item[key] for item in items] for key in keys}

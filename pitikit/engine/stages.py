@@ -23,6 +23,7 @@ class Stage:
         until: iteration at which the next stage begins; None for the end of the training.
         train: parts that learn: 'encoder', 'decoder'. The others are frozen: in eval mode, without gradients.
         lr: learning rate, None to leave the optimizer's.
+        warmup: iterations over which the learning rate rises to ``lr``.
         lr_end: where the learning rate goes, linearly, by the end of the stage; None for a constant one.
         drop: probability of dropping a condition, None to leave the model's.
     """
@@ -31,15 +32,23 @@ class Stage:
     until: int | None = None
     train: Sequence[str] = PARTS
     lr: float | None = None
+    warmup: int = 0
     lr_end: float | None = None
     drop: float | None = None
+
+    def lr_at(self, iteration: int, length: int) -> float:
+        """Learning rate of the ``iteration``-th of ``length`` iterations of the stage; needs ``lr``."""
+        assert self.lr is not None
+        rise = min(1.0, (iteration + 1) / self.warmup) if self.warmup else 1.0
+        end = self.lr if self.lr_end is None else self.lr_end
+        return rise * (self.lr + (end - self.lr) * iteration / max(1, length))
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.train if part not in PARTS]
         if unknown or not self.train:
             raise ValueError(f"stage {self.name!r}: train={list(self.train)}: expected a choice of {PARTS}")
-        if self.lr_end is not None and self.lr is None:
-            raise ValueError(f"stage {self.name!r}: lr_end={self.lr_end} needs lr, where it starts from")
+        if self.lr is None and (self.lr_end is not None or self.warmup):
+            raise ValueError(f"stage {self.name!r}: lr_end and warmup need lr")
         if self.drop is not None and not 0 <= self.drop <= 1:
             raise ValueError(f"stage {self.name!r}: drop={self.drop}: expected a probability")
 
@@ -84,9 +93,8 @@ class StageHook(Hook):
         model = unwrap(runner.model)
         if stage is not self.current:
             self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
-        if stage.lr is not None and stage.lr_end is not None:
-            done = (runner.iter - start) / max(1, (stage.until or runner.max_iters) - start)
-            self._set_lr(runner, stage.lr + (stage.lr_end - stage.lr) * done)
+        if stage.lr is not None:
+            self._set_lr(runner, stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start))
         for part in PARTS:
             if part not in stage.train:
                 # Called for every iteration because the loop sets the whole model to training mode.
@@ -106,13 +114,11 @@ class StageHook(Hook):
         for part in PARTS:
             getattr(model.denoiser, part).requires_grad_(part in stage.train)
         runner.optim_wrapper.zero_grad(set_to_none=True)
-        if stage.lr is not None:
-            self._set_lr(runner, stage.lr)
         if stage.drop is not None:
             model.drop = stage.drop
         self.current = stage
         runner.logger.info(
             f"stage {stage.name!r} from iteration {runner.iter}: trains {', '.join(stage.train)}, "
-            f"lr {runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {model.drop:g}"
+            f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {model.drop:g}"
             + (", starts from the EMA" if fresh and averages else "")
         )

@@ -45,7 +45,8 @@ class DenoisingTranslator(BaseModel):
         seed: int = 0,
         data_preprocessor: Any = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type="ImagePreprocessor"))
+        # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
+        super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
         if not 0 <= drop <= 1:
             raise ValueError(f"drop={drop}: expected a probability")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
@@ -103,10 +104,13 @@ class DenoisingTranslator(BaseModel):
             assert isinstance(loss, Loss)
             value = loss.weight * loss(prediction, target)
             total = total + value
-            logs[loss.name] = (weight * value).detach().mean()
+            logs[f"loss_{loss.name}"] = (weight * value).detach().mean()
         self.timestep_sampler.update(t, total)
-        # mmengine sums every key that contains 'loss'; the terms above are named otherwise and only logged.
         return {"loss": (weight * total).mean(), **logs}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """What to minimise and what to log: mmengine would add the terms to their sum once more."""
+        return losses["loss"], losses
 
     @torch.no_grad()
     def predict(

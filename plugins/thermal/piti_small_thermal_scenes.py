@@ -1,4 +1,4 @@
-"""Thermal pictures to images, adapted in two stages from the small prior.
+"""SceneWorld thermal pictures: the embedded prior adapted in two stages with 2,000 pairs.
 
 python tools/train.py plugins/thermal/piti_small_thermal_scenes.py
 python tools/translate.py plugins/thermal/piti_small_thermal_scenes.py \
@@ -8,12 +8,11 @@ python tools/translate.py plugins/thermal/piti_small_thermal_scenes.py \
 _base_ = [
     "../../configs/_base_/models/small64.py",
     "../../configs/_base_/datasets/loaders.py",
-    "../../configs/_base_/schedules/small.py",
+    "../../configs/_base_/schedules/small_two-stage.py",
     "../../configs/_base_/evaluation_scenes.py",
     "../../configs/_base_/default_runtime.py",
 ]
 plugins = ["plugins/thermal"]
-
 model = dict(denoiser=dict(encoder=dict(in_channels=1)))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]
@@ -23,14 +22,11 @@ load = [
     dict(type="LoadThermal", low=-20, high=50),
 ]
 resize = dict(type="ResizePair", size=256, image_size=64)
-train_dataloader = dict(
-    num_workers=1,
-    dataset=dict(
-        type="ThermalScenes",
-        length=2000,
-        start=1_000_000,
-        pipeline=[*load, resize, dict(type="RandomFlip"), dict(type="PackInputs")],
-    ),
+train_dataset = dict(
+    type="ThermalScenes",
+    length=2000,
+    start=1_000_000,
+    pipeline=[*load, resize, dict(type="RandomFlip", prob=0.5), dict(type="PackInputs")],
 )
 val_dataset = dict(
     type="ThermalScenes",
@@ -43,20 +39,6 @@ val_dataset = dict(
         dict(type="PackInputs", keep=["label"]),
     ],
 )
+train_dataloader = dict(num_workers=1, dataset=train_dataset)
 val_dataloader = dict(dataset=val_dataset)
 test_dataloader = dict(dataset=val_dataset)
-
-train_cfg = dict(max_iters=3000)
-custom_hooks = [
-    dict(
-        type="StageHook",
-        stages=[
-            dict(name="encoder", until=1500, train=["encoder"], lr=8e-4, drop=0.0),
-            dict(name="joint", lr=4e-4, drop=0.1),
-        ],
-    ),
-    dict(type="DenoiserEMA", decay=0.998, export_dtype="float16"),
-    dict(type="IterationSeedHook"),
-    dict(type="ThroughputHook"),
-    dict(type="SampleGridHook", interval=1000, dataset=val_dataset),
-]

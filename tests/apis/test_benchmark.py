@@ -41,6 +41,15 @@ test_evaluator = [dict(type="PSNR"), dict(type="LPIPS", weights="nowhere")]
 IDS = [f"scene_{index:06d}" for index in range(40, 47)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small lose more to a second thread than they gain, on a busy machine all their time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Config and weights of a model whose every part does something."""

@@ -52,9 +52,7 @@ def test_inputs_are_in_order_and_labels_keep_their_colours():
 
 def test_run_demo(repo, tmp_path):
     tiny = Config.fromfile(repo / "tests" / "configs" / "tiny.py")
-    weights = save_weights(
-        tmp_path / "w.safetensors", build_model(tiny, None).denoiser.state_dict()
-    )
+    weights = save_weights(tmp_path / "w.safetensors", build_model(tiny, None).denoiser.state_dict())
     mask = demo.Modality("mask", str(repo / "tests" / "configs" / "tiny.py"), str(weights))
     told = []
     report = demo.run_demo(

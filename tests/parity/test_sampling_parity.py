@@ -17,8 +17,8 @@ MIDWAY = 5e-3
 # Sampler and seed of the noise.
 GUIDED = {
     "sampling_ddpm_10_cfg1.3": (DDPMSampler, dict(steps="10"), 1.3, 310),
-    "sampling_ddim10_eta0.0_cfg1.3": (DDIMSampler, dict(steps="10", eta=0.0), 1.3, 320),
-    "sampling_ddim10_eta0.5_cfg2.0": (DDIMSampler, dict(steps="10", eta=0.5), 2.0, 320),
+    "sampling_ddim10_eta0.0_cfg1.3": (DDIMSampler, dict(steps="ddim10", eta=0.0), 1.3, 320),
+    "sampling_ddim10_eta0.5_cfg2.0": (DDIMSampler, dict(steps="ddim10", eta=0.5), 2.0, 320),
     "sampling_ddpm_10_cfg2.0": (DDPMSampler, dict(steps="10"), 2.0, 311),
     "sampling_ddpm_fast27_cfg1.3": (DDPMSampler, dict(steps="fast27"), 1.3, 310),
     "sampling_ddpm_fast27_cfg2.0": (DDPMSampler, dict(steps="fast27"), 2.0, 311),

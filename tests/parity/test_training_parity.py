@@ -1,5 +1,7 @@
 """Three training steps of each stage: losses, gradients, AdamW and moving average."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -68,9 +70,14 @@ def test_training_steps(reference, weights_rule, compare, stage):
             floor = 1e-6 * expected[0].max()
             compare.close("first gradients", ours, expected, rtol=RTOL, atol=floor)
     parameters = dict(part.named_parameters())
+    # The instance norm behind them removes these biases: their gradients are rounding, of which
+    # Adam makes whole steps all the same.
+    known = np.array([re.search(r"cnn\.conv[1-5]\.bias", name) is None for name in stored_names])
+    assert known.sum() == len(stored_names) - 5
     for what, values in (("param", parameters), ("ema", average)):
         sums = [values[n.removeprefix(prefix)].detach().abs().double().sum() for n in stored_names]
-        compare.close(f"sums of {what}", sums, numbers[f"final_{what}_abs_sums"], rtol=RTOL)
+        stored = numbers.value(f"final_{what}_abs_sums")
+        compare.close(f"sums of {what}", np.array(sums)[known], stored[known], rtol=RTOL)
     whole = dict(network.named_parameters())
     compare.close("class token", whole["encoder.cls_token"], numbers["final_cls_token"], atol=1e-4)
     token = average["cls_token" if stage == 1 else "encoder.cls_token"]

@@ -1,13 +1,12 @@
 """tools/translate.py: files in, files out, errors in a line."""
 
 import runpy
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pitikit.apis.cli import run
 from pitikit.data.scenes import render_scene
 
 
@@ -59,16 +58,12 @@ def test_options_change_the_config(main, tiny, masks, tmp_path, capsys):
     assert "2 steps, 2 pictures" in capsys.readouterr().out
 
 
-def test_an_error_is_one_line_and_leaves_nothing(repo, tiny, masks, tmp_path):
+def test_an_error_is_one_line_and_leaves_nothing(main, tiny, masks, tmp_path, capsys):
     out = tmp_path / "out"
     (masks / "zzz.png").write_text("no picture")
-    done = subprocess.run(
-        [sys.executable, str(repo / "tools" / "translate.py"), tiny, "random"]
-        + [str(masks), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: item 'zzz' (") and done.stderr.count("\n") == 1
-    assert done.stdout == "" and not out.exists()
+    with pytest.raises(SystemExit) as left:
+        run(lambda: main([tiny, "random", str(masks), "--out", str(out), "--device", "cpu"]))
+    assert left.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: item 'zzz' (") and said.err.count("\n") == 1
+    assert said.out == "" and not out.exists()

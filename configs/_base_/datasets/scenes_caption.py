@@ -36,6 +36,6 @@ val_dataset = dict(
     ],
 )
 
-train_dataloader = dict(num_workers=1, dataset=train_dataset)
+train_dataloader = dict(batch_size=8, num_workers=1, dataset=train_dataset)
 val_dataloader = dict(dataset=val_dataset)
 test_dataloader = dict(dataset=val_dataset)

@@ -24,7 +24,8 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="squaredcos_cap_v2"),
-    losses=[dict(type="EpsMSE"), dict(type="VariationalBound")],
+    # Equal weights need several times the iterations before pictures hold together.
+    losses=[dict(type="EpsMSE", v_weight=5.0), dict(type="VariationalBound")],
     # A few thousand iterations never fill the histories of loss-second-moment usefully.
     timestep_sampler=dict(type="UniformTimesteps"),
     sampler=dict(type="DDIMSampler", steps=30, guidance=dict(type="NormalizedCFG", scale=1.5)),

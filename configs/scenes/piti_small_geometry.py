@@ -1,0 +1,13 @@
+# SceneWorld normals and depth: the embedded prior adapted in two stages with 2,000 pairs (PITI, sec. 3.2).
+#   python tools/train.py configs/scenes/piti_small_geometry.py
+#   python tools/test.py configs/scenes/piti_small_geometry.py weights/scenes_geometry.safetensors
+_base_ = [
+    "../_base_/models/small64.py",
+    "../_base_/datasets/scenes_geometry.py",
+    "../_base_/schedules/small_two-stage.py",
+    "../_base_/evaluation_scenes.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(denoiser=dict(encoder=dict(in_channels=6)))
+load_from = "weights/scenes_prior.safetensors"
+load_parts = ["decoder"]

@@ -1,0 +1,12 @@
+# SceneWorld label maps: the embedded prior adapted in two stages with 2,000 pairs (PITI, sec. 3.2).
+#   python tools/train.py configs/scenes/piti_small_mask.py
+#   python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors
+_base_ = [
+    "../_base_/models/small64.py",
+    "../_base_/datasets/scenes_mask.py",
+    "../_base_/schedules/small_two-stage.py",
+    "../_base_/evaluation_scenes.py",
+    "../_base_/default_runtime.py",
+]
+load_from = "weights/scenes_prior.safetensors"
+load_parts = ["decoder"]
