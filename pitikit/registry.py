@@ -173,9 +173,7 @@ LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, checked=False)
 VISUALIZERS = _child(mm.VISUALIZERS, checked=False)
 VISBACKENDS = _child(mm.VISBACKENDS, checked=False)
 
-ALL_REGISTRIES: tuple[Registry, ...] = tuple(
-    v for v in list(globals().values()) if isinstance(v, Registry)
-)
+ALL_REGISTRIES: tuple[Registry, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Registry))
 
 
 def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> list[str]:
@@ -211,17 +209,13 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
 def _import_folder(folder: Path) -> str:
     init = folder.resolve() / "__init__.py"
     if not init.is_file():
-        raise FileNotFoundError(
-            f"plugin {str(folder)!r}: expected a package, but {str(init)!r} does not exist"
-        )
+        raise FileNotFoundError(f"plugin {str(folder)!r}: expected a package, but {str(init)!r} does not exist")
     # The path's digest keeps two plugins of one folder name apart.
     digest = hashlib.sha256(str(init).encode()).hexdigest()[:8]
     name = f"pitikit_plugin_{init.parent.name}_{digest}"
     if name in sys.modules:
         return name
-    spec = importlib.util.spec_from_file_location(
-        name, init, submodule_search_locations=[str(init.parent)]
-    )
+    spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
     if spec is None or spec.loader is None:
         raise ImportError(f"plugin {str(folder)!r} cannot be imported from {str(init)!r}")
     module = importlib.util.module_from_spec(spec)

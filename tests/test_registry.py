@@ -228,8 +228,6 @@ for r, before in zip(registry.ALL_REGISTRIES, found):
 
 
 def test_every_registered_name_is_found_without_an_import(repo):
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=repo, capture_output=True, text=True, timeout=120
-    )
+    result = subprocess.run([sys.executable, "-c", SCRIPT], cwd=repo, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "", f"no `locations` of its registry leads to: {result.stdout}"

@@ -16,15 +16,11 @@ from pitikit.networks.checkpoint_keys import KINDS
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("src", help=f"a file, or a name that is downloaded: {', '.join(RELEASES)}")
     parser.add_argument("dst", help="the .safetensors file to write")
     parser.add_argument("--kind", required=True, choices=list(KINDS), help="what SRC is")
-    parser.add_argument(
-        "--dtype", default="keep", choices=list(DTYPES), help="of the weights written"
-    )
+    parser.add_argument("--dtype", default="keep", choices=list(DTYPES), help="of the weights written")
     parser.add_argument(
         "--with-text-encoder",
         action="store_true",

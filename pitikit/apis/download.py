@@ -73,9 +73,7 @@ def resolve_checkpoint(src: str | Path, cache_dir: str | Path | None = None) -> 
     release = RELEASES.get(str(src))
     if release is None:
         hint = nearest(str(src), RELEASES)
-        raise FileNotFoundError(
-            f"checkpoint {str(src)!r}: neither a file nor a name to download; {hint}"
-        )
+        raise FileNotFoundError(f"checkpoint {str(src)!r}: neither a file nor a name to download; {hint}")
     folder = Path(cache_dir) if cache_dir is not None else cache_folder()
     return download(release, folder / f"{src}.pt")
 
@@ -123,8 +121,7 @@ def download(release: Release, dst: Path) -> Path:
         if found_sum != release.sha256:
             _remove(part)
             raise DownloadError(
-                f"{release.url}: expected SHA-256 {release.sha256}, found {found_sum}; the file "
-                "was removed, run again"
+                f"{release.url}: expected SHA-256 {release.sha256}, found {found_sum}; the file was removed, run again"
             )
     os.replace(part, dst)
     _tag_file(part).unlink(missing_ok=True)

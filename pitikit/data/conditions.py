@@ -64,9 +64,7 @@ def voc_palette(num_classes: int) -> np.ndarray:
     Bit 3k + c of id + 1 becomes bit 7 − k of channel c. Raises ValueError outside 1..255.
     """
     if not 1 <= num_classes <= LABEL_IGNORE:
-        raise ValueError(
-            f"num_classes={num_classes}; expected 1 to {LABEL_IGNORE} (255 is 'no label')"
-        )
+        raise ValueError(f"num_classes={num_classes}; expected 1 to {LABEL_IGNORE} (255 is 'no label')")
     codes = np.arange(1, num_classes + 1)
     palette = np.zeros((num_classes, 3), np.uint8)
     for channel in range(3):
@@ -205,9 +203,7 @@ def fill_holes(depth: np.ndarray) -> np.ndarray:
     if not valid.any():
         return np.ones_like(depth)
     holes = (~valid).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        holes, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+    _, nearest = cv2.distanceTransformWithLabels(holes, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     values = np.zeros(int(nearest.max()) + 1, np.float32)
     values[nearest[valid]] = depth[valid]
     return values[nearest]
@@ -235,9 +231,7 @@ def _slope(values: np.ndarray, dx: int, dy: int, taps: int) -> np.ndarray:
     return np.pad(slope[rim:-rim, rim:-rim], rim, mode="edge")
 
 
-def normals_from_depth(
-    depth: np.ndarray, focal: float = 1.2, smooth: int = 8, spread: float = 0.05
-) -> np.ndarray:
+def normals_from_depth(depth: np.ndarray, focal: float = 1.2, smooth: int = 8, spread: float = 0.05) -> np.ndarray:
     """Surface normals of a depth map, float32 (H, W, 3): x right, y up, z towards the camera, unit
     length.
 

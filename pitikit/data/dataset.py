@@ -35,9 +35,7 @@ def nested_subset(count: int, subset: float, seed: int = 0) -> list[int]:
 
 def build_pipeline(pipeline: Sequence[Any]) -> Compose:
     """Build transforms from configs (ready objects pass through) and chain them."""
-    return Compose(
-        [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-    )
+    return Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
 
 
 def expand_template(template: str) -> list[str]:
@@ -47,15 +45,9 @@ def expand_template(template: str) -> list[str]:
     match = re.search(r"\{([^{}]*,[^{}]*)\}", template)
     if match:
         before, after = template[: match.start()], template[match.end() :]
-        return [
-            path
-            for choice in match[1].split(",")
-            for path in expand_template(before + choice + after)
-        ]
+        return [path for choice in match[1].split(",") for path in expand_template(before + choice + after)]
     if re.findall(r"\{(.*?)\}", template) != ["id"]:
-        raise ValueError(
-            f"path template {template!r}; expected one '{{id}}', as in 'images/{{id}}.jpg'"
-        )
+        raise ValueError(f"path template {template!r}; expected one '{{id}}', as in 'images/{{id}}.jpg'")
     return [template]
 
 
@@ -114,9 +106,7 @@ class PairedImageDataset(Dataset):
         chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
         templates = chosen if image is None else {"image": image, **chosen}
         if not self.root.is_dir():
-            raise DataError(
-                "no such folder", "the dataset's root", "set root= to where the data is", self.root
-            )
+            raise DataError("no such folder", "the dataset's root", "set root= to where the data is", self.root)
         self._templates = {name: expand_template(template) for name, template in templates.items()}
         listed = self._listed(list_file, ids)
         captions = self._read_captions(caption_file) if caption_file is not None else None
@@ -126,9 +116,7 @@ class PairedImageDataset(Dataset):
 
     # ---- finding the items
 
-    def _listed(
-        self, list_file: str | Path | None, ids: Sequence[str] | None
-    ) -> list[dict[str, str]]:
+    def _listed(self, list_file: str | Path | None, ids: Sequence[str] | None) -> list[dict[str, str]]:
         if list_file is not None and ids is not None:
             raise ValueError("list_file and ids were both given; expected one of them")
         if ids is not None:
@@ -140,9 +128,7 @@ class PairedImageDataset(Dataset):
         seen: set[str] = set()
         for entry in listed:
             if entry["id"] in seen:
-                raise DataError(
-                    "the id twice", "ids that differ", "results are saved by id", item=entry["id"]
-                )
+                raise DataError("the id twice", "ids that differ", "results are saved by id", item=entry["id"])
             seen.add(entry["id"])
         return listed
 
@@ -156,9 +142,7 @@ class PairedImageDataset(Dataset):
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError as error:
-                raise DataError(
-                    f"no JSON ({error})", "one JSON object a line", path=place
-                ) from error
+                raise DataError(f"no JSON ({error})", "one JSON object a line", path=place) from error
             if "id" not in entry:
                 raise DataError("no 'id'", "the key 'id', and paths by member", path=place)
             listed.append({key: str(value) for key, value in entry.items()})
@@ -192,26 +176,18 @@ class PairedImageDataset(Dataset):
         path = self.root / caption_file
         if path.suffix == ".json":
             try:
-                return {
-                    str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()
-                }
+                return {str(k): str(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
             except (OSError, ValueError, AttributeError) as error:
-                raise DataError(
-                    f"captions that cannot be read ({error})", "JSON {id: text}", path=path
-                ) from error
+                raise DataError(f"captions that cannot be read ({error})", "JSON {id: text}", path=path) from error
         captions = {}
         for number, line in enumerate(_lines(path), start=1):
             name, tab, text = line.partition("\t")
             if not tab:
-                raise DataError(
-                    "a line without a tab", "id<TAB>text", path=f"{path}, line {number}"
-                )
+                raise DataError("a line without a tab", "id<TAB>text", path=f"{path}, line {number}")
             captions[name] = text
         return captions
 
-    def _resolve(
-        self, listed: list[dict[str, str]], captions: dict[str, str] | None
-    ) -> list[dict[str, Any]]:
+    def _resolve(self, listed: list[dict[str, str]], captions: dict[str, str] | None) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         missing: list[DataError] = []
         for entry in listed:
@@ -226,9 +202,7 @@ class PairedImageDataset(Dataset):
                 place = next((path for path in places if path.is_file()), None)
                 if place is None:
                     tried = " or ".join(str(path) for path in places)
-                    missing.append(
-                        DataError(f"no {member}", "every member of the pair", path=tried, item=name)
-                    )
+                    missing.append(DataError(f"no {member}", "every member of the pair", path=tried, item=name))
                     break
                 sources[member] = place
             if captions is not None:

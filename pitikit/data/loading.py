@@ -21,9 +21,7 @@ from pitikit.data.reading import read_ids, read_image
 from pitikit.registry import TOKENIZERS, TRANSFORMS
 
 
-def fetch(
-    results: dict[str, Any], source: str, reader: Callable[[Path], Any]
-) -> tuple[Any, Path | None]:
+def fetch(results: dict[str, Any], source: str, reader: Callable[[Path], Any]) -> tuple[Any, Path | None]:
     """A member as an array (or text): read from its path, or as it is. Each file is decoded once
     an item.
 
@@ -185,9 +183,7 @@ class LoadMask(BaseTransform):
         part = ConditionPart(self.source, label, "nearest", self.encode, keep="label")
         return add_part(results, part, path)
 
-    def _out_of_range(
-        self, present: np.ndarray, counts: np.ndarray, path: Path | None, item: str | None
-    ) -> DataError:
+    def _out_of_range(self, present: np.ndarray, counts: np.ndarray, path: Path | None, item: str | None) -> DataError:
         wanted = np.array([i for i in present.tolist() if i not in self.ignore])
         bad = present[self._bad[present]]
         low, high = -self.id_offset, self.num_classes - 1 - self.id_offset
@@ -198,9 +194,7 @@ class LoadMask(BaseTransform):
             advice = f"id_offset={-int(wanted.min())} would fit this item"
         else:
             advice = "no id_offset fits: check num_classes, or add the id to `ignore`"
-        shown = ", ".join(f"{int(i)} ({int(counts[i])} pixels)" for i in bad[:5]) + (
-            ", …" if len(bad) > 5 else ""
-        )
+        shown = ", ".join(f"{int(i)} ({int(counts[i])} pixels)" for i in bad[:5]) + (", …" if len(bad) > 5 else "")
         return DataError(
             f"label ids {int(wanted.min())} to {int(wanted.max())}, out of range: {shown}",
             f"ids {max(low, 0)} to {high} or {sorted(self.ignore)} "
@@ -223,9 +217,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"a caption that cannot be read ({error})", "UTF-8 text", path=path
-        ) from error
+        raise DataError(f"a caption that cannot be read ({error})", "UTF-8 text", path=path) from error
 
 
 @TRANSFORMS.register_module()
@@ -245,9 +237,7 @@ class LoadCaption(BaseTransform):
         DataError: the caption is missing or is no text.
     """
 
-    def __init__(
-        self, tokenizer: dict[str, Any], length: int = 48, source: str = "caption"
-    ) -> None:
+    def __init__(self, tokenizer: dict[str, Any], length: int = 48, source: str = "caption") -> None:
         self.tokenizer = TOKENIZERS.build(tokenizer)
         self.length, self.source = length, source
 
@@ -259,14 +249,10 @@ class LoadCaption(BaseTransform):
         else:
             text, _ = fetch(results, self.source, read_text)
         if not isinstance(text, str):
-            raise DataError(
-                f"a caption of type {type(text).__name__}", "text", item=results.get("id")
-            )
+            raise DataError(f"a caption of type {type(text).__name__}", "text", item=results.get("id"))
         tokens = np.asarray(self.tokenizer(text, self.length), np.int64)
         if tokens.shape != (self.length,):
-            raise ValueError(
-                f"the tokenizer returned shape {tokens.shape}; expected ({self.length},)"
-            )
+            raise ValueError(f"the tokenizer returned shape {tokens.shape}; expected ({self.length},)")
         results["caption"] = text
         results["condition"] = tokens
         return results

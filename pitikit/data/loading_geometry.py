@@ -59,9 +59,7 @@ class LoadDepth(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the depth map."""
         depth, path = _metres(results, self.source, self.unit)
-        return add_part(
-            results, ConditionPart("depth", depth, "nearest", self.encode, keep=self.keep), path
-        )
+        return add_part(results, ConditionPart("depth", depth, "nearest", self.encode, keep=self.keep), path)
 
 
 def _check_unit(unit: str | None) -> None:
@@ -69,9 +67,7 @@ def _check_unit(unit: str | None) -> None:
         raise ValueError(f"unit={unit!r}; expected 'm', 'mm' or None")
 
 
-def _metres(
-    results: dict[str, Any], source: str, unit: str | None
-) -> tuple[np.ndarray, Path | None]:
+def _metres(results: dict[str, Any], source: str, unit: str | None) -> tuple[np.ndarray, Path | None]:
     raw, path = fetch(results, source, read_depth)
     if raw.ndim != 2 or raw.dtype.kind not in "uif":
         raise DataError(
@@ -86,9 +82,7 @@ def _metres(
     if millimetres:
         depth *= np.float32(0.001)
     if not (depth > 0).any():
-        raise DataError(
-            "no valid depth (all zero)", "some depth above 0", "", path, results.get("id")
-        )
+        raise DataError("no valid depth (all zero)", "some depth above 0", "", path, results.get("id"))
     return depth, path
 
 

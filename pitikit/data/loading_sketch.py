@@ -70,9 +70,7 @@ class LoadSketch(BaseTransform):
         white = grey > self.threshold
         fault = _sketch_fault(grey, white)
         if fault is not None:
-            raise DataError(
-                fault[0], "an edge map: thin white lines on black", fault[1], path, item
-            )
+            raise DataError(fault[0], "an edge map: thin white lines on black", fault[1], path, item)
         return white.astype(np.uint8) * 255
 
 

@@ -24,9 +24,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         non_blocking: overlap the copy with computation (pinned memory).
     """
 
-    def __init__(
-        self, keys: Sequence[str] = ("image", "condition", "low_res"), non_blocking: bool = False
-    ) -> None:
+    def __init__(self, keys: Sequence[str] = ("image", "condition", "low_res"), non_blocking: bool = False) -> None:
         super().__init__(non_blocking=non_blocking)
         self.keys = tuple(keys)
 
@@ -36,8 +34,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         """
         if not isinstance(data, dict):
             raise TypeError(
-                f"a batch of type {type(data).__name__}; expected a dict: "
-                "set collate_fn=dict(type='default_collate')"
+                f"a batch of type {type(data).__name__}; expected a dict: set collate_fn=dict(type='default_collate')"
             )
         batch: dict[str, Any] = dict(self.cast_data(data))
         for key in self.keys:

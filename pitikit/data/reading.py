@@ -34,9 +34,7 @@ def _open(path: str | Path) -> tuple[Image.Image, int]:
             picture = Image.open(handle)
             picture.load()
     except FileNotFoundError:
-        raise DataError(
-            "no such file", "a picture", "check the root and the path template", path
-        ) from None
+        raise DataError("no such file", "a picture", "check the root and the path template", path) from None
     except UnidentifiedImageError:
         raise DataError(
             "a file that is no picture (or one of an unknown format)",
@@ -113,9 +111,7 @@ def read_ids(path: str | Path) -> np.ndarray:
         return ids // np.uint8(_GREY_STRETCH[bits])
     if ids.dtype != np.uint8:
         if ids.min() < 0 or ids.max() > 65535:
-            raise DataError(
-                f"ids from {ids.min()} to {ids.max()}", "ids from 0 to 65535", path=path
-            )
+            raise DataError(f"ids from {ids.min()} to {ids.max()}", "ids from 0 to 65535", path=path)
         return ids.astype(np.uint16)
     return ids
 
@@ -149,13 +145,9 @@ def _read_array(path: str | Path) -> np.ndarray:
     try:
         loaded: Any = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(
-            "no such file", "an array", "check the root and the path template", path
-        ) from None
+        raise DataError("no such file", "an array", "check the root and the path template", path) from None
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"an array that cannot be read ({error})", "a .npy file", path=path
-        ) from error
+        raise DataError(f"an array that cannot be read ({error})", "a .npy file", path=path) from error
     if not isinstance(loaded, np.ndarray):
         raise DataError("an archive of arrays", "a .npy file with one array", path=path)
     return loaded
@@ -201,15 +193,11 @@ def read_normals(path: str | Path) -> np.ndarray:
     if Path(path).suffix.lower() == ".npy":
         normals = _read_array(path)
         if normals.ndim != 3 or normals.shape[2] != 3:
-            raise DataError(
-                f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=path
-            )
+            raise DataError(f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=path)
         return normals.astype(np.float32)
     picture, bits = _open(path)
     if bits > 8:
-        raise DataError(
-            f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path
-        )
+        raise DataError(f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
     picture = _drop_opaque_alpha(picture, path)
     if picture.mode != "RGB":
         raise DataError(

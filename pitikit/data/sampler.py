@@ -47,9 +47,7 @@ class DrawSampler(Sampler[int]):
             be set until iteration begins.
     """
 
-    def __init__(
-        self, dataset: Sized, shuffle: bool = True, seed: int | None = None, start: int = 0
-    ) -> None:
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, start: int = 0) -> None:
         if len(dataset) < 1:
             raise ValueError("an empty dataset; expected at least one item")
         self.length, self.shuffle, self.start = len(dataset), shuffle, start

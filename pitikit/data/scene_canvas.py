@@ -36,9 +36,7 @@ class Camera:
     def project(self, points: Points) -> Points:
         """World points (N, 3) to picture coordinates (N, 2)."""
         z = np.maximum(points[:, 2], 0.3)
-        return np.stack(
-            [0.5 + points[:, 0] / z, self.horizon + (self.eye - points[:, 1]) / z], axis=1
-        )
+        return np.stack([0.5 + points[:, 0] / z, self.horizon + (self.eye - points[:, 1]) / z], axis=1)
 
     def plane(self, point: Points, normal: Points) -> tuple[float, float, float]:
         """Coefficients (a, b, c) of 1 / Z = a u + b v + c on the plane through `point`."""
@@ -132,12 +130,8 @@ class Canvas:
             x1, y1 = np.clip((high * size).astype(int) + 1, 0, size)
             inside = surface[y0:y1, x0:x1] == number
             middle, half = (low + high) / 2, (high - low) / 2
-            nx = np.broadcast_to(((centre[x0:x1] - middle[0]) / half[0])[None], inside.shape)[
-                inside
-            ]
-            ny = np.broadcast_to(((middle[1] - centre[y0:y1]) / half[1])[:, None], inside.shape)[
-                inside
-            ]
+            nx = np.broadcast_to(((centre[x0:x1] - middle[0]) / half[0])[None], inside.shape)[inside]
+            ny = np.broadcast_to(((middle[1] - centre[y0:y1]) / half[1])[:, None], inside.shape)[inside]
             normal = np.stack([nx, ny, np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.02))], axis=1)
             depth[y0:y1, x0:x1][inside] -= np.float32(radius) * normal[:, 2].astype(np.float32)
             normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -195,9 +189,7 @@ class Canvas:
         if surface is not None:
             self.surface[rows, cols][alpha >= 0.5] = surface
 
-    def blend(
-        self, rows: slice, cols: slice, alpha: Array, colour: Points, shade: Array | None = None
-    ) -> None:
+    def blend(self, rows: slice, cols: slice, alpha: Array, colour: Points, shade: Array | None = None) -> None:
         """Mix a colour (times `shade`) into the picture by `alpha`."""
         view = self.rgb[:, rows, cols]
         c = np.asarray(colour, np.float32)[:, None, None]
@@ -218,9 +210,7 @@ class Canvas:
         """
         rows, cols, alpha = area
         s = self.side
-        pixel = np.array(
-            [[1 / s, 0, (cols.start + 0.5) / s], [0, 1 / s, (rows.start + 0.5) / s], [0, 0, 1]]
-        )
+        pixel = np.array([[1 / s, 0, (cols.start + 0.5) / s], [0, 1 / s, (rows.start + 0.5) / s], [0, 0, 1]])
         table = warp(self.tables[name], homography @ pixel, alpha.shape, s / z, offset)
         return 1 + np.float32(amount) * table
 

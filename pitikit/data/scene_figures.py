@@ -22,9 +22,7 @@ _REAR = np.array(
 )
 
 
-def _paint_flank(
-    canvas: Canvas, item: ObjectSpec, side: float, paint: Points, dark: Points
-) -> None:
+def _paint_flank(canvas: Canvas, item: ObjectSpec, side: float, paint: Points, dark: Points) -> None:
     """The side of a car at the right (`side` 1) or the left (-1) of its rear."""
     s = item.size
     shaded = (float(side), 0.2, 0.0)
@@ -35,9 +33,7 @@ def _paint_flank(
     flank = canvas.add_surface(LABEL["car"], (item.x + side * 0.93 * s, 0, item.z), (side, 0, 0))
 
     def flank_at(points: list[tuple[float, float, float]]) -> Points:
-        return canvas.camera.project(
-            np.array([(item.x + side * a * s, b * s, item.z + c * s) for a, b, c in points])
-        )
+        return canvas.camera.project(np.array([(item.x + side * a * s, b * s, item.z + c * s) for a, b, c in points]))
 
     # The flank runs in under the rear, which is painted over it: no gap shows between them.
     body_side = [
@@ -53,9 +49,7 @@ def _paint_flank(
     )
     for back in (0.75, 3.1):
         ring = ellipse(back, 0.33, 0.34, 0.33, 16)
-        canvas.fill(
-            [flank_at([(0.97, float(q[1]), float(q[0])) for q in ring])], tone(dark, shaded), flank
-        )
+        canvas.fill([flank_at([(0.97, float(q[1]), float(q[0])) for q in ring])], tone(dark, shaded), flank)
 
 
 def paint_car(canvas: Canvas, item: ObjectSpec, night: bool) -> None:
@@ -151,11 +145,7 @@ def paint_lamp(canvas: Canvas, item: ObjectSpec, lamps: bool) -> None:
     canvas.fill([upright(canvas, item, p) for p in pole], metal, surface)
     cap = np.array([[-0.42, 4.75], [0.42, 4.75], [0.16, 5.05], [-0.16, 5.05]]) * np.array([1, s])
     glass = np.array([[-0.22, 4.15], [0.22, 4.15], [0.36, 4.75], [-0.36, 4.75]]) * np.array([1, s])
-    bright = (
-        np.array([1.0, 0.93, 0.66])
-        if lamps
-        else canvas.faded(canvas.lit(rgb("cream"), FRONT), item.z)
-    )
+    bright = np.array([1.0, 0.93, 0.66]) if lamps else canvas.faded(canvas.lit(rgb("cream"), FRONT), item.z)
     canvas.fill([upright(canvas, item, glass)], bright, surface)
     canvas.fill([upright(canvas, item, cap * np.array([sign, 1]))], metal, surface)
     if lamps:

@@ -17,9 +17,7 @@ _GROUND = {
 }
 
 
-def paint_ground(
-    canvas: Canvas, spec: SceneSpec, rng: np.random.Generator, sky: tuple[Points, Points, Points]
-) -> None:
+def paint_ground(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator, sky: tuple[Points, Points, Points]) -> None:
     """Paint everything below the horizon: meadow, then lake, then road; `sky` zenith to horizon."""
     n, h, eye = canvas.side, spec.horizon, spec.eye
     first = int(np.floor(h * n))
@@ -120,8 +118,6 @@ def paint_ground(
         )
         paint("road", colour_of(92, 93, 99), tar.astype(np.float32), base * band(lateral, half))
         line = band(np.abs(lateral - half + 0.22), 0.07)
-        dash = band(lateral, 0.08) * np.clip(
-            (0.9 - np.abs(np.mod(zz, 4.0) - 2.0)) / np.maximum(step, 0.02) + 0.5, 0, 1
-        )
+        dash = band(lateral, 0.08) * np.clip((0.9 - np.abs(np.mod(zz, 4.0) - 2.0)) / np.maximum(step, 0.02) + 0.5, 0, 1)
         white = canvas.lit(colour_of(236, 234, 222), (0, 1, 0))
         canvas.blend(rows, cols, base * np.maximum(line, dash) * mist * 0.9, white)

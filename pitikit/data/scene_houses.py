@@ -36,13 +36,7 @@ class House:
     def outline(self) -> Points:
         """Points of the hull, for shadows."""
         w, h, d, r = self.width, self.high, self.deep, self.rise
-        return np.array(
-            [
-                self.at(s, t, q)
-                for s in (0, w)
-                for t, q in ((0, 0), (0, d), (h, 0), (h, d), (h + r, d / 2))
-            ]
-        )
+        return np.array([self.at(s, t, q) for s in (0, w) for t, q in ((0, 0), (0, d), (h, 0), (h, d), (h + r, d / 2))])
 
 
 def paint_house(canvas: Canvas, item: ObjectSpec, lamps: bool) -> None:

@@ -76,10 +76,7 @@ def shadow_outline(canvas: Canvas, item: ObjectSpec) -> list[Points]:
             )
     else:
         world = np.concatenate(
-            [
-                np.column_stack([item.x + p[:, 0], p[:, 1], np.full(len(p), item.z)])
-                for p in _silhouette(item)
-            ]
+            [np.column_stack([item.x + p[:, 0], p[:, 1], np.full(len(p), item.z)]) for p in _silhouette(item)]
         )
     ground = world.copy()
     ground[:, 0] -= lx / ly * world[:, 1]

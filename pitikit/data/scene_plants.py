@@ -9,9 +9,7 @@ from pitikit.data.scene_looks import CROWNS, FRONT, box, facing, rgb, upright
 from pitikit.data.scene_spec import ObjectSpec
 
 
-def _blob(
-    rng: np.random.Generator, cx: float, cy: float, rx: float, ry: float, bumps: int, depth: float
-) -> Points:
+def _blob(rng: np.random.Generator, cx: float, cy: float, rx: float, ry: float, bumps: int, depth: float) -> Points:
     """A round outline with soft bumps, in metres."""
     n = 48
     t = np.arange(n) * (2 * np.pi / n)
@@ -51,12 +49,8 @@ def crown_parts(item: ObjectSpec) -> tuple[list[Points], Points | None]:
         return tiers, box(-0.17 * s, 0, 0.17 * s, 1.0 * s)
     lean = rng.uniform(-0.15, 0.15) * s
     top = rng.uniform(3.7, 4.3) * s
-    trunk = np.array(
-        [[-0.26 * s, 0], [0.26 * s, 0], [lean + 0.17 * s, top - 1], [lean - 0.17 * s, top - 1]]
-    )
-    return [
-        _blob(rng, lean, top, rng.uniform(1.85, 2.25) * s, rng.uniform(1.6, 1.9) * s, 11, 0.13)
-    ], trunk
+    trunk = np.array([[-0.26 * s, 0], [0.26 * s, 0], [lean + 0.17 * s, top - 1], [lean - 0.17 * s, top - 1]])
+    return [_blob(rng, lean, top, rng.uniform(1.85, 2.25) * s, rng.uniform(1.6, 1.9) * s, 11, 0.13)], trunk
 
 
 def paint_tree(canvas: Canvas, item: ObjectSpec) -> None:
@@ -74,23 +68,13 @@ def paint_tree(canvas: Canvas, item: ObjectSpec) -> None:
     low, high = allp.min(0), allp.max(0)
     n = canvas.side
     # The crown is lit as an ellipsoid; the foliage perturbs it.
-    ny = (
-        ((low[1] + high[1]) / 2 - (np.arange(rows.start, rows.stop) + 0.5) / n)
-        * 2
-        / (high - low)[1]
-    )
-    nx = (
-        ((np.arange(cols.start, cols.stop) + 0.5) / n - (low[0] + high[0]) / 2)
-        * 2
-        / (high - low)[0]
-    )
+    ny = ((low[1] + high[1]) / 2 - (np.arange(rows.start, rows.stop) + 0.5) / n) * 2 / (high - low)[1]
+    nx = ((np.arange(cols.start, cols.stop) + 0.5) / n - (low[0] + high[0]) / 2) * 2 / (high - low)[0]
     nx, ny = nx[None].astype(np.float32), ny[:, None].astype(np.float32)
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.05))
     lx, ly, lz = canvas.light
     towards = (0.5 + 0.5 * (nx * lx + ny * ly + nz * max(lz, 0.0))).astype(np.float32)
-    homography = canvas.camera.to_plane(
-        np.array([item.x, 0, item.z]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
-    )
+    homography = canvas.camera.to_plane(np.array([item.x, 0, item.z]), np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))
     offset = (item.seed % 61 / 9.0, item.seed % 53 / 9.0)
     name, amount = ("foliage", 0.34) if item.kind != "pine" else ("blades", 0.26)
     leaves = canvas.texture(area, name, homography, item.z, amount, offset)

@@ -153,9 +153,7 @@ def _ridge(rng: np.random.Generator, n: int, rough: float, octaves: int) -> Arra
     for k in range(octaves):
         knots = int(3 * 2**k) + 2
         phase = rng.uniform(0, 1)
-        total += rough**k * np.interp(
-            u * (knots - 2) + phase, np.arange(knots), rng.uniform(0, 1, knots)
-        )
+        total += rough**k * np.interp(u * (knots - 2) + phase, np.arange(knots), rng.uniform(0, 1, knots))
     return (total / sum(rough**k for k in range(octaves))).astype(np.float32)
 
 
@@ -245,9 +243,7 @@ def _paint(spec: SceneSpec, side: int) -> Canvas:
     _paint_backdrop(canvas, spec, rng)
     paint_ground(canvas, spec, rng, sky)
     strength = {"clear": 0.5, "cloudy": 0.45, "hazy": 0.28, "overcast": 0.16}[spec.weather]
-    outlines = [
-        p for item in spec.objects if item.kind != "boat" for p in shadow_outline(canvas, item)
-    ]
+    outlines = [p for item in spec.objects if item.kind != "boat" for p in shadow_outline(canvas, item)]
     if outlines:
         canvas.shadow(outlines, strength)
     for item in spec.objects:

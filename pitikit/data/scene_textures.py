@@ -26,9 +26,7 @@ def _filtered_noise(rng: np.random.Generator, response: NDArray[np.float64]) -> 
     return np.clip(noise / (2.5 * noise.std()), -1, 1).astype(np.float32)
 
 
-def _courses(
-    rng: np.random.Generator, width: int, height: int, joint: int, shift: bool, slope: float
-) -> Array:
+def _courses(rng: np.random.Generator, width: int, height: int, joint: int, shift: bool, slope: float) -> Array:
     """Rows of blocks `width` by `height` texels with dark joints; `slope` shades each row."""
     y, x = np.mgrid[0:TILE, 0:TILE]
     row = y // height
@@ -103,9 +101,7 @@ def warp(
         pixels_per_metre: apparent scale, chooses the mip level.
         offset: shift in metres, so that objects differ.
     """
-    level = int(
-        np.clip(np.ceil(np.log2(TEXELS_PER_METRE / pixels_per_metre) - 0.25), 0, len(levels) - 1)
-    )
+    level = int(np.clip(np.ceil(np.log2(TEXELS_PER_METRE / pixels_per_metre) - 0.25), 0, len(levels) - 1))
     scale = TEXELS_PER_METRE / 2**level
     metres = to_metres / to_metres[2, 2]
     matrix = np.array([[scale, 0, scale * offset[0]], [0, scale, scale * offset[1]], [0, 0, 1]])

@@ -100,9 +100,7 @@ def _fits(
     if kind == "boat":
         if not all(in_water(water, shore, x + s * half, z, -1.0) for s in (-1, 1)):
             return False
-    elif any(in_water(water, shore, x + s * half, z, 0.7) for s in (-1, 1)) or in_water(
-        water, shore, x, z + half, 0.7
-    ):
+    elif any(in_water(water, shore, x + s * half, z, 0.7) for s in (-1, 1)) or in_water(water, shore, x, z + half, 0.7):
         return False
     if road is not None and kind != "car":
         for dz in (0.0, half):
@@ -148,10 +146,7 @@ def _objects(
         kind = _pick(
             rng,
             kinds,
-            tuple(
-                0.0 if first and k in ("bush", "lamp", "fence", "boat") else weights[k]
-                for k in kinds
-            ),
+            tuple(0.0 if first and k in ("bush", "lamp", "fence", "boat") else weights[k] for k in kinds),
         )
         if kind in ("house", "fence") and sum(o.kind == kind for o in found) >= 2:
             continue

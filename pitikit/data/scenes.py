@@ -110,10 +110,7 @@ class SceneWorld(Dataset):
             raise ValueError(f"members={members!r}: expected a list of names out of {MEMBERS}")
         for member in members:
             if member not in MEMBERS:
-                raise ValueError(
-                    f"members={tuple(members)!r}: unknown {member!r}, expected names "
-                    f"out of {MEMBERS}"
-                )
+                raise ValueError(f"members={tuple(members)!r}: unknown {member!r}, expected names out of {MEMBERS}")
         if not 0 < subset <= 1:
             raise ValueError(f"subset={subset!r}: expected a share in (0, 1]")
         self.members = tuple(members)
@@ -126,9 +123,7 @@ class SceneWorld(Dataset):
         else:
             chosen = np.arange(self.length)
         self.indices: tuple[int, ...] = tuple(int(i) + self.start for i in chosen)
-        self.transforms = [
-            TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline
-        ]
+        self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         self._cache: dict[int, dict[str, Any]] | None = {} if cache else None
 
     def __len__(self) -> int:
@@ -153,20 +148,13 @@ class SceneWorld(Dataset):
             names = {"mask": "label"}
             kept = {m: getattr(scene, names.get(m, m)) for m in self.members}
             if self._cache is not None:
-                kept = {
-                    k: v.astype(np.float16) if k in ("depth", "normals") else v
-                    for k, v in kept.items()
-                }
+                kept = {k: v.astype(np.float16) if k in ("depth", "normals") else v for k, v in kept.items()}
                 self._cache[index] = kept
         if self._cache is None:
             return kept
         # A transform may write into its array: the cache gives copies.
         return {
-            k: v
-            if isinstance(v, str)
-            else v.astype(np.float32)
-            if v.dtype == np.float16
-            else v.copy()
+            k: v if isinstance(v, str) else v.astype(np.float32) if v.dtype == np.float16 else v.copy()
             for k, v in kept.items()
         }
 
@@ -189,7 +177,6 @@ class SceneWorld(Dataset):
             item = transform(item)
             if item is None:
                 raise RuntimeError(
-                    f"scene_{index:06d}: {transform!r} returned None; a transform "
-                    "has to return the item"
+                    f"scene_{index:06d}: {transform!r} returned None; a transform has to return the item"
                 )
         return item

@@ -58,9 +58,7 @@ def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray
     if array.shape[:2] == (size, size):
         return array
     if interpolation not in _INTERPOLATION:
-        raise ValueError(
-            f"interpolation={interpolation!r}; expected one of {sorted(_INTERPOLATION)}"
-        )
+        raise ValueError(f"interpolation={interpolation!r}; expected one of {sorted(_INTERPOLATION)}")
     method = _INTERPOLATION[interpolation]
     shrinks = min(array.shape[:2]) > size
     if interpolation == "area" and not shrinks:
@@ -175,9 +173,7 @@ class PackInputs(BaseTransform):
         """Pack the sample."""
         sample: dict[str, Any] = {"id": results["id"]}
         if "image" in results:
-            sample["image"] = torch.from_numpy(
-                np.ascontiguousarray(results["image"].transpose(2, 0, 1))
-            )
+            sample["image"] = torch.from_numpy(np.ascontiguousarray(results["image"].transpose(2, 0, 1)))
         parts = [part for part in results.get("condition_parts", []) if part.encode is not None]
         if parts and "condition" in results:
             raise DataError(
@@ -193,9 +189,7 @@ class PackInputs(BaseTransform):
         for key in self.keep:
             if key not in results:
                 have = sorted(k for k in results if not k.startswith("_"))
-                raise DataError(
-                    f"results with {have}", f"a key {key!r} to keep", item=results["id"]
-                )
+                raise DataError(f"results with {have}", f"a key {key!r} to keep", item=results["id"])
             value = results[key]
             if isinstance(value, np.ndarray):
                 value = torch.from_numpy(np.array(value))
@@ -207,8 +201,6 @@ class PackInputs(BaseTransform):
         coded = [part.encode(part.array) for part in parts if part.encode is not None]
         if len({code.shape[:2] for code in coded}) > 1:
             shown = {part.name: part.array.shape[:2] for part in parts}
-            raise DataError(
-                f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item
-            )
+            raise DataError(f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item)
         joined = coded[0] if len(coded) == 1 else np.concatenate(coded, axis=2)
         return torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))

@@ -41,9 +41,7 @@ class Sampler(ABC):
         temperature: factor on the initial noise; the released upsampler uses 0.997.
     """
 
-    def __init__(
-        self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0
-    ) -> None:
+    def __init__(self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0) -> None:
         self.steps = steps
         self.guidance = build_guidance(guidance)
         self.clip_x0 = clip_x0

@@ -115,9 +115,7 @@ class NoiseSchedule:
         alpha_bar: float64 (T,). Kept in float64 throughout: see :class:`~pitikit.diffusion.types.Prediction`.
     """
 
-    def __init__(
-        self, name: str = "squaredcos_cap_v2", steps: int = 1000, alpha_bar: Tensor | None = None
-    ) -> None:
+    def __init__(self, name: str = "squaredcos_cap_v2", steps: int = 1000, alpha_bar: Tensor | None = None) -> None:
         if alpha_bar is None:
             alpha_bar = torch.from_numpy(np.cumprod(1.0 - betas(name, steps)))
         alpha_bar = torch.as_tensor(alpha_bar, dtype=torch.float64)

@@ -29,6 +29,8 @@ class DenoiserEMA(Hook):
 
     Args:
         decay: per iteration, from the first one on; 0.9999 is the released setting.
+        warmup: let the decay of iteration n be (1 + n) / (10 + n) at most, so that a short training or an early
+            look does not average what the network was at the start.
         export: file name within the work directory, rewritten with every checkpoint; None for no export.
         export_dtype: 'float32' or 'float16'.
     """
@@ -37,13 +39,14 @@ class DenoiserEMA(Hook):
     priority = "NORMAL"
 
     def __init__(
-        self, decay: float = 0.9999, export: str | None = "ema.safetensors", export_dtype: str = "float32"
+        self, decay: float = 0.9999, warmup: bool = False, export: str | None = "ema.safetensors", export_dtype: str = "float32"
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected a value in [0, 1)")
         if export_dtype not in ("float32", "float16"):
             raise ValueError(f"export_dtype={export_dtype!r}: expected 'float32' or 'float16'")
         self.decay = decay
+        self.warmup = warmup
         self.export = export
         self.export_dtype: torch.dtype = getattr(torch, export_dtype)
         self.average: dict[str, Tensor] = {}
@@ -74,7 +77,8 @@ class DenoiserEMA(Hook):
         """Move the average towards the parameters; frozen ones are equal to it already."""
         moving = [(name, p.detach().float()) for name, p in self._denoiser.named_parameters() if p.requires_grad]
         averages = [self.average[name] for name, _ in moving]
-        torch._foreach_lerp_(averages, [p for _, p in moving], 1 - self.decay)
+        decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
+        torch._foreach_lerp_(averages, [p for _, p in moving], 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -79,9 +79,7 @@ class DenoisingTranslator(BaseModel):
             return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
         raise ValueError(f"mode={mode!r}: expected 'loss', 'predict' or 'tensor'")
 
-    def loss(
-        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
-    ) -> dict[str, Tensor]:
+    def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
         """Loss terms of a batch: ``loss`` is minimised, the rest is logged.
 
         Args:

@@ -94,9 +94,7 @@ def plane_depth(normal, focal, size=64):
 
 
 @pytest.mark.parametrize("smooth", [0, 8])
-@pytest.mark.parametrize(
-    "normal", [(0, 0, 1), (0.6, 0, 0.8), (-0.6, 0, 0.8), (0, 0.6, 0.8), (0, -0.8, 0.6)]
-)
+@pytest.mark.parametrize("normal", [(0, 0, 1), (0.6, 0, 0.8), (-0.6, 0, 0.8), (0, 0.6, 0.8), (0, -0.8, 0.6)])
 def test_normals_of_planes(normal, smooth):
     depth = plane_depth(np.array(normal), focal=1.2).astype(np.float32)
     found = normals_from_depth(depth, focal=1.2, smooth=smooth)

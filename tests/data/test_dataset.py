@@ -135,10 +135,7 @@ def test_subsets_are_seeded_and_nested():
 
 
 def test_subset_of_files(root):
-    names = [
-        {item["id"] for item in PairedImageDataset(root, subset=s, subset_seed=1).items}
-        for s in (0.25, 0.5)
-    ]
+    names = [{item["id"] for item in PairedImageDataset(root, subset=s, subset_seed=1).items} for s in (0.25, 0.5)]
     assert [len(n) for n in names] == [3, 6] and names[0] < names[1]
 
 
@@ -201,9 +198,7 @@ def flips(root, workers, batch, seed=0, count=60):
     dataset = PairedImageDataset(root, pipeline=pipeline(), seed=seed)
     # A sampler that ends lets the workers end as well.
     draws = list(islice(DrawSampler(dataset, seed=5), count))
-    loader = DataLoader(
-        dataset, batch_size=batch, sampler=draws, num_workers=workers, collate_fn=default_collate
-    )
+    loader = DataLoader(dataset, batch_size=batch, sampler=draws, num_workers=workers, collate_fn=default_collate)
     drawn: list[tuple[str, bool]] = []
     for data in loader:
         drawn += zip(data["id"], data["flipped"].tolist(), strict=True)

@@ -89,24 +89,15 @@ def png_grey(ids, bits):
     """A grey PNG of 1, 2 or 4 bits, which Pillow does not write."""
 
     def chunk(name, body):
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     per = 8 // bits
     rows = b""
     for row in ids:
         padded = np.pad(row, (0, -len(row) % per)).reshape(-1, per).astype(int)
-        rows += b"\0" + bytes(
-            sum(v << (8 - bits * (i + 1)) for i, v in enumerate(p)) for p in padded
-        )
+        rows += b"\0" + bytes(sum(v << (8 - bits * (i + 1)) for i, v in enumerate(p)) for p in padded)
     header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("bits", [2, 4])

@@ -74,15 +74,8 @@ def test_sizes_show_the_same_scene(size):
         small = min(size, 256)
         pick = ((np.arange(small) + 0.5) * 256 / small).astype(int)
         pick_other = ((np.arange(small) + 0.5) * size / small).astype(int)
-        agreement.append(
-            np.mean(
-                reference.label[np.ix_(pick, pick)] == other.label[np.ix_(pick_other, pick_other)]
-            )
-        )
-        a, b = (
-            cv2.resize(x.image, (32, 32), interpolation=cv2.INTER_AREA).astype(float)
-            for x in (reference, other)
-        )
+        agreement.append(np.mean(reference.label[np.ix_(pick, pick)] == other.label[np.ix_(pick_other, pick_other)]))
+        a, b = (cv2.resize(x.image, (32, 32), interpolation=cv2.INTER_AREA).astype(float) for x in (reference, other))
         difference.append(np.abs(a - b).mean())
     assert min(agreement) > 0.95
     assert max(difference) < 3
@@ -107,9 +100,7 @@ def test_normals_are_unit_and_face_the_camera():
         y, x = np.mgrid[0:128, 0:128]
         spec = sample_scene(0, index)
         # From the surface to the camera, in the camera frame (z towards the camera).
-        to_camera = np.stack(
-            [-((x + 0.5) / 128 - 0.5), (y + 0.5) / 128 - spec.horizon, np.ones((128, 128))], axis=2
-        )
+        to_camera = np.stack([-((x + 0.5) / 128 - 0.5), (y + 0.5) / 128 - spec.horizon, np.ones((128, 128))], axis=2)
         facing = (scene.normals * to_camera).sum(2)
         flat = scene.label != LABEL["crown"]  # a dome turns away at its rim
         assert (facing[flat] > -1e-4).mean() > 0.999
@@ -121,9 +112,7 @@ def test_ground_follows_the_perspective():
         ground = np.isin(scene.label, GROUNDS)
         assert np.allclose(scene.normals[ground], (0, 1, 0), atol=1e-6)
         v = (np.arange(128) + 0.5) / 128
-        expected = np.broadcast_to(
-            (spec.eye / np.maximum(v - spec.horizon, 1e-6))[:, None], ground.shape
-        )
+        expected = np.broadcast_to((spec.eye / np.maximum(v - spec.horizon, 1e-6))[:, None], ground.shape)
         near = ground & (expected < 200)
         assert near.any()
         assert np.allclose(scene.depth[near], expected[near], rtol=1e-3)
@@ -153,9 +142,7 @@ def test_normals_are_those_of_the_depth():
 def test_a_house_shows_two_walls_with_different_normals():
     found = 0
     for index in range(60):
-        if not any(
-            o.kind == "house" and o.distance != "far" for o in sample_scene(0, index).objects
-        ):
+        if not any(o.kind == "house" and o.distance != "far" for o in sample_scene(0, index).objects):
             continue
         scene = render_scene(0, index, 128)
         walls = scene.normals[scene.label == LABEL["wall"]]
@@ -248,9 +235,7 @@ def test_rendering_is_quick():
 
 
 def test_dataset_items():
-    data = DATASETS.build(
-        dict(type="SceneWorld", length=5, seed=3, start=120, size=64, members=MEMBERS)
-    )
+    data = DATASETS.build(dict(type="SceneWorld", length=5, seed=3, start=120, size=64, members=MEMBERS))
     assert len(data) == 5
     item = data[3]
     assert item["id"] == "scene_000123" and tuple(item["sources"]) == MEMBERS
@@ -276,9 +261,7 @@ def test_random_numbers_depend_on_seed_epoch_and_scene():
 
 
 def test_pipeline_is_applied_in_order():
-    data = SceneWorld(
-        2, size=32, pipeline=[lambda r: {**r, "a": 1}, lambda r: {**r, "b": r["a"] + 1}]
-    )
+    data = SceneWorld(2, size=32, pipeline=[lambda r: {**r, "a": 1}, lambda r: {**r, "b": r["a"] + 1}])
     assert data[0]["b"] == 2
     with pytest.raises(RuntimeError, match="scene_000000.*None"):
         SceneWorld(2, size=32, pipeline=[lambda r: None])[0]

@@ -50,7 +50,9 @@ def test_second_moment_stays_uniform_until_every_history_is_full():
     sampler.update(torch.tensor([0, 0, 1, 1, 2, 2, 3]), torch.arange(7.0))
     assert sampler.weights().tolist() == [1.0] * 4
     sampler.update(torch.tensor([3, 0]), torch.tensor([6.0, 3.0]))
-    expected = torch.tensor([[1.0, 3.0], [2.0, 3.0], [4.0, 5.0], [6.0, 6.0]], dtype=torch.float64).square().mean(1).sqrt()
+    expected = (
+        torch.tensor([[1.0, 3.0], [2.0, 3.0], [4.0, 5.0], [6.0, 6.0]], dtype=torch.float64).square().mean(1).sqrt()
+    )
     torch.testing.assert_close(sampler.weights(), expected / expected.sum())
 
 

@@ -13,9 +13,7 @@ from pitikit.networks.checkpoint_keys import (
     plan_keys,
 )
 
-LISTS = json.loads(
-    gzip.decompress((Path(__file__).parents[1] / "data" / "released_keys.json.gz").read_bytes())
-)
+LISTS = json.loads(gzip.decompress((Path(__file__).parents[1] / "data" / "released_keys.json.gz").read_bytes()))
 GLIDE = {
     "glide-base": "glide_base",
     "glide-upsample": "glide_upsample",

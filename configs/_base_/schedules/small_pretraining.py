@@ -8,7 +8,7 @@ optim_wrapper = dict(
 )
 custom_hooks = [
     dict(type="StageHook", stages=[dict(name="pretrain", lr=3e-3, lr_end=3e-5, warmup=50, drop=0.1)]),
-    dict(type="DenoiserEMA", decay=0.998, export_dtype="float16"),
+    dict(type="DenoiserEMA", decay=0.998, warmup=True, export_dtype="float16"),
     dict(type="IterationSeedHook"),
     dict(type="ThroughputHook"),
     dict(type="SampleGridHook", interval=1000),

@@ -9,7 +9,7 @@ custom_hooks = [
             dict(name="joint", train=["encoder", "decoder"], lr=2e-3, lr_end=2e-5, warmup=50, drop=0.1),
         ],
     ),
-    dict(type="DenoiserEMA", decay=0.998, export_dtype="float16"),
+    dict(type="DenoiserEMA", decay=0.998, warmup=True, export_dtype="float16"),
     dict(type="IterationSeedHook"),
     dict(type="ThroughputHook"),
     dict(type="SampleGridHook", interval=500),

@@ -1,0 +1,137 @@
+"""When checkpoints are written, which are kept, and which one a resumed run begins with."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmengine.hooks
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend
+
+from pitikit.engine.weights import DamagedFileError, temporaries, write_atomically
+from pitikit.registry import HOOKS
+
+POINTER = "last_checkpoint"
+_NAME = re.compile(r"iter_(\d+)\.pth")
+
+
+def iteration_of(path: Path) -> int:
+    """The number in ``iter_<n>.pth``; -1 for any other name."""
+    found = _NAME.fullmatch(path.name)
+    return int(found[1]) if found else -1
+
+
+def find_checkpoints(folder: str | Path) -> list[Path]:
+    """The training checkpoints of a work directory, the newest first.
+
+    File names decide, not the file 'last_checkpoint': a run that was killed may have left that behind.
+    """
+    found = [path for path in Path(folder).glob("iter_*.pth") if iteration_of(path) >= 0]
+    return sorted(found, key=iteration_of, reverse=True)
+
+
+def verify_checkpoint(path: str | Path) -> None:
+    """Read a checkpoint and compare its checksums, which torch writes but never looks at.
+
+    Raises:
+        DamagedFileError: it is cut off, or bytes of it have changed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise DamagedFileError(f"{path}: damaged ({error})") from error
+    if damaged is not None:
+        raise DamagedFileError(f"{path}: damaged (checksum of {damaged})")
+
+
+@HOOKS.register_module()
+class CheckpointHook(mmengine.hooks.CheckpointHook):
+    """Writes ``iter_<n>.pth``; at every moment the newest whole checkpoint is on disk.
+
+    It takes the place of mmengine's hook of that name, which removes an old checkpoint before the new one is there
+    and forgets after a resume which ones it may remove.
+
+    Args:
+        interval: in iterations.
+        by_epoch: False; trainings count iterations.
+        max_keep_ckpts: how many of the newest are kept; -1 for all.
+        save_last: write one at the end of the training as well.
+        save_best: name of a metric; ``best_<metric>_iter_<n>.pth`` is the best of it so far.
+        rule: 'greater' or 'less', which values of the metric are better.
+        greater_keys, less_keys: names of metrics from which the rule is guessed.
+        save_begin: first iteration to write one.
+    """
+
+    def __init__(
+        self,
+        interval: int = 1000,
+        by_epoch: bool = False,
+        max_keep_ckpts: int = 3,
+        save_last: bool = True,
+        save_best: str | list[str] | None = None,
+        rule: str | list[str] | None = None,
+        greater_keys: Sequence[str] | None = None,
+        less_keys: Sequence[str] | None = None,
+        save_begin: int = 0,
+    ) -> None:
+        if by_epoch:
+            raise ValueError("CheckpointHook: by_epoch=True; expected False, `interval` counts iterations")
+        super().__init__(
+            interval=interval,
+            by_epoch=False,
+            max_keep_ckpts=max_keep_ckpts,
+            save_last=save_last,
+            save_best=save_best,
+            rule=rule,
+            greater_keys=greater_keys,
+            less_keys=less_keys,
+            save_begin=save_begin,
+        )
+
+    def before_train(self, runner: Any) -> None:
+        """Remove what a killed run has left half written."""
+        self.out_dir = runner.work_dir
+        # What mmengine's save_best removes files with.
+        self.file_backend = LocalBackend()
+        for number, key in enumerate(self.key_indicators if self.save_best else ()):
+            single = len(self.key_indicators) == 1
+            known = runner.message_hub.runtime_info.get("best_ckpt" if single else f"best_ckpt_{key}")
+            if single:
+                self.best_ckpt_path = known
+            else:
+                self.best_ckpt_path_dict = {**(self.best_ckpt_path_dict if number else {}), key: known}
+        if is_main_process():
+            for left in temporaries(runner.work_dir):
+                left.unlink(missing_ok=True)
+
+    def save(self, runner: Any, iteration: int) -> Path:
+        """Write the checkpoint of ``iteration`` finished iterations, if it is not there yet.
+
+        The file first, then the pointer to it, then the oldest ones go: a kill in between loses nothing.
+        """
+        path = Path(runner.work_dir, self.filename_tmpl.format(iteration))
+        if self.last_ckpt != str(path):
+            meta = dict(epoch=runner.epoch, iter=iteration)
+            runner.save_checkpoint(str(path.parent), path.name, meta=meta, by_epoch=False)
+            self.last_ckpt = str(path)
+            if is_main_process():
+                write_atomically(path.with_name(POINTER), lambda temporary: _write(temporary, str(path)))
+                if self.max_keep_ckpts > 0:
+                    for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
+                        old.unlink(missing_ok=True)
+        return path
+
+    def _save_checkpoint(self, runner: Any) -> None:
+        self.save(runner, runner.iter + 1)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        """Do nothing: mmengine's save_best would overwrite the newest checkpoint while the EMA is in the model."""
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

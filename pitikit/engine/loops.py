@@ -1,0 +1,179 @@
+"""The training loop: it goes on where a checkpoint stopped, and stops between two iterations when asked to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.base_loop import BaseLoop
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from mmengine.runner.utils import calc_dynamic_intervals
+
+from pitikit.engine.checkpoints import CheckpointHook
+from pitikit.registry import LOOPS
+
+_STOPPING = b"\nstopping after this iteration; once more to stop at once, without a checkpoint\n"
+
+
+@LOOPS.register_module()
+class TranslationTrainLoop(IterBasedTrainLoop):
+    """Counts iterations and draws, so that a resumed run sees the samples that an unbroken one sees.
+
+    mmengine's loop reads and throws away every batch of the past. This one tells the sampler where to begin: one
+    that has ``start`` (:class:`~pitikit.data.sampler.DrawSampler`) passes over them without decoding any. Workers
+    are started by :meth:`run`, when that is known.
+
+    SIGINT (Ctrl-C) and SIGTERM end the training after the current iteration, with a checkpoint; a second one ends
+    it at once.
+
+    Args:
+        runner, dataloader: given by the Runner.
+        max_iters: length of the training.
+        val_begin, val_interval, dynamic_intervals: when to validate, as in mmengine's loop.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+    ) -> None:
+        # The parent's constructor would start the workers, at the beginning of the data.
+        BaseLoop.__init__(self, runner, dataloader)
+        if int(max_iters) != max_iters or max_iters < 1:
+            raise ValueError(f"max_iters={max_iters!r}: expected a whole number of iterations, at least 1")
+        self._max_iters, self._max_epochs = int(max_iters), 1
+        self._iter = self._epoch = 0
+        self.val_begin, self.val_interval = val_begin, val_interval
+        self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
+        self.stop_training = False
+        self._signal: int | None = None
+        self._resumed_at = (0, 0)
+        metainfo = getattr(self.dataloader.dataset, "metainfo", None)
+        if metainfo is not None:
+            runner.visualizer.dataset_meta = metainfo
+
+    @property
+    def _sampler(self) -> Any:
+        return getattr(self.dataloader.batch_sampler, "sampler", self.dataloader.sampler)
+
+    def data_state(self, iteration: int) -> dict[str, int | None]:
+        """What :meth:`resume` needs of the data after ``iteration`` iterations: plain numbers.
+
+        ``draws`` counts samples over all processes, so that it holds for another batch size or number of processes.
+        """
+        since, draws = self._resumed_at
+        batch = self.dataloader.batch_size or self.dataloader.batch_sampler.batch_size
+        draws += (iteration - since) * batch * self.runner.world_size
+        return {"draws": draws, "seed": getattr(self._sampler, "seed", None)}
+
+    def resume(self, iteration: int, data: dict[str, int | None] | None = None) -> None:
+        """Go on after ``iteration`` iterations; ``data`` is the :meth:`data_state` of then, if it was saved."""
+        data = data or self.data_state(iteration)
+        self._iter = iteration
+        self._resumed_at = (iteration, int(data["draws"] or 0))
+        if data["seed"] is not None:
+            self._sampler.seed = data["seed"]
+
+    def run(self) -> torch.nn.Module:
+        """Train to the end, or until a signal.
+
+        Raises:
+            KeyboardInterrupt: after SIGINT, once the checkpoint is written.
+            SystemExit: after SIGTERM, likewise.
+        """
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        with self._deferred_signals():
+            batches = self._batches()
+            while self._iter < self._max_iters and not self.stop_training:
+                runner.model.train()
+                try:
+                    batch = next(batches)
+                except RuntimeError:
+                    # Workers that took the signal for theirs and died are no fault, nothing has happened yet.
+                    if self._signal is None:
+                        raise
+                    self._stop()
+                self.run_iter(batch)
+                self._decide_current_val_interval()
+                due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+                if runner.val_loop is not None and self._iter >= self.val_begin and due:
+                    runner.val_loop.run()
+                if self._asked_to_stop() and self._iter < self._max_iters:
+                    self._stop()
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
+        return runner.model
+
+    def _batches(self) -> Iterator[Any]:
+        if hasattr(self._sampler, "start"):
+            self._sampler.start = self._resumed_at[1]
+        iterator = self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        if self._iter and not hasattr(self._sampler, "start"):
+            self.runner.logger.warning(
+                f"reading {self._iter} batches again to get past them: {type(self._sampler).__name__} cannot begin "
+                "in the middle, DrawSampler can"
+            )
+            for _ in range(self._iter):
+                next(iterator)
+        return iterator
+
+    @contextmanager
+    def _deferred_signals(self) -> Iterator[None]:
+        """Within the context the first signal is only noted."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        owner = os.getpid()
+
+        def note(number: int, frame: Any) -> None:
+            if os.getpid() != owner:
+                # A forked worker has the handler too. A terminal sends Ctrl-C to all: it is not the worker's.
+                if number == signal.SIGTERM:
+                    os._exit(128 + number)
+                return
+            if self._signal is not None:
+                _leave(number)
+            self._signal = number
+            # print and logging may be in the middle of a line.
+            os.write(2, _STOPPING)
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _asked_to_stop(self) -> bool:
+        if self.runner.world_size == 1:
+            return self._signal is not None
+        # Processes get their signals in different iterations, and none may wait for one that has left.
+        number = torch.tensor(self._signal or 0, device=next(self.runner.model.parameters()).device)
+        all_reduce(number, op="max")
+        self._signal = int(number) or None
+        return self._signal is not None
+
+    def _stop(self) -> None:
+        hooks = [hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)]
+        saved = f"saved {hooks[0].save(self.runner, self._iter)}, --resume goes on from it" if hooks else "nothing saved"
+        self.runner.logger.warning(f"stopped by {signal.Signals(self._signal or 0).name} after iteration {self._iter}: {saved}")
+        _leave(self._signal or signal.SIGINT)
+
+
+def _leave(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
