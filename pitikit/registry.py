@@ -119,6 +119,8 @@ def find_class(name: str, registry: Registry) -> Any:
 
 def _build_checked(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> Any:
     """Build one component: a config is checked first, an object built already passes through."""
+    if isinstance(cfg, str):
+        raise TypeError(f"{registry.name}={cfg!r}: expected a component, such as dict(type={cfg!r})")
     if not isinstance(cfg, dict):
         return cfg
     if "type" not in cfg:
@@ -162,8 +164,15 @@ DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
 TRANSFORMS = _child(mm.TRANSFORMS, "pitikit.data.transforms")
 METRICS = _child(mm.METRICS, "pitikit.evaluation")
 EVALUATORS = _child(mm.EVALUATOR, checked=False)
-HOOKS = _child(mm.HOOKS, "pitikit.engine.hooks", "pitikit.engine.stages", "pitikit.engine.ema")
-LOOPS = _child(mm.LOOPS, checked=False)
+HOOKS = _child(
+    mm.HOOKS,
+    "pitikit.engine.hooks",
+    "pitikit.engine.stages",
+    "pitikit.engine.ema",
+    "pitikit.engine.checkpoints",
+    "pitikit.engine.failures",
+)
+LOOPS = _child(mm.LOOPS, "pitikit.engine.loops", checked=False)
 RUNNERS = _child(mm.RUNNERS, "pitikit.engine.runner", checked=False)
 OPTIMIZERS = _child(mm.OPTIMIZERS, checked=False)
 OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "pitikit.engine.optim")

@@ -1,6 +1,6 @@
 """Generate the test set of a config, write the pictures, measure them.
 
-python tools/test.py configs/scenes/mask.py weights/scenes_mask.safetensors --count 32
+python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --count 32
 
 An interrupted test goes on where it stopped when the same command is given again.
 """

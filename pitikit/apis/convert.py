@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pitikit.apis.download import resolve_checkpoint, sha256_of
+from pitikit.apis.download import RELEASES, resolve_checkpoint, sha256_of
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 
 DTYPES: dict[str, torch.dtype | None] = {
@@ -103,6 +103,8 @@ def convert_checkpoint(
         raise ValueError(f"{str(dst)!r}: expected the name of a .safetensors file to write")
     if dst.exists() and not overwrite:
         raise FileExistsError(f"{str(dst)!r} is there; choose another name or allow overwriting")
+    if str(src) in RELEASES and str(src) != kind and not Path(src).exists():
+        raise ValueError(f"{src} is a checkpoint of the kind {str(src)!r}; found kind={kind!r}")
     path = resolve_checkpoint(src, cache_dir)
     weights, plan = _read_planned(path, kind, with_text_encoder)
     tensors = {new: weights[old] for old, new in plan.names.items()}

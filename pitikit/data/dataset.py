@@ -73,6 +73,8 @@ class PairedImageDataset(Dataset):
         caption_file: captions of all items: JSON ``{id: text}``, or lines of ``id<TAB>text``.
         ids: the ids to use, instead of finding them.
         test_mode: augmentation does not change from one pass to the next.
+        same_size: whether a condition must have its image's size; False accepts another of the
+            same shape, such as a label map at half the resolution.
         metainfo: facts for evaluators, such as class names.
 
     Item i of pass e gives its pipeline ``results['rng'] = np.random.default_rng([seed, e, i])``,
@@ -99,9 +101,11 @@ class PairedImageDataset(Dataset):
         ids: Sequence[str] | None = None,
         test_mode: bool = False,
         metainfo: Mapping[str, Any] | None = None,
+        same_size: bool = True,
     ) -> None:
         self.root = Path(root).expanduser()
         self.seed, self.epoch, self.test_mode = seed, 0, test_mode
+        self.same_size = same_size
         self.metainfo = dict(metainfo or {})
         chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
         templates = chosen if image is None else {"image": image, **chosen}
@@ -238,6 +242,7 @@ class PairedImageDataset(Dataset):
         results: dict[str, Any] = {
             "id": item["id"],
             "sources": item["sources"],
+            "same_size": self.same_size,
             "rng": np.random.default_rng([self.seed, epoch, index % len(self.items)]),
         }
         try:

@@ -53,18 +53,22 @@ def fetch(results: dict[str, Any], source: str, reader: Callable[[Path], Any]) -
 
 
 def check_size(results: dict[str, Any], name: str, array: np.ndarray, path: Path | None) -> None:
-    """Raise DataError when the aspect ratio differs from the first member's by more than a
-    rounding.
+    """Raise DataError when the size differs from the first member's.
+
+    With ``results['same_size']`` False the aspect ratio alone counts, up to a rounding.
     """
     height, width = array.shape[:2]
     first = results.setdefault("_first_size", (name, height, width))
     other, h, w = first
-    if abs(h * width / w - height) <= 1 or abs(w * height / h - width) <= 1:
+    strict = results.get("same_size", True)
+    if (height, width) == (h, w):
+        return
+    if not strict and abs(h * width / w - height) <= 1:
         return
     raise DataError(
         f"{name} of {width}×{height} pixels",
-        f"the shape of the {other}, {w}×{h} (or the same aspect ratio)",
-        "the two do not show the same frame",
+        f"the size of the {other}, {w}×{h}" + ("" if strict else ", or its aspect ratio"),
+        "same_size=False of the dataset accepts another size of the same shape" if strict else "the frames differ",
         path,
         results.get("id"),
     )

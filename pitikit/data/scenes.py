@@ -80,7 +80,6 @@ class SceneWorld(Dataset):
         subset_seed: which scenes a share keeps.
         cache: keep rendered sources in memory (masks, images and sketches as they are, depth and
             normals as float16, so rounded to 11 bits). Each worker process has a cache of its own.
-        train: whether the set is for training; only told to the reader of the config.
 
     Raises:
         ValueError: an argument out of range, named.
@@ -98,7 +97,6 @@ class SceneWorld(Dataset):
         subset: float = 1.0,
         subset_seed: int = 0,
         cache: bool = False,
-        train: bool = False,
     ) -> None:
         self.length = _checked_whole("length", length, 1)
         self.seed = _checked_whole("seed", seed, 0)
@@ -114,7 +112,6 @@ class SceneWorld(Dataset):
         if not 0 < subset <= 1:
             raise ValueError(f"subset={subset!r}: expected a share in (0, 1]")
         self.members = tuple(members)
-        self.train = train
         self.epoch = 0
         count = max(1, round(self.length * subset))
         if count < self.length:

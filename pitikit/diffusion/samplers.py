@@ -81,7 +81,8 @@ class Sampler(ABC):
         alpha_bars = schedule.alpha_bar[timesteps].to(noise.device)
 
         def unguided(x_t: Tensor, t: Tensor, given: ConditionPair) -> Prediction:
-            return Prediction.from_output(decode(x_t, t, given.cond), x_t, schedule.at(t))
+            output = decode(x_t, schedule.network_time(t), given.cond)
+            return Prediction.from_output(output, x_t, schedule.at(t))
 
         denoise: Denoise = unguided
         for guidance in self.guidance:

@@ -50,6 +50,8 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
         ValueError: a section is smaller than its count, no integer stride exists, a timestep is out of range or
             repeated, or the text is none of the forms above.
     """
+    if isinstance(steps, bool) or not isinstance(steps, int | str | Sequence):
+        raise ValueError(f"steps={steps!r}: expected a number, text or a list; see the docstring for their forms")
     if isinstance(steps, tuple):
         return _explicit(total, steps)
     if isinstance(steps, str):
@@ -135,6 +137,13 @@ class NoiseSchedule:
     def at(self, t: Tensor) -> Tensor:
         """alpha_bar of timesteps ``t`` (B,), as (B, 1, 1, 1) float64 on the device of ``t``."""
         return self._gather(self.alpha_bar, t)
+
+    def network_time(self, t: Tensor) -> Tensor:
+        """What a network is told instead of ``t`` (B,): timesteps counted as if there were 1000, float where needed.
+
+        The released code does the same, so that a decoder keeps its sense of time on a schedule of other length.
+        """
+        return t if len(self) == 1000 else t * (1000.0 / len(self))
 
     def add_noise(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """Draw x_t from q(x_t | x0): (B, C, H, W) at timesteps ``t`` (B,)."""

@@ -18,7 +18,7 @@ class Conditioning(NamedTuple):
         tokens: (B, D, L), what the decoder attends to.
         pooled: (B, D), added to the time embedding.
         low_res: (B, 3, h, w) in [-1, 1], the input of an upsampler.
-        kv: per attention block of the decoder the keys and values made of ``tokens``, each (B, 2C, L).
+        kv: per attention block of the decoder the keys and values made of ``tokens``, each (B, heads, L, 2 * width).
             Filled by :meth:`pitikit.networks.decoders.Decoder.prepare`; None means that the decoder computes them.
     """
 

@@ -28,9 +28,15 @@ def iteration_of(path: Path) -> int:
 def find_checkpoints(folder: str | Path) -> list[Path]:
     """The training checkpoints of a work directory, the newest first.
 
-    File names decide, not the file 'last_checkpoint': a run that was killed may have left that behind.
+    Where the file 'last_checkpoint' names one, later ones are left out: they are of an older, longer run.
     """
-    found = [path for path in Path(folder).glob("iter_*.pth") if iteration_of(path) >= 0]
+    folder = Path(folder)
+    found = [path for path in folder.glob("iter_*.pth") if iteration_of(path) >= 0]
+    pointer = folder / POINTER
+    named = Path(pointer.read_text(encoding="utf-8").strip()).name if pointer.is_file() else ""
+    last = iteration_of(Path(named))
+    if last >= 0:
+        found = [path for path in found if iteration_of(path) <= last]
     return sorted(found, key=iteration_of, reverse=True)
 
 
@@ -67,6 +73,8 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         save_begin: first iteration to write one.
     """
 
+    last_ckpt: str | None
+
     def __init__(
         self,
         interval: int = 1000,
@@ -98,13 +106,12 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         self.out_dir = runner.work_dir
         # What mmengine's save_best removes files with.
         self.file_backend = LocalBackend()
-        for number, key in enumerate(self.key_indicators if self.save_best else ()):
-            single = len(self.key_indicators) == 1
-            known = runner.message_hub.runtime_info.get("best_ckpt" if single else f"best_ckpt_{key}")
-            if single:
-                self.best_ckpt_path = known
+        if self.save_best:
+            known = runner.message_hub.runtime_info
+            if len(self.key_indicators) == 1:
+                self.best_ckpt_path = known.get("best_ckpt")
             else:
-                self.best_ckpt_path_dict = {**(self.best_ckpt_path_dict if number else {}), key: known}
+                self.best_ckpt_path_dict = {key: known.get(f"best_ckpt_{key}") for key in self.key_indicators}
         if is_main_process():
             for left in temporaries(runner.work_dir):
                 left.unlink(missing_ok=True)
@@ -122,6 +129,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             if is_main_process():
                 write_atomically(path.with_name(POINTER), lambda temporary: _write(temporary, str(path)))
                 if self.max_keep_ckpts > 0:
+                    # Those up to the pointer: a later one is of another run, and not ours to remove.
                     for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
                         old.unlink(missing_ok=True)
         return path

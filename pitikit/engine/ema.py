@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from pitikit.engine.weights import save_weights
@@ -39,7 +40,11 @@ class DenoiserEMA(Hook):
     priority = "NORMAL"
 
     def __init__(
-        self, decay: float = 0.9999, warmup: bool = False, export: str | None = "ema.safetensors", export_dtype: str = "float32"
+        self,
+        decay: float = 0.9999,
+        warmup: bool = False,
+        export: str | None = "ema.safetensors",
+        export_dtype: str = "float32",
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected a value in [0, 1)")
@@ -50,12 +55,11 @@ class DenoiserEMA(Hook):
         self.export = export
         self.export_dtype: torch.dtype = getattr(torch, export_dtype)
         self.average: dict[str, Tensor] = {}
+        self._resumed = False
 
     def before_run(self, runner: Any) -> None:
-        """Start from the parameters as they are."""
+        """Look at the denoiser; what it begins with is loaded later."""
         self._denoiser: nn.Module = unwrap(runner.model).denoiser
-        if not self.average:
-            self.reset()
 
     def reset(self) -> None:
         """Make the average equal to the parameters."""
@@ -68,13 +72,19 @@ class DenoiserEMA(Hook):
                 value.copy_(self.average[name])
 
     def before_train(self, runner: Any) -> None:
-        """Weights loaded since :meth:`before_run` are where the average begins, unless it was resumed."""
-        if runner.iter == 0:
+        """Begin with the parameters, unless the average was resumed."""
+        if not self._resumed:
             self.reset()
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Move the average towards the parameters; frozen ones are equal to it already."""
+        """Move the average towards the parameters; frozen ones are equal to it already.
+
+        An iteration that only accumulates gradients changes nothing, so that k small batches average as one large.
+        """
+        wrapper = runner.optim_wrapper
+        if not isinstance(wrapper, OptimWrapperDict) and not wrapper.should_update():
+            return
         moving = [(name, p.detach().float()) for name, p in self._denoiser.named_parameters() if p.requires_grad]
         averages = [self.average[name] for name, _ in moving]
         decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
@@ -105,7 +115,11 @@ class DenoiserEMA(Hook):
         """Put the average into the checkpoint and export it."""
         checkpoint["ema"] = {name: value.cpu() for name, value in self.average.items()}
         if self.export is not None:
-            metadata = {"iteration": runner.iter + 1, "decay": self.decay, "config": runner.cfg.filename or ""}
+            metadata = {
+                "iteration": checkpoint["meta"]["iter"],
+                "decay": self.decay,
+                "config": runner.cfg.filename or "",
+            }
             save_weights(Path(runner.work_dir) / self.export, checkpoint["ema"], metadata, self.export_dtype)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
@@ -113,3 +127,4 @@ class DenoiserEMA(Hook):
         if "ema" in checkpoint:
             device = next(self._denoiser.parameters()).device
             self.average = {name: value.to(device) for name, value in checkpoint["ema"].items()}
+            self._resumed = True

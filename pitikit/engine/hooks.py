@@ -59,7 +59,9 @@ class SampleGridHook(Hook):
     # After the average and the checkpoint.
     priority = "LOW"
 
-    def __init__(self, dataset: Any = None, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)) -> None:
+    def __init__(
+        self, dataset: Any = None, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)
+    ) -> None:
         self.dataset = dataset
         self.interval = interval
         self.rows = rows

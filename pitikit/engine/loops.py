@@ -95,8 +95,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         runner = self.runner
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
-        with self._deferred_signals():
-            batches = self._batches()
+        with self._deferred_signals(), self._batches() as batches:
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
                 try:
@@ -117,7 +116,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         runner.call_hook("after_train")
         return runner.model
 
-    def _batches(self) -> Iterator[Any]:
+    @contextmanager
+    def _batches(self) -> Iterator[Iterator[Any]]:
         if hasattr(self._sampler, "start"):
             self._sampler.start = self._resumed_at[1]
         iterator = self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
@@ -128,7 +128,11 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             )
             for _ in range(self._iter):
                 next(iterator)
-        return iterator
+        try:
+            yield iterator
+        finally:
+            # Left to the garbage collector, they are waited for five seconds each.
+            getattr(iterator._iterator, "_shutdown_workers", lambda: None)()
 
     @contextmanager
     def _deferred_signals(self) -> Iterator[None]:
@@ -167,10 +171,15 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         return self._signal is not None
 
     def _stop(self) -> None:
+        number = self._signal or signal.SIGINT
+        text = f"stopped by {signal.Signals(number).name} after iteration {self._iter}: "
         hooks = [hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)]
-        saved = f"saved {hooks[0].save(self.runner, self._iter)}, --resume goes on from it" if hooks else "nothing saved"
-        self.runner.logger.warning(f"stopped by {signal.Signals(self._signal or 0).name} after iteration {self._iter}: {saved}")
-        _leave(self._signal or signal.SIGINT)
+        if hooks:
+            text += f"saved {hooks[0].save(self.runner, self._iter)}, --resume goes on from it"
+        else:
+            text += "nothing saved, the config has no CheckpointHook"
+        self.runner.logger.warning(text)
+        _leave(number)
 
 
 def _leave(number: int) -> None:

@@ -38,3 +38,11 @@ class AutocastOptimWrapper(OptimWrapper):
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, torch.bfloat16, self.precision == "bfloat16"):
             yield
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Begin at iteration ``init_counts`` of ``max_counts``.
+
+        mmengine warns here that a run resumed between two steps has lost gradients; our checkpoints have them.
+        """
+        self._inner_count, self._max_counts = init_counts, max_counts
+        self._remainder_counts = max_counts % self._accumulative_counts

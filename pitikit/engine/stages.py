@@ -64,8 +64,8 @@ class StageHook(Hook):
         stages: the arguments of :class:`Stage` each, in order.
     """
 
-    # Before everything that looks at learning rates or parameters.
-    priority = "VERY_HIGH"
+    # Before everything that looks at learning rates (RuntimeInfoHook logs them) or parameters.
+    priority = "HIGHEST"
 
     def __init__(self, stages: Sequence[dict]) -> None:
         for index, stage in enumerate(stages):
@@ -111,9 +111,10 @@ class StageHook(Hook):
             if averages:
                 averages[0].copy_to_model()
             runner.optim_wrapper.optimizer.state.clear()
+            # What was accumulated for the parameters of the stage before. Not when a run is resumed in a stage.
+            runner.optim_wrapper.zero_grad(set_to_none=True)
         for part in PARTS:
             getattr(model.denoiser, part).requires_grad_(part in stage.train)
-        runner.optim_wrapper.zero_grad(set_to_none=True)
         if stage.drop is not None:
             model.drop = stage.drop
         self.current = stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,70 @@ class WeightsError(ValueError):
     """A file of weights is missing, damaged, foreign, or does not fit the network."""
 
 
+class DamagedFileError(WeightsError):
+    """A file of weights is cut off or its bytes have changed."""
+
+
 def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Call ``write`` with a temporary path beside ``path`` and rename the result, so that no half file is left."""
+    """Call ``write`` with a temporary path beside ``path`` and rename the result, so that no half file is left.
+
+    Whatever stops the process or the machine, ``path`` holds what it held before or all of the new. The file gets
+    the permissions that any new file gets.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        # safetensors writes for the owner alone; a file made here shows what the umask grants.
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        os.chmod(temporary, mode)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def temporaries(folder: str | Path) -> list[Path]:
+    """What :func:`write_atomically` left unfinished in a folder when its process was killed."""
+    found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]
+    return [path for path, name in found if name and not _is_running(int(name[1]))]
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+def save_checkpoint_file(path: str | Path, checkpoint: Mapping[str, Any]) -> Path:
+    """Write a dictionary of tensors and plain values, atomically, for :func:`read_checkpoint`.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+
+    def write(temporary: Path) -> None:
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(dict(checkpoint), file)
+        except RuntimeError as error:
+            # torch's writer fails once more, less clearly, while it closes what it could not write.
+            cause = error.__context__
+            reason = cause if isinstance(cause, OSError) else _first_line(error)
+            raise OSError(f"{path} cannot be written: {reason}") from error
+
+    return write_atomically(path, write)
 
 
 def save_weights(
@@ -57,7 +111,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a training checkpoint or any other torch file without ever unpickling code.
 
     Raises:
-        WeightsError: the file is missing, truncated, or holds more than tensors and plain values.
+        DamagedFileError: it is truncated, or another kind of file.
+        WeightsError: it is missing, or holds more than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
@@ -67,9 +122,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return load_file(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{path}: damaged or not a file of weights ({_first_line(error)})") from error
+        raise DamagedFileError(f"{path}: damaged or not a file of weights ({_first_line(error)})") from error
     except Exception as error:  # pickle.UnpicklingError and its kin
-        raise WeightsError(f"{path}: refused, it holds more than tensors ({_first_line(error)})") from error
+        with open(path, "rb") as file:
+            head = file.read(2)
+        pickled = head == b"PK" or head[:1] == b"\x80"
+        if not pickled:
+            raise DamagedFileError(f"{path}: not a file of weights") from error
+        raise WeightsError(f"{path}: refused, it holds more than tensors ({_reason(error)})") from error
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path}: expected a dictionary of tensors, found {type(checkpoint).__name__}")
     return checkpoint
@@ -77,6 +137,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's long refusal that names what was found."""
+    lines = str(error).splitlines()
+    named = [line.strip() for line in lines if "GLOBAL" in line]
+    return named[0][:200] if named else _first_line(error)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -111,13 +178,14 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
         WeightsError: a tensor is missing, left over, or of another shape; nothing is loaded then.
     """
     children = [name for name, _ in denoiser.named_children()]
-    parts = list(parts or children)
-    for part in parts:
+    chosen = list(parts or children)
+    for part in chosen:
         if part not in children:
             raise WeightsError(f"load_parts: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
     weights = read_weights(path)
-    wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in parts}
-    given = {name: value for name, value in weights.items() if name.split(".")[0] in parts}
+    wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in chosen}
+    # With all parts asked for, nothing in the file may be left over.
+    given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     shapes = [
         f"{name}: {tuple(given[name].shape)} in the file, {tuple(wanted[name].shape)} in the network"
@@ -130,8 +198,8 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
             f"{len(extra)} left over, such as {extra[0]!r}" if extra else "",
             f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
         ]
-        raise WeightsError(f"{path} does not fit {', '.join(parts)}: " + "; ".join(s for s in said if s))
+        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: " + "; ".join(s for s in said if s))
     with torch.no_grad():
         for name, value in given.items():
             wanted[name].copy_(value)
-    return sorted({name.split(".")[0] for name in weights} - set(parts))
+    return sorted({name.split(".")[0] for name in weights} - set(chosen))

@@ -27,8 +27,8 @@ IMAGE = RNG.integers(0, 256, (96, 128, 3), dtype=np.uint8)
 LABEL = RNG.integers(0, 5, (96, 128), dtype=np.uint8)
 
 
-def run(sources, *steps, seed=0):
-    results = dict(id="a7", sources=sources, rng=np.random.default_rng(seed))
+def run(sources, *steps, seed=0, same_size=True):
+    results = dict(id="a7", sources=sources, rng=np.random.default_rng(seed), same_size=same_size)
     for step in steps:
         results = step(results)
     return results
@@ -264,8 +264,11 @@ def test_label_for_metrics_only():
 def test_sizes_that_differ_are_refused():
     with pytest.raises(DataError, match="a7.*mask of 128×80.*image, 128×96"):
         run(dict(image=IMAGE, mask=LABEL[:80]), LoadImage(), LoadMask(5))
+    half = dict(image=IMAGE[:95, :127], mask=LABEL[:47, :64])
+    with pytest.raises(DataError, match="a7.*mask of 64×47.*same_size=False"):
+        run(half, LoadImage(), LoadMask(5))
     # Half the size, rounded, shows the same frame.
-    run(dict(image=IMAGE[:95, :127], mask=LABEL[:47, :64]), LoadImage(), LoadMask(5))
+    run(half, LoadImage(), LoadMask(5), same_size=False)
 
 
 def test_packing_says_what_is_amiss():
@@ -275,7 +278,8 @@ def test_packing_says_what_is_amiss():
         steps = [LoadMask(5), LoadCaption(Letters(), length=4), PackInputs()]
         run(dict(mask=LABEL, caption="ab"), *steps)
     with pytest.raises(DataError, match="ResizePair"):
-        run(dict(mask=LABEL, sketch=lines(96)[:48, :64]), LoadMask(5), LoadSketch(), PackInputs())
+        steps = [LoadMask(5), LoadSketch(), PackInputs()]
+        run(dict(mask=LABEL, sketch=lines(96)[:48, :64]), *steps, same_size=False)
     with pytest.raises(DataError, match=r"a7.*members \['mask'\].*'image'"):
         run(dict(mask=LABEL), LoadImage())
     assert set(run(dict(image=IMAGE), LoadImage(), PackInputs())) == {"id", "image"}

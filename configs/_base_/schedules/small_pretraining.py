@@ -1,5 +1,5 @@
 # A pretraining on two cores (half an hour): bfloat16 autocast, a fast average, a rate that ends near zero.
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=4200)
+train_cfg = dict(type="TranslationTrainLoop", max_iters=4200)
 optim_wrapper = dict(
     type="AutocastOptimWrapper",
     precision="bfloat16",
@@ -9,7 +9,6 @@ optim_wrapper = dict(
 custom_hooks = [
     dict(type="StageHook", stages=[dict(name="pretrain", lr=3e-3, lr_end=3e-5, warmup=50, drop=0.1)]),
     dict(type="DenoiserEMA", decay=0.998, warmup=True, export_dtype="float16"),
-    dict(type="IterationSeedHook"),
     dict(type="ThroughputHook"),
     dict(type="SampleGridHook", interval=1000),
 ]

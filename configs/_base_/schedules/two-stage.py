@@ -1,7 +1,7 @@
 # The paper's optimisation: AdamW without decay or warm-up, EMA 0.9999 from the first iteration, global batch 128
 # (16 on each of 8 devices here: on fewer, raise optim_wrapper.accumulative_counts). The paper does not say how long
 # stage 2 lasts; 100k iterations is our choice.
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=360_000)
+train_cfg = dict(type="TranslationTrainLoop", max_iters=360_000)
 optim_wrapper = dict(
     type="AutocastOptimWrapper",
     optimizer=dict(type="AdamW", lr=3.5e-5, weight_decay=0.0, fused=True),
@@ -16,7 +16,6 @@ custom_hooks = [
         ],
     ),
     dict(type="DenoiserEMA", decay=0.9999),
-    dict(type="IterationSeedHook"),
     dict(type="ThroughputHook"),
     dict(type="SampleGridHook", interval=5000),
 ]

@@ -1,0 +1,74 @@
+"""Which checkpoints are written, kept and found."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from pitikit.engine.checkpoints import POINTER, CheckpointHook, find_checkpoints
+from pitikit.engine.config_check import ConfigError, check_config
+
+
+class Runner(SimpleNamespace):
+    """Writes files and notes what was there at that moment."""
+
+    def save_checkpoint(self, folder, name, **others):
+        self.during.append(sorted(path.name for path in self.folder.glob("iter_*")))
+        (self.folder / name).write_text(str(others["meta"]["iter"]))
+
+
+@pytest.fixture
+def runner(tmp_path):
+    hub = SimpleNamespace(runtime_info={})
+    return Runner(folder=tmp_path, work_dir=str(tmp_path), during=[], epoch=0, iter=0, message_hub=hub)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob("iter_*"))
+
+
+def test_an_old_one_goes_when_the_new_one_is_there(runner, tmp_path):
+    hook = CheckpointHook(max_keep_ckpts=1)
+    hook.before_train(runner)
+    for iteration in (10, 20, 30):
+        hook.save(runner, iteration)
+        assert names(tmp_path) == [f"iter_{iteration}.pth"]
+        assert (tmp_path / POINTER).read_text().endswith(f"iter_{iteration}.pth")
+    assert runner.during == [[], ["iter_10.pth"], ["iter_20.pth"]]
+
+
+def test_kept_ones_are_counted_across_a_resume(runner, tmp_path):
+    for iteration in (10, 20):
+        CheckpointHook(max_keep_ckpts=2).save(runner, iteration)
+    CheckpointHook(max_keep_ckpts=2).save(runner, 30)
+    assert names(tmp_path) == ["iter_20.pth", "iter_30.pth"]
+    CheckpointHook(max_keep_ckpts=-1).save(runner, 40)
+    assert len(names(tmp_path)) == 3
+
+
+def test_an_iteration_is_saved_once(runner):
+    hook = CheckpointHook()
+    assert hook.save(runner, 10) == hook.save(runner, 10)
+    assert len(runner.during) == 1
+
+
+def test_newest_first_by_number(tmp_path):
+    for name in ("iter_9.pth", "iter_100.pth", "iter_20.pth", "best_mIoU_iter_200.pth", "iter_x.pth", "a.pth"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_100.pth", "iter_20.pth", "iter_9.pth"]
+    (tmp_path / POINTER).write_text("/moved/from/iter_20.pth\n")
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_20.pth", "iter_9.pth"]
+    # Cut off by a kill: file names alone decide.
+    (tmp_path / POINTER).write_text("")
+    assert len(find_checkpoints(tmp_path)) == 3
+    assert find_checkpoints(tmp_path / "nowhere") == []
+
+
+def test_epochs_are_refused():
+    with pytest.raises(ValueError, match="by_epoch=True"):
+        CheckpointHook(by_epoch=True)
+
+
+def test_the_config_check_knows_its_arguments():
+    check_config(dict(default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=5, save_best="mIoU"))))
+    with pytest.raises(ConfigError, match="'interval'"):
+        check_config(dict(default_hooks=dict(checkpoint=dict(type="CheckpointHook", intervall=5))))

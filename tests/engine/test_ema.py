@@ -1,0 +1,165 @@
+"""The average, its arithmetic, its export."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from pitikit.engine.ema import DenoiserEMA
+from pitikit.engine.weights import load_weights
+
+
+class Wrapper:
+    """An optimizer wrapper that steps when told."""
+
+    stepped = True
+
+    def should_update(self):
+        return self.stepped
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """What the hook needs of a runner: two linear layers, the second frozen."""
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(3, 3), decoder=nn.Linear(3, 3)))
+    model.denoiser["decoder"].requires_grad_(False)
+    cfg = SimpleNamespace(filename="some/config.py")
+    return SimpleNamespace(model=model, iter=0, work_dir=str(tmp_path), cfg=cfg, optim_wrapper=Wrapper())
+
+
+def started(runner, **arguments):
+    ema = DenoiserEMA(**arguments)
+    ema.before_run(runner)
+    ema.before_train(runner)
+    return ema
+
+
+def move(runner, seed):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in runner.model.denoiser["encoder"].parameters():
+            p.copy_(torch.randn(p.shape, generator=generator))
+
+
+def state(runner):
+    return {name: value.clone() for name, value in runner.model.denoiser.state_dict().items()}
+
+
+def test_arithmetic(runner):
+    ema = started(runner, decay=0.75)
+    expected = {name: value.double() for name, value in state(runner).items()}
+    for step in range(5):
+        move(runner, step)
+        ema.after_train_iter(runner, step)
+        for name, value in state(runner).items():
+            expected[name] = 0.75 * expected[name] + 0.25 * value.double()
+    for name, value in expected.items():
+        torch.testing.assert_close(ema.average[name].double(), value, rtol=1e-5, atol=1e-6)
+
+
+def test_frozen_parameters_are_equal_to_the_bit(runner):
+    ema = started(runner, decay=0.9)
+    for step in range(50):
+        move(runner, step)
+        ema.after_train_iter(runner, step)
+    for name, value in state(runner).items():
+        assert torch.equal(ema.average[name], value) == name.startswith("decoder")
+
+
+def test_warmup_follows_the_early_parameters_faster(runner):
+    ema, slow = started(runner, decay=0.9999, warmup=True), started(runner, decay=0.9999)
+    before = ema.average["encoder.weight"].clone()
+    move(runner, 1)
+    now = runner.model.denoiser["encoder"].weight
+    for each in (ema, slow):
+        each.after_train_iter(runner, 0)
+    torch.testing.assert_close(ema.average["encoder.weight"], 0.1 * before + 0.9 * now.detach())
+    torch.testing.assert_close(slow.average["encoder.weight"], 0.9999 * before + 0.0001 * now.detach())
+    runner.iter = 10**6
+    kept = ema.average["encoder.weight"].clone()
+    ema.after_train_iter(runner, 10**6)
+    torch.testing.assert_close(ema.average["encoder.weight"], 0.9999 * kept + 0.0001 * now.detach())
+
+
+def test_iterations_that_only_accumulate_change_nothing(runner):
+    ema = started(runner, decay=0.5)
+    before = {name: value.clone() for name, value in ema.average.items()}
+    move(runner, 1)
+    runner.optim_wrapper.stepped = False
+    ema.after_train_iter(runner, 0)
+    assert all(torch.equal(before[name], ema.average[name]) for name in before)
+
+
+def test_applied_restores_to_the_bit_even_after_an_error(runner):
+    ema = started(runner, decay=0.9)
+    move(runner, 1)
+    ema.after_train_iter(runner, 0)
+    before = state(runner)
+    with pytest.raises(KeyError), ema.applied():
+        inside = state(runner)
+        assert all(torch.equal(inside[name], ema.average[name]) for name in inside)
+        assert not torch.equal(inside["encoder.weight"], before["encoder.weight"])
+        raise KeyError
+    assert all(torch.equal(value, before[name]) for name, value in state(runner).items())
+
+
+def test_validation_sees_the_average(runner):
+    ema = started(runner, decay=0.9)
+    move(runner, 1)
+    before = state(runner)
+    ema.before_val(runner)
+    assert torch.equal(state(runner)["encoder.weight"], ema.average["encoder.weight"])
+    ema.after_val(runner)
+    assert torch.equal(state(runner)["encoder.weight"], before["encoder.weight"])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 1e-3)])
+def test_export_loads_strictly(runner, tmp_path, dtype, tolerance):
+    ema = started(runner, decay=0.9, export_dtype=dtype)
+    move(runner, 1)
+    ema.after_train_iter(runner, 0)
+    checkpoint = {"meta": {"iter": 17}}
+    ema.before_save_checkpoint(runner, checkpoint)
+    fresh = nn.ModuleDict(dict(encoder=nn.Linear(3, 3), decoder=nn.Linear(3, 3)))
+    assert load_weights(fresh, tmp_path / "ema.safetensors") == []
+    for name, value in fresh.state_dict().items():
+        torch.testing.assert_close(value, ema.average[name], rtol=tolerance, atol=tolerance)
+        assert torch.equal(checkpoint["ema"][name], ema.average[name])
+    with safe_open(tmp_path / "ema.safetensors", "pt") as file:
+        assert file.metadata()["iteration"] == "17"
+        assert file.get_tensor("encoder.weight").dtype == getattr(torch, dtype)
+
+
+def test_no_export(runner, tmp_path):
+    started(runner, export=None).before_save_checkpoint(runner, {"meta": {"iter": 1}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_loaded_after_the_start_are_where_it_begins(runner):
+    ema = DenoiserEMA()
+    ema.before_run(runner)
+    move(runner, 5)
+    ema.before_train(runner)
+    assert torch.equal(ema.average["encoder.weight"], runner.model.denoiser["encoder"].weight)
+
+
+def test_a_resumed_average_is_kept_and_one_without_begins_anew(runner):
+    ema, without = DenoiserEMA(), DenoiserEMA()
+    runner.iter = 100
+    for hook, checkpoint in ((ema, {"ema": {n: v + 1 for n, v in state(runner).items()}}), (without, {})):
+        hook.before_run(runner)
+        hook.after_load_checkpoint(runner, checkpoint)
+        hook.before_train(runner)
+    weight = runner.model.denoiser["encoder"].weight
+    assert torch.equal(ema.average["encoder.weight"], weight + 1)
+    assert torch.equal(without.average["encoder.weight"], weight)
+
+
+@pytest.mark.parametrize("arguments", [dict(decay=1.0), dict(decay=-0.1), dict(export_dtype="int8")])
+def test_impossible_arguments(arguments):
+    with pytest.raises(ValueError, match="expected"):
+        DenoiserEMA(**arguments)

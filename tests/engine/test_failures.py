@@ -1,0 +1,83 @@
+"""A loss that is no number stops the run in time, and can be repeated."""
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from pitikit.engine.failures import NonFiniteLossError
+from pitikit.engine.weights import read_checkpoint
+from pitikit.losses.denoising import Loss
+from pitikit.registry import LOSSES
+
+
+@LOSSES.register_module()
+class ExplodingLoss(Loss):
+    """Infinite or NaN at one timestep."""
+
+    def __init__(self, at: int, value: float, **kwargs) -> None:
+        super().__init__(name="exploding", **kwargs)
+        self.at, self.value = at, value
+
+    def forward(self, pred, target):
+        return torch.where(target.t == self.at, self.value, 0.0) * pred.eps.square().flatten(1).mean(1)
+
+
+def losses(value, at=5):
+    return [dict(type="EpsMSE"), dict(type="ExplodingLoss", at=at, value=value)]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, recorder, tmp_path):
+    batches = recorder()
+    with pytest.raises(NonFiniteLossError) as error:
+        run(tmp_path / "a", hooks=(batches,), model__losses=losses(value))
+    failed = read_checkpoint(tmp_path / "a" / "failed_batch.pth")
+    iteration = failed["iteration"]
+    assert len(batches.batches) == iteration - 1 > 0
+    said = str(error.value)
+    assert f"iteration {iteration}:" in said and f"loss_exploding={value:g}" in said and "loss_mse=" in said
+    assert len(failed["ids"]) == 2 and all(name in said for name in failed["ids"])
+
+    # Parameters are those of a run that ends one iteration earlier.
+    run(tmp_path / "b", model__losses=losses(value), train_cfg__max_iters=iteration - 1)
+    good = read_checkpoint(tmp_path / "b" / f"iter_{iteration - 1}.pth")["state_dict"]
+    assert good.keys() == failed["state_dict"].keys()
+    assert all(torch.equal(good[name], value) for name, value in failed["state_dict"].items())
+
+    # And what was saved gives the same terms again.
+    model = make_runner(tmp_path / "c", model__losses=losses(value)).model.train()
+    model.load_state_dict(failed["state_dict"])
+    model.denoiser.decoder.eval()
+    model.drop = failed["drop"]
+    torch.manual_seed(failed["seed"])
+    again = model.loss(**model.data_preprocessor(failed["batch"]))
+    assert str({name: float(term) for name, term in again.items()}) == str(
+        {name: term for name, term in failed["terms"].items() if name != "grad_norm"}
+    )
+
+
+def test_in_an_iteration_that_only_accumulates(run, tmp_path):
+    # Timestep 5 first comes in an iteration that makes no step.
+    options = dict(model__losses=losses(float("nan")), optim_wrapper__accumulative_counts=100)
+    with pytest.raises(NonFiniteLossError, match="loss_exploding=nan"):
+        run(tmp_path, **options)
+    assert (tmp_path / "failed_batch.pth").is_file()
+
+
+class SpoilGradient(Hook):
+    """Makes a gradient infinite while the loss is a number."""
+
+    def before_train(self, runner):
+        parameter = runner.model.denoiser.encoder.cls_token
+        parameter.register_hook(lambda gradient: gradient * float("inf") if runner.iter == 3 else None)
+
+
+def test_gradient_norm(run, tmp_path):
+    with pytest.raises(NonFiniteLossError, match="iteration 4: .*loss=[0-9.]+.*grad_norm=(nan|inf)"):
+        run(tmp_path, hooks=(SpoilGradient(),))
+
+
+def test_it_does_not_stay_in_the_model(run, tmp_path):
+    runner = run(tmp_path, train_cfg__max_iters=1)
+    assert not runner.model._forward_hooks
+    assert not runner.optim_wrapper.optimizer._optimizer_step_pre_hooks

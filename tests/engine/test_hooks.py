@@ -1,0 +1,63 @@
+"""Seeds, throughput and sample grids."""
+
+from types import SimpleNamespace
+
+import cv2
+import pytest
+import torch
+
+from pitikit.engine import hooks
+from pitikit.engine.hooks import IterationSeedHook, ThroughputHook
+
+
+def test_seed_depends_on_run_iteration_and_rank_alone():
+    def drawn(seed=0, iteration=0, rank=0):
+        torch.manual_seed(torch.seed() % 2**32)
+        runner = SimpleNamespace(seed=seed, iter=iteration, rank=rank)
+        IterationSeedHook().before_train_iter(runner, 0)
+        return tuple(torch.rand(4).tolist())
+
+    assert drawn(1, 2, 3) == drawn(1, 2, 3)
+    places = [(seed, n, rank) for seed in range(5) for n in range(20) for rank in range(4)]
+    assert len({drawn(*place) for place in places}) == len(places)
+
+
+def test_throughput_counts_the_pictures_of_all_processes(monkeypatch):
+    clock = iter([10.0, 10.5, 12.5])
+    monkeypatch.setattr(hooks.time, "perf_counter", lambda: next(clock))
+    logged = {}
+    hub = SimpleNamespace(update_scalar=lambda name, value: logged.setdefault(name, []).append(value))
+    runner, hook = SimpleNamespace(message_hub=hub, world_size=2), ThroughputHook()
+    for _ in range(3):
+        hook.after_train_iter(runner, 0, {"id": ["a", "b", "c"]})
+    assert logged == {"train/images_per_s": [12.0, 3.0]}
+
+
+@pytest.fixture
+def rows(make_runner, tmp_path):
+    cfg = make_runner(tmp_path).cfg.train_dataloader.dataset
+    return {**cfg, "length": 2}
+
+
+def test_sample_grid(run, rows, compare, tmp_path):
+    grid = dict(type="SampleGridHook", dataset=rows, interval=2, rows=2, seeds=(0, 1))
+    extra = [dict(type="DenoiserEMA", decay=0.9), dict(type="ThroughputHook")]
+    options = dict(train_cfg__max_iters=4, model__drop=0.3)
+    runner = run(tmp_path / "a", custom_hooks=[*extra, grid], **options)
+    found = sorted((tmp_path / "a" / "samples").iterdir())
+    assert [path.name for path in found] == ["0000002.png", "0000004.png"]
+    picture = cv2.imread(str(found[-1]))
+    # Condition, two results and the true picture, in two rows.
+    height, width = picture.shape[:2]
+    assert 1.8 < width / height < 2.2
+    assert "train/images_per_s" in runner.message_hub.log_scalars
+    # The pictures cost the training nothing: it ends as it does without them.
+    run(tmp_path / "b", custom_hooks=extra[:1], **options)
+    with_grid, without = (torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in "ab")
+    for part in ("state_dict", "ema", "optimizer"):
+        assert not compare(with_grid[part], without[part])
+
+
+def test_sample_grid_needs_rows(run, tmp_path):
+    with pytest.raises(ValueError, match="give `dataset`, or name a data set `val_dataset`"):
+        run(tmp_path, custom_hooks=[dict(type="SampleGridHook")])

@@ -1,0 +1,116 @@
+"""The loop apart from what a resumed run shows."""
+
+import os
+import signal
+
+import pytest
+from mmengine.hooks import Hook
+
+from pitikit.engine.weights import read_checkpoint
+
+
+class Interrupt(Hook):
+    """Sends Ctrl-C in some iterations."""
+
+    def __init__(self, *iterations):
+        self.iterations, self.done = iterations, 0
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        for _ in range(self.iterations.count(runner.iter + 1)):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.done = runner.iter + 1
+
+
+def test_ctrl_c_finishes_the_iteration_and_saves(run, tmp_path, capsys):
+    hook = Interrupt(3)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, hooks=(hook,))
+    assert hook.done == 3
+    assert read_checkpoint(tmp_path / "iter_3.pth")["meta"]["iter"] == 3
+    assert f"stopped by SIGINT after iteration 3: saved {tmp_path / 'iter_3.pth'}" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_stops_at_once(run, tmp_path):
+    hook = Interrupt(3, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, hooks=(hook,))
+    assert hook.done == 2
+    assert not list(tmp_path.glob("iter_*"))
+
+
+def test_without_a_checkpoint_hook_it_says_so(run, tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, hooks=(Interrupt(2),), default_hooks__checkpoint=None)
+    assert "nothing saved, the config has no CheckpointHook" in capsys.readouterr().out
+
+
+def test_in_the_last_iteration_it_ends_as_always(run, tmp_path):
+    run(tmp_path, hooks=(Interrupt(4),), train_cfg__max_iters=4)
+    assert (tmp_path / "iter_4.pth").is_file()
+
+
+def test_a_sampler_that_cannot_begin_in_the_middle(run, recorder, compare, tmp_path, capsys):
+    options = dict(
+        train_dataloader__sampler=dict(type="mmengine.InfiniteSampler"),
+        train_cfg__max_iters=6,
+        default_hooks__checkpoint__interval=3,
+    )
+    whole, rest = recorder(), recorder()
+    run(tmp_path, hooks=(whole,), **options)
+    (tmp_path / "iter_6.pth").rename(tmp_path / "whole.pth")
+    (tmp_path / "last_checkpoint").unlink()
+    run(tmp_path, resume=True, hooks=(rest,), **options)
+    assert "reading 3 batches again" in capsys.readouterr().out
+    assert rest.batches == {n: whole.batches[n] for n in (3, 4, 5)}
+    assert not compare(*(read_checkpoint(tmp_path / name) for name in ("whole.pth", "iter_6.pth")))
+
+
+def test_validation_within_the_training(make_runner, tmp_path):
+    runner = make_runner(
+        tmp_path,
+        train_cfg__max_iters=4,
+        train_cfg__val_interval=2,
+        val_cfg=dict(type="ValLoop"),
+        val_dataloader=dict(
+            batch_size=2,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            collate_fn=dict(type="default_collate"),
+            dataset=dict(
+                type="SceneWorld",
+                length=2,
+                size=32,
+                pipeline=[
+                    dict(type="LoadImage"),
+                    dict(type="LoadMask", num_classes=22),
+                    dict(type="ResizePair", size=32, image_size=16),
+                    dict(type="PackInputs"),
+                ],
+            ),
+        ),
+        val_evaluator=[dict(type="PSNR")],
+        default_hooks__checkpoint=dict(type="CheckpointHook", interval=2, save_best="PSNR", rule="greater"),
+    )
+    seen = []
+
+    class Note(Hook):
+        def after_val_epoch(self, runner, metrics=None):
+            seen.append((runner.iter, set(metrics)))
+
+    runner.register_hook(Note())
+    runner.train()
+    assert seen == [(2, {"PSNR"}), (4, {"PSNR"})]
+    (best,) = tmp_path.glob("best_PSNR_iter_*.pth")
+    # Saving the best one has not overwritten the newest with the average in the place of the parameters.
+    newest = read_checkpoint(tmp_path / "iter_4.pth")
+    name = "encoder.cls_token"
+    assert (newest["state_dict"]["denoiser." + name] != newest["ema"][name]).any()
+
+
+@pytest.mark.parametrize("length", [0, 2.5])
+def test_impossible_length(make_runner, tmp_path, length):
+    with pytest.raises(ValueError, match="expected a whole number"):
+        make_runner(tmp_path, train_cfg__max_iters=length).train()

@@ -1,0 +1,89 @@
+"""What a runner loads, saves and says."""
+
+import pytest
+import torch
+
+from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
+
+ONE = dict(train_cfg__max_iters=1)
+
+
+def denoiser_of(runner):
+    return {name: value.clone() for name, value in runner.model.denoiser.state_dict().items()}
+
+
+def test_checkpoint_holds_tensors_and_plain_values_only(run, tmp_path):
+    run(tmp_path, **ONE)
+    checkpoint = torch.load(tmp_path / "iter_1.pth", weights_only=True)
+    assert {"meta", "state_dict", "optimizer", "ema", "logs"} <= checkpoint.keys()
+    assert checkpoint["meta"]["iter"] == 1
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_1.pth")
+    assert read_weights(tmp_path / "ema.safetensors").keys() == checkpoint["ema"].keys()
+
+
+def test_load_from_a_prior(make_runner, prior, tmp_path):
+    runner = make_runner(tmp_path)
+    runner.load_or_resume()
+    weights = read_weights(prior)
+    assert all(torch.equal(value, weights[name]) for name, value in denoiser_of(runner).items())
+
+
+def test_load_from_a_checkpoint_takes_its_average(run, make_runner, tmp_path):
+    run(tmp_path / "a", train_cfg__max_iters=3)
+    runner = make_runner(tmp_path / "b")
+    runner._load_from = str(tmp_path / "a" / "iter_3.pth")
+    runner.load_or_resume()
+    checkpoint = read_checkpoint(tmp_path / "a" / "iter_3.pth")
+    loaded = denoiser_of(runner)
+    assert all(torch.equal(loaded[name], checkpoint["ema"][name]) for name in loaded)
+    assert any(not torch.equal(loaded[name], checkpoint["state_dict"]["denoiser." + name]) for name in loaded)
+
+
+def test_load_parts(make_runner, prior, tmp_path, capsys):
+    weights = read_weights(prior)
+    other = {name.replace("encoder.", "encoder.text."): value for name, value in weights.items()}
+    path = save_weights(tmp_path / "text.safetensors", other)
+    runner = make_runner(tmp_path, load_parts=["decoder"])
+    before = denoiser_of(runner)
+    runner._load_from = str(path)
+    runner.load_or_resume()
+    for name, value in denoiser_of(runner).items():
+        assert torch.equal(value, weights[name] if name.startswith("decoder.") else before[name])
+    assert "without its encoder" in capsys.readouterr().out
+    strict = make_runner(tmp_path)
+    strict._load_from = str(path)
+    with pytest.raises(WeightsError, match="missing.*left over"):
+        strict.load_or_resume()
+
+
+def test_a_checkpoint_of_another_network_is_no_damaged_file(run, make_runner, tmp_path):
+    run(tmp_path, **ONE)
+    other = make_runner(tmp_path, resume=True, model__denoiser__decoder__multipliers=(1, 1))
+    with pytest.raises(WeightsError, match="does not fit the model"):
+        other.train()
+
+
+def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, tmp_path, capsys):
+    run(tmp_path, **ONE)
+    said = capsys.readouterr().out
+    (log,) = tmp_path.glob("*/*.log")
+    kept = log.read_text()
+    assert "torch " + torch.__version__ in said
+    assert "System environment" not in said and "System environment" in kept
+    assert "optim_wrapper = dict(" not in said and "optim_wrapper = dict(" in kept
+    for noise in ("deprecated", "HardDiskBackend", "SyncBatchNorm", "(VERY_HIGH"):
+        assert noise not in said
+    assert len(said.splitlines()) < 12
+    assert "DenoiserEMA, LoggerHook, CheckpointHook" in said
+
+
+def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
+    names = make_runner(tmp_path).get_hooks_info().split(", ")
+    assert names.count("IterationSeedHook") == names.count("FiniteLossHook") == 1
+    given = make_runner(tmp_path, custom_hooks=[dict(type="IterationSeedHook")]).get_hooks_info().split(", ")
+    assert given.count("IterationSeedHook") == given.count("FiniteLossHook") == 1
+
+
+def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
+    # The tiny config has a test_dataloader and no test_evaluator.
+    assert make_runner(tmp_path)._test_loop is None
