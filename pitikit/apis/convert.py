@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pitikit.apis.download import RELEASES, resolve_checkpoint, sha256_of
+from pitikit.apis.download import RELEASES, resolve_checkpoint
+from pitikit.evaluation.weight_files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 
 DTYPES: dict[str, torch.dtype | None] = {
@@ -108,7 +109,7 @@ def convert_checkpoint(
     path = resolve_checkpoint(src, cache_dir)
     weights, plan = _read_planned(path, kind, with_text_encoder)
     tensors = {new: weights[old] for old, new in plan.names.items()}
-    metadata = {"kind": kind, "source": path.name, "source_sha256": sha256_of(path)}
+    metadata = {"kind": kind, "source": path.name, "source_sha256": file_sha256(path)}
     if plan.condition_channels is not None:
         metadata["condition_channels"] = str(plan.condition_channels)
     if prior is not None or plan.encoder_only:
@@ -204,7 +205,7 @@ def _prior_decoder(
     prior_path = resolve_checkpoint(prior, cache_dir)
     weights, prior_plan = _read_planned(prior_path, prior_kind, False)
     metadata["prior"] = prior_path.name
-    metadata["prior_sha256"] = sha256_of(prior_path)
+    metadata["prior_sha256"] = file_sha256(prior_path)
     return {new: weights[old] for old, new in prior_plan.names.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pitikit.evaluation.weight_files import file_sha256
 from pitikit.registry import nearest
 
 _CHUNK = 1 << 20
@@ -117,7 +117,7 @@ def download(release: Release, dst: Path) -> Path:
         _remove(part)
         raise DownloadError(f"{release.url}: expected {total} bytes, found {found}; run again")
     if release.sha256 is not None:
-        found_sum = sha256_of(part)
+        found_sum = file_sha256(part)
         if found_sum != release.sha256:
             _remove(part)
             raise DownloadError(
@@ -126,15 +126,6 @@ def download(release: Release, dst: Path) -> Path:
     os.replace(part, dst)
     _tag_file(part).unlink(missing_ok=True)
     return dst
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _fetch(url: str, part: Path) -> int | None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from pitikit.data.dataset import nested_subset
 from pitikit.data.scene_render import (
     CLASSES,
     FAR,
@@ -109,16 +110,9 @@ class SceneWorld(Dataset):
         for member in members:
             if member not in MEMBERS:
                 raise ValueError(f"members={tuple(members)!r}: unknown {member!r}, expected names out of {MEMBERS}")
-        if not 0 < subset <= 1:
-            raise ValueError(f"subset={subset!r}: expected a share in (0, 1]")
         self.members = tuple(members)
         self.epoch = 0
-        count = max(1, round(self.length * subset))
-        if count < self.length:
-            rng = np.random.default_rng(_checked_whole("subset_seed", subset_seed, 0))
-            chosen = np.sort(rng.permutation(self.length)[:count])
-        else:
-            chosen = np.arange(self.length)
+        chosen = nested_subset(self.length, subset, _checked_whole("subset_seed", subset_seed, 0))
         self.indices: tuple[int, ...] = tuple(int(i) + self.start for i in chosen)
         self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         self._cache: dict[int, dict[str, Any]] | None = {} if cache else None

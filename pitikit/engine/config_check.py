@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from pitikit import registry
+from pitikit.engine.stages import Stage
 from pitikit.registry import accepted_arguments, nearest, registered
 
 
@@ -252,6 +253,10 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
         elif place and "type" not in node and str(place[-1]) in _STRICT:
             known = untyped_keys(place)
             for key in [key for key in node if known and key not in known]:
+                yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
+        elif len(place) == 2 and place[0] == "stages":
+            known = accepted_arguments(Stage) or set()
+            for key in [key for key in node if key not in known]:
                 yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
         yield from _wrong_kind(node, components, place)
         for key, value in node.items():

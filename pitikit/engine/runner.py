@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import platform
 from collections.abc import Callable
@@ -52,22 +51,23 @@ class TranslationRunner(Runner):
     optim_wrapper: Any
     param_schedulers: Any
 
-    @classmethod
-    def from_cfg(cls, cfg: Any) -> TranslationRunner:
-        """Build from a config; a split that lacks its loop or its evaluator is left out instead of refused."""
-        cfg = copy.deepcopy(cfg)
+    def __init__(self, **arguments: Any) -> None:
+        # A split that lacks its loop or its evaluator is left out, which mmengine would refuse. The config that is
+        # dumped keeps it: tools/test.py and the Translator read their pipelines there.
         for split in ("val", "test"):
             keys = [f"{split}_dataloader", f"{split}_cfg", f"{split}_evaluator"]
-            if any(cfg.get(key) is None for key in keys):
-                cfg.update({key: None for key in keys})
-        return super().from_cfg(cfg)
+            if any(arguments.get(key) is None for key in keys):
+                arguments.update({key: None for key in keys})
+        super().__init__(**arguments)
 
     def register_hooks(
         self, default_hooks: dict[str, Hook | dict] | None = None, custom_hooks: list[Hook | dict] | None = None
     ) -> None:
-        """Register the hooks of the config and those of ``ALWAYS``, each once."""
+        """Register the hooks of the config, those of ``ALWAYS``, each once, and one for the config's ``stages``."""
         given = [hook.get("type") if isinstance(hook, dict) else type(hook).__name__ for hook in custom_hooks or ()]
         needed: list[Hook | dict] = [dict(type=name) for name in ALWAYS if name not in given]
+        if self.cfg.get("stages") and "StageHook" not in given:
+            needed.append(dict(type="StageHook", stages=self.cfg["stages"]))
         super().register_hooks(default_hooks, [*needed, *(custom_hooks or ())])
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

@@ -142,7 +142,7 @@ def _first_line(error: Exception) -> str:
 def _reason(error: Exception) -> str:
     """The line of torch's long refusal that names what was found."""
     lines = str(error).splitlines()
-    named = [line.strip() for line in lines if "GLOBAL" in line]
+    named = [line.strip() for line in lines if "GLOBAL" in line or line.startswith("Unsupported")]
     return named[0][:200] if named else _first_line(error)
 
 

@@ -62,6 +62,7 @@ def test_the_timestep_sampler_has_learned(unbroken):
     assert (state["timestep_sampler.counts"] == 2).all()
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 # 10: two borders ahead. 20: within a stage. 30: written exactly at a border.
 @pytest.mark.parametrize(("iteration", "workers"), [(10, 4), (20, 0), (30, 0)])
 def test_resumed_run_ends_as_the_unbroken_one(iteration, workers, unbroken, stopped_at, run, recorder, assert_same):
@@ -180,7 +181,7 @@ def killed(tiny_config, prior, tmp_path_factory):
     command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), str(torch.get_num_threads())]
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, timeout=120)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, timeout=280)
     assert result.returncode == 0, result.stderr
     return out, json.loads(result.stdout)
 
