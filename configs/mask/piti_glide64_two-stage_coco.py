@@ -1,7 +1,8 @@
 # COCO-Stuff masks at 64x64 with the full-size model (PITI, table 1: FID 5.2 on CLIP features with the upsampler).
 #   python tools/convert_checkpoint.py glide-base weights/glide_base.safetensors --kind glide-base
 #   python tools/train.py configs/mask/piti_glide64_two-stage_coco.py
-#   python tools/test.py configs/mask/piti_glide64_two-stage_coco.py work_dirs/piti_glide64_two-stage_coco/ema.safetensors
+#   python tools/test.py configs/mask/piti_glide64_two-stage_coco.py \
+#       work_dirs/piti_glide64_two-stage_coco/ema.safetensors
 _base_ = [
     "../_base_/models/glide64.py",
     "../_base_/datasets/cocostuff_mask.py",

@@ -99,9 +99,7 @@ def _read(path: Path) -> Config:
         broken = _broken_file(path) or error
         raise ConfigError(f"config {str(path)!r}: syntax error: {broken}") from error
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"config {str(path)!r}: a file that its _base_ names is missing: {error}"
-        ) from error
+        raise ConfigError(f"config {str(path)!r}: a file that its _base_ names is missing: {error}") from error
     except Exception as error:
         if "read_base" in path.read_text(encoding="utf-8"):
             raise ConfigError(
@@ -154,9 +152,7 @@ def _warn_of_near_misses(tree: Mapping[str, Any], path: Path) -> None:
         # 'train_dataset' is 0.76 of 'train_dataloader', and a name that many configs use.
         near = nearest(key, RUNNER_KEYS | EXTRA_KEYS, count=1, cutoff=0.8)
         if near.startswith("did you mean"):
-            warnings.warn(
-                f"{path}: {key!r} is not a key that the Runner reads; {near}", stacklevel=3
-            )
+            warnings.warn(f"{path}: {key!r} is not a key that the Runner reads; {near}", stacklevel=3)
 
 
 def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
@@ -254,9 +250,7 @@ def _set(
     return {**node, key: _set(below, parts[1:], value, (*place, key))}
 
 
-def _merge(
-    old: Any, new: Any, place: tuple[str | int, ...], beside: frozenset[str] = frozenset()
-) -> Any:
+def _merge(old: Any, new: Any, place: tuple[str | int, ...], beside: frozenset[str] = frozenset()) -> Any:
     if isinstance(new, Mapping) and new.get("_delete_"):
         return {key: value for key, value in new.items() if key != "_delete_"}
     if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "type" in new:
@@ -267,9 +261,7 @@ def _merge(
     return old
 
 
-def _require_known(
-    node: Mapping[str, Any], key: str, place: tuple[str | int, ...], beside: frozenset[str]
-) -> None:
+def _require_known(node: Mapping[str, Any], key: str, place: tuple[str | int, ...], beside: frozenset[str]) -> None:
     if key in node or key == "type":
         return
     components = component_of(node, place)
@@ -280,9 +272,7 @@ def _require_known(
         return
     known_keys = untyped_keys(place) | beside | set(node)
     if known_keys and key not in known_keys:
-        raise ConfigError(
-            f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known_keys)}"
-        )
+        raise ConfigError(f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known_keys)}")
 
 
 class _OptionAction(DictAction):
@@ -299,9 +289,7 @@ class _OptionAction(DictAction):
         bare = isinstance(value, tuple) and not val.strip().startswith("(")
         return list(value) if bare else value
 
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None
-    ) -> None:
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
         for pair in values or ():
             if "=" not in pair or pair.startswith("="):
                 parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
@@ -318,11 +306,7 @@ def _literal(node: ast.expr) -> Any:
         kind = list if isinstance(node, ast.List) else tuple
         return kind(_literal(item) for item in node.elts)
     if isinstance(node, ast.Dict):
-        return {
-            ast.literal_eval(k): _literal(v)
-            for k, v in zip(node.keys, node.values, strict=True)
-            if k is not None
-        }
+        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
     return ast.literal_eval(node)
 
 

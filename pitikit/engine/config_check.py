@@ -72,9 +72,7 @@ KINDS: dict[str, tuple[Registry, ...]] = {
 
 #: Keys the Runner reads at the top, and those of ours and of mmengine's Config.
 RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
-EXTRA_KEYS = frozenset(
-    "plugins load_parts stages title description runner_type custom_imports env_variables".split()
-)
+EXTRA_KEYS = frozenset("plugins load_parts stages title description runner_type custom_imports env_variables".split())
 
 _DATALOADER = frozenset(inspect.signature(DataLoader.__init__).parameters) - {"self"} | {
     "num_batch_per_epoch",
@@ -91,9 +89,7 @@ _UNTYPED: dict[str, frozenset[str]] = {
     "val_cfg": frozenset({"type", "fp16"}),
     "test_cfg": frozenset({"type", "fp16"}),
     "env_cfg": frozenset({"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"}),
-    "default_hooks": frozenset(
-        "runtime_info timer sampler_seed logger param_scheduler checkpoint".split()
-    ),
+    "default_hooks": frozenset("runtime_info timer sampler_seed logger param_scheduler checkpoint".split()),
 }
 
 #: Parts that the Runner gives a type to where the config has none, and such parts of our models.
@@ -215,9 +211,7 @@ def argument_names(components: Sequence[Any]) -> set[str] | None:
     return names
 
 
-def unknown_argument(
-    components: Sequence[Any], key: str, known: set[str], place: Sequence[str | int]
-) -> str:
+def unknown_argument(components: Sequence[Any], key: str, known: set[str], place: Sequence[str | int]) -> str:
     """Say that ``key`` is not one of ``known``, the arguments of ``components`` at ``place``."""
     title = " or ".join(getattr(c, "__name__", str(c)) for c in components)
     hint = nearest(key, known - {"type", "_scope_"})

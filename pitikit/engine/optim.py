@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from pitikit.registry import OPTIM_WRAPPERS
+from pitikit.engine.ema import unwrap
+from pitikit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -46,3 +47,36 @@ class AutocastOptimWrapper(OptimWrapper):
         """
         self._inner_count, self._max_counts = init_counts, max_counts
         self._remainder_counts = max_counts % self._accumulative_counts
+
+    def get_lr(self) -> dict[str, list[float]]:
+        """Learning rates for the logs: ``lr``, and ``lr_<part>`` of parts whose rate differs."""
+        groups = self.optimizer.param_groups
+        differing = {f"lr_{g['part']}": [g["lr"]] for g in groups if "part" in g and g["lr"] != groups[0]["lr"]}
+        return {"lr": [groups[0]["lr"]], **differing}
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class PartwiseConstructor:
+    """Builds an optimizer with one parameter group a part of the denoiser, so that stages can treat them apart.
+
+    Args:
+        optim_wrapper_cfg: config of the wrapper, with its ``optimizer``.
+        paramwise_cfg: given by mmengine; nothing but None is taken.
+    """
+
+    def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: Mapping[str, Any] | None = None) -> None:
+        if paramwise_cfg:
+            raise ValueError(f"PartwiseConstructor: paramwise_cfg={paramwise_cfg!r} is not taken; stages set the rates")
+        self.config = dict(optim_wrapper_cfg)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Group the decoder first, whose learning rate is the one that logs call ``lr``."""
+        denoiser = unwrap(model).denoiser
+        groups = [dict(params=list(getattr(denoiser, part).parameters()), part=part) for part in ("decoder", "encoder")]
+        known = {id(p) for p in denoiser.parameters()}
+        others = [p for p in model.parameters() if id(p) not in known]
+        if others:
+            groups.append(dict(params=others, part="others"))
+        config = {"type": "AutocastOptimWrapper", **self.config}
+        optimizer = OPTIMIZERS.build({**config.pop("optimizer"), "params": groups})
+        return OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})

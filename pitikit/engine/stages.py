@@ -23,6 +23,8 @@ class Stage:
         until: iteration at which the next stage begins; None for the end of the training.
         train: parts that learn: 'encoder', 'decoder'. The others are frozen: in eval mode, without gradients.
         lr: learning rate, None to leave the optimizer's.
+        encoder_lr: learning rate of the encoder as a multiple of ``lr``; other than 1 it needs the optimizer that
+            :class:`~pitikit.engine.optim.PartwiseConstructor` builds.
         warmup: iterations over which the learning rate rises to ``lr``.
         lr_end: where the learning rate goes, linearly, by the end of the stage; None for a constant one.
         drop: probability of dropping a condition, None to leave the model's.
@@ -32,6 +34,7 @@ class Stage:
     until: int | None = None
     train: Sequence[str] = PARTS
     lr: float | None = None
+    encoder_lr: float = 1.0
     warmup: int = 0
     lr_end: float | None = None
     drop: float | None = None
@@ -94,16 +97,22 @@ class StageHook(Hook):
         if stage is not self.current:
             self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
         if stage.lr is not None:
-            self._set_lr(runner, stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start))
+            self._set_lr(runner, stage, stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start))
         for part in PARTS:
             if part not in stage.train:
                 # Called for every iteration because the loop sets the whole model to training mode.
                 getattr(model.denoiser, part).eval()
 
     @staticmethod
-    def _set_lr(runner: Any, lr: float) -> None:
-        for group in runner.optim_wrapper.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] = lr
+    def _set_lr(runner: Any, stage: Stage, lr: float) -> None:
+        groups = runner.optim_wrapper.optimizer.param_groups
+        if stage.encoder_lr != 1 and not any(group.get("part") == "encoder" for group in groups):
+            raise ValueError(
+                f"stage {stage.name!r}: encoder_lr={stage.encoder_lr} needs "
+                "optim_wrapper.constructor='PartwiseConstructor'"
+            )
+        for group in groups:
+            group["lr"] = group["initial_lr"] = lr * (stage.encoder_lr if group.get("part") == "encoder" else 1.0)
 
     def _enter(self, runner: Any, model: Any, stage: Stage, fresh: bool) -> None:
         averages = [hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)]

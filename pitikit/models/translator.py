@@ -93,9 +93,7 @@ class DenoisingTranslator(BaseModel):
         # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
         drop = torch.rand(batch, device=image.device) < self.drop
         x_t = self.schedule.add_noise(image, t, noise)
-        output = self.denoiser(
-            x_t, self.schedule.network_time(t), condition, low_res, drop if self.drop > 0 else None
-        )
+        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, drop if self.drop > 0 else None)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t))
         target = self.schedule.target(image, t, noise)
         total = image.new_zeros(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -26,29 +27,31 @@ class Encoder(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Six convolutions that halve the size four times: (B, C, S, S) to (B, channels[-1], S/16, S/16).
+    """Six convolutions: (B, C, S, S) to (B, channels[-1], S/r, S/r), with r the product of the strides.
 
     Instance norm and leaky ReLU (0.2) follow all but the last.
 
     Args:
         in_channels: of the condition.
-        channels: of the six convolutions.
+        channels, strides: of the six convolutions.
     """
 
-    def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, channels: Sequence[int], strides: Sequence[int]) -> None:
         super().__init__()
-        if len(channels) != 6:
-            raise ValueError(f"channels={tuple(channels)}: expected the widths of six convolutions")
+        if len(channels) != 6 or len(strides) != 6:
+            raise ValueError(
+                f"channels={tuple(channels)}, strides={tuple(strides)}: expected those of six convolutions"
+            )
         widths = [in_channels, *channels]
         for index in range(6):
-            kernel, stride = (7, 1) if index == 0 else (3, 2 if index < 5 else 1)
-            conv = nn.Conv2d(widths[index], widths[index + 1], kernel, stride, padding=kernel // 2)
+            kernel = 7 if index == 0 else 3
+            conv = nn.Conv2d(widths[index], widths[index + 1], kernel, strides[index], padding=kernel // 2)
             self.add_module(f"conv{index + 1}", conv)
             if index < 5:
                 self.add_module(f"norm{index + 1}", nn.InstanceNorm2d(widths[index + 1], eps=1e-5, affine=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, S, S) to (B, D, S/16, S/16)."""
+        """(B, C, S, S) to (B, D, S/r, S/r)."""
         for index in range(1, 6):
             x = F.leaky_relu(getattr(self, f"norm{index}")(getattr(self, f"conv{index}")(x)), 0.2)
         return self.get_submodule("conv6")(x)
@@ -60,10 +63,11 @@ class SemanticEncoder(Encoder):
 
     Args:
         in_channels: of the condition: 3 for a coloured mask, 1 for a sketch, 6 for normals and depth.
-        input_size: side of the condition, a multiple of 16.
+        input_size: side of the condition, a multiple of the product of the strides.
         channels: of the first five convolutions; the sixth gives ``width``.
         width: D of the tokens.
         layers, heads: of the transformer.
+        strides: of the six convolutions; 1, 2, 2, 2, 2, 1 gives one token for 16x16 pixels.
     """
 
     def __init__(
@@ -74,18 +78,20 @@ class SemanticEncoder(Encoder):
         width: int = 512,
         layers: int = 8,
         heads: int = 8,
+        strides: Sequence[int] = (1, 2, 2, 2, 2, 1),
     ) -> None:
         super().__init__()
-        if input_size % 16:
-            raise ValueError(f"input_size={input_size}: expected a multiple of 16")
+        pixels = math.prod(strides)
+        if input_size % pixels:
+            raise ValueError(f"input_size={input_size}: expected a multiple of {pixels}, the product of the strides")
         self.in_channels = in_channels
         self.input_size = input_size
-        grid = input_size // 16
+        grid = input_size // pixels
         # The released code leaves these two uninitialised memory; 0.02 is GPT-2's and ViT's choice.
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positional_embedding = nn.Parameter(torch.randn(1, grid * grid + 1, width) * 0.02)
         self.transformer = Transformer(width, layers, heads)
-        self.cnn = ConvStem(in_channels, [*channels, width])
+        self.cnn = ConvStem(in_channels, [*channels, width], strides)
         self.final_ln = nn.LayerNorm(width)
 
     def null_condition(self, batch: int) -> Tensor:
@@ -94,7 +100,7 @@ class SemanticEncoder(Encoder):
         return torch.ones(shape, device=self.cls_token.device)
 
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, S, S) in [-1, 1] to tokens (B, D, (S/16)^2) and pooled (B, D).
+        """(B, C, S, S) in [-1, 1] to tokens (B, D, L) and pooled (B, D).
 
         Raises:
             ValueError: channels or size are not those the encoder was built for.

@@ -249,8 +249,7 @@ def test_files_that_cannot_be_read_are_named(write, tmp_path):
     with pytest.raises(ConfigError, match=r"lazy style"):
         load_config(
             write(
-                "from mmengine.config import read_base\nwith read_base():\n"
-                "    from .toy import *\n",
+                "from mmengine.config import read_base\nwith read_base():\n    from .toy import *\n",
                 "lazy.py",
             )
         )

@@ -57,11 +57,7 @@ def test_a_type_has_to_be_a_name_or_a_class():
     [
         dict(optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1.0), paramwise_cfg=dict(x=1))),
         dict(optim_wrapper=dict(clip_grad=dict(type="norm", max_norm=1.0))),
-        dict(
-            optim_wrapper=dict(
-                constructor="Mine", generator=dict(type="OptimWrapper", optimizer=dict(type="SGD"))
-            )
-        ),
+        dict(optim_wrapper=dict(constructor="Mine", generator=dict(type="OptimWrapper", optimizer=dict(type="SGD")))),
         dict(
             param_scheduler=[
                 dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5),

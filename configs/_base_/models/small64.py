@@ -6,7 +6,9 @@ model = dict(
         encoder=dict(
             type="SemanticEncoder",
             in_channels=3,
-            channels=(8, 16, 32, 48, 64),
+            # One token for 32x32 pixels: what each of few tokens says is learned sooner.
+            channels=(16, 32, 48, 64, 64),
+            strides=(2, 2, 2, 2, 2, 1),
             width=token_width,
             layers=2,
             heads=4,
@@ -28,5 +30,5 @@ model = dict(
     losses=[dict(type="EpsMSE", v_weight=5.0), dict(type="VariationalBound")],
     # A few thousand iterations never fill the histories of loss-second-moment usefully.
     timestep_sampler=dict(type="UniformTimesteps"),
-    sampler=dict(type="DDIMSampler", steps=30, guidance=dict(type="NormalizedCFG", scale=1.5)),
+    sampler=dict(type="DDPMSampler", steps=30, guidance=dict(type="NormalizedCFG", scale=1.5)),
 )

@@ -3,6 +3,7 @@ train_cfg = dict(type="TranslationTrainLoop", max_iters=4200)
 # The learning rate is that of the stage.
 optim_wrapper = dict(
     type="AutocastOptimWrapper",
+    constructor="PartwiseConstructor",
     precision="bfloat16",
     optimizer=dict(type="AdamW", weight_decay=0.0, betas=(0.9, 0.99), fused=True),
     clip_grad=dict(max_norm=1.0),

@@ -1,0 +1,207 @@
+"""The model that is trained: its losses, its drawing of t and drop, its sampling."""
+
+import numpy as np
+import pytest
+import torch
+
+from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.timesteps import TimestepSampler
+from pitikit.models.translator import DenoisingTranslator, to_uint8
+
+
+class FixedTimesteps(TimestepSampler):
+    """Always the same timesteps and weights; keeps what it is told."""
+
+    def __init__(self, t, weight):
+        super().__init__(1000)
+        self.t, self.weight, self.told = torch.tensor(t), torch.tensor(weight), []
+
+    def weights(self):
+        return torch.ones(1000)
+
+    def sample(self, batch):
+        return self.t[:batch], self.weight[:batch]
+
+    def update(self, t, losses):
+        self.told.append((t.tolist(), losses.tolist()))
+
+
+def tiny(**options) -> DenoisingTranslator:
+    torch.manual_seed(0)
+    encoder = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2)
+    decoder = dict(
+        type="GlideUNet",
+        image_size=16,
+        channels=16,
+        multipliers=(1,),
+        res_blocks=1,
+        attention_sizes=(16,),
+        head_width=8,
+        groups=8,
+        token_width=16,
+        dropout=0.0,
+    )
+    sampler = dict(type="DDPMSampler", steps=3, guidance=dict(type="CFG", scale=1.5))
+    model = DenoisingTranslator(dict(encoder=encoder, decoder=decoder), **{"sampler": sampler, **options})
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+GENERATOR = torch.Generator().manual_seed(5)
+IMAGE = torch.rand(4, 3, 16, 16, generator=GENERATOR) * 2 - 1
+CONDITION = torch.rand(4, 3, 32, 32, generator=GENERATOR) * 2 - 1
+IDS = ["a", "b", "c", "d"]
+
+
+def losses(model, seed=0, condition=CONDITION):
+    torch.manual_seed(seed)
+    return {name: value.detach() for name, value in model.loss(image=IMAGE, condition=condition, id=IDS).items()}
+
+
+def test_terms_add_up():
+    found = losses(tiny(timestep_sampler="uniform"))
+    assert list(found) == ["loss", "loss_mse", "loss_vb"]
+    assert all(value.ndim == 0 for value in found.values())
+    assert float(found["loss"]) == pytest.approx(float(found["loss_mse"] + found["loss_vb"]), rel=1e-6)
+
+
+def test_weights_of_the_losses():
+    plain = losses(tiny(timestep_sampler="uniform"))
+    terms = [dict(type="EpsMSE", weight=2.0), dict(type="VariationalBound", weight=0.5)]
+    weighted = losses(tiny(timestep_sampler="uniform", losses=terms))
+    assert float(weighted["loss_mse"]) == pytest.approx(2 * float(plain["loss_mse"]))
+    assert float(weighted["loss_vb"]) == pytest.approx(0.5 * float(plain["loss_vb"]))
+    alone = losses(tiny(timestep_sampler="uniform", losses=[dict(type="EpsMSE")]))
+    assert list(alone) == ["loss", "loss_mse"] and torch.equal(alone["loss"], plain["loss_mse"])
+
+
+def test_what_is_minimised_is_the_loss_and_not_its_terms_again():
+    found = losses(model := tiny(timestep_sampler="uniform"))
+    loss, logs = model.parse_losses(found)
+    assert loss is found["loss"] and logs == found
+
+
+def test_weights_of_the_timestep_sampler():
+    steps, weights = [10, 300, 600, 900], [1.0, 2.0, 0.5, 0.0]
+    sampler = FixedTimesteps(steps, weights)
+    found = losses(tiny(timestep_sampler=sampler))
+    ((t, told),) = sampler.told
+    # It learns from the losses themselves; only the minimised mean is weighted.
+    assert t == steps
+    assert float(found["loss"]) == pytest.approx(float(np.mean(np.multiply(told, weights))), rel=1e-5)
+    even = FixedTimesteps(steps, [1.0] * 4)
+    losses(tiny(timestep_sampler=even))
+    assert even.told[0][1] == pytest.approx(told)
+
+
+def test_loss_second_moment_is_saved_with_the_model():
+    model = tiny(timestep_sampler=dict(type="LossSecondMoment", history=2))
+    losses(model)
+    state = model.state_dict()
+    assert int(state["timestep_sampler.counts"].sum()) == 4
+    fresh = tiny(timestep_sampler=dict(type="LossSecondMoment", history=2))
+    fresh.load_state_dict(state)
+    assert torch.equal(fresh.timestep_sampler.losses, model.timestep_sampler.losses)
+
+
+def test_dropping_all_is_training_on_the_null_condition():
+    model = tiny(timestep_sampler="uniform", drop=1.0)
+    null = model.denoiser.encoder.null_condition(1).expand_as(CONDITION)
+    dropped = losses(model)
+    model.drop = 0.0
+    assert float(losses(model, condition=null)["loss"]) == pytest.approx(float(dropped["loss"]), rel=1e-5)
+    assert float(losses(model)["loss"]) != pytest.approx(float(dropped["loss"]), rel=1e-5)
+
+
+def test_drop_is_drawn_for_each_sample_and_leaves_the_other_draws_alone():
+    model, seen = tiny(timestep_sampler="uniform"), []
+    model.denoiser.register_forward_pre_hook(lambda module, args: seen.append(args))
+    for model.drop in (0.0, 0.5):
+        for seed in range(40):
+            losses(model, seed)
+    whole, dropping = seen[:40], seen[40:]
+    assert all(args[4] is None for args in whole)
+    drops = torch.stack([args[4] for args in dropping])
+    assert 0.35 < float(drops.float().mean()) < 0.65
+    assert (drops != drops[:, :1]).any()
+    # x_t and t are the same for a seed, whatever the probability.
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(whole, dropping, strict=True))
+
+
+def test_only_the_variance_channels_learn_from_the_bound():
+    model = tiny(timestep_sampler="uniform", losses=[dict(type="VariationalBound")])
+    torch.manual_seed(0)
+    model.loss(image=IMAGE, condition=CONDITION)["loss"].backward()
+    last = [p for p in model.denoiser.decoder.parameters() if p.shape[0] == 6]
+    assert len(last) == 2
+    for parameter in last:
+        assert (parameter.grad[:3] == 0).all() and (parameter.grad[3:] != 0).any()
+
+
+def predict(model, rows):
+    return model.predict(condition=CONDITION[rows], id=[IDS[row] for row in rows], label=torch.arange(4)[rows])
+
+
+def test_prediction_does_not_depend_on_the_batch():
+    model = tiny()
+    together = predict(model, [0, 1, 2, 3])
+    assert [result["id"] for result in together] == IDS
+    assert {result["pred"].dtype for result in together} == {torch.uint8}
+    assert [int(result["label"]) for result in together] == [0, 1, 2, 3]
+    for rows in ([2], [3, 1]):
+        for result, row in zip(predict(model, rows), rows, strict=True):
+            difference = result["pred"].int() - together[row]["pred"].int()
+            assert difference.abs().max() <= 1
+
+
+def test_a_picture_depends_on_seed_and_id():
+    model = tiny()
+    first, again = predict(model, [0])[0]["pred"], predict(model, [0])[0]["pred"]
+    assert torch.equal(first, again)
+    model.seed = 1
+    assert not torch.equal(predict(model, [0])[0]["pred"], first)
+    model.seed = 0
+    renamed = model.predict(condition=CONDITION[:1], id=["another"])[0]["pred"]
+    assert not torch.equal(renamed, first)
+    by_hand = to_uint8(model.predict_images(CONDITION[:1], [sample_seed(0, "a")]))[0]
+    assert torch.equal(by_hand, first)
+
+
+def test_the_global_generator_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    predict(model := tiny(), [0])
+    torch.manual_seed(3)
+    predict(model, [0])
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_encoder_runs_once_for_the_condition_and_once_for_null():
+    model, calls = tiny(), []
+    model.denoiser.encoder.register_forward_hook(lambda module, args, output: calls.append(len(args[0])))
+    predict(model, [0, 1, 2])
+    assert calls == [3, 1]
+
+
+@pytest.mark.parametrize("mode", ["loss", "predict", "tensor"])
+def test_modes(mode):
+    batch = dict(image=IMAGE, condition=CONDITION, id=IDS, x_t=IMAGE, t=torch.tensor([1, 2, 3, 4]))
+    result = tiny()(mode=mode, **batch)
+    if mode == "tensor":
+        assert result.shape == (4, 6, 16, 16)
+    else:
+        assert ("loss" in result) if mode == "loss" else len(result) == 4
+
+
+def test_impossible_arguments():
+    with pytest.raises(ValueError, match="drop=1.5: expected a probability"):
+        tiny(drop=1.5)
+    with pytest.raises(ValueError, match="mode='train': expected"):
+        tiny()(mode="train")
+
+
+def test_to_uint8_rounds_and_clamps():
+    values = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 100.4 / 127.5 - 1, 100.6 / 127.5 - 1])
+    assert to_uint8(values).tolist() == [0, 0, 128, 255, 255, 100, 101]
