@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,11 @@ class TranslationRunner(Runner):
 
     # ---- saving
 
+    @cached_property
+    def _config_text(self) -> str:
+        # Formatting takes a tenth of a second.
+        return self.cfg.pretty_text
+
     @master_only
     def save_checkpoint(
         self,
@@ -193,7 +199,7 @@ class TranslationRunner(Runner):
         checkpoint: dict[str, Any] = {
             "meta": {
                 **meta,
-                "cfg": self.cfg.pretty_text,
+                "cfg": self._config_text,
                 "seed": self.seed,
                 "data": loop.data_state(meta["iter"]) if isinstance(loop, TranslationTrainLoop) else None,
                 "experiment_name": self.experiment_name,

@@ -65,14 +65,14 @@ def train(name, config, prior, out):
     cfg.load_from = prior
     hooks = []
     if name == "training":
-        hooks = [SendSignal(24, signal.SIGKILL)]
+        hooks = [SendSignal(14, signal.SIGKILL)]
     elif name == "saving":
-        kill_while_saving(30)
+        kill_while_saving(20)
     elif name == "pointer":
         kill_before_pointer(20)
     else:
         cfg.train_dataloader.num_workers = 2
-        hooks = [SendSignal(17, getattr(signal, name))]
+        hooks = [SendSignal(7, getattr(signal, name))]
     runner = TranslationRunner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)

@@ -1,0 +1,37 @@
+"""What the README and the demonstration promise is there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pitikit.apis.demo import MODALITIES
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for line in block.replace("\\\n", " ").splitlines()
+    if "tools/" in line
+]
+
+
+def test_nothing_is_left_to_fill_in():
+    assert "@@" not in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_name_files_that_exist(command):
+    # The result of another command, or the reader's own.
+    made = ("path/to", "work_dirs/", "glide_base", "piti_mask")
+    for word in shlex.split(command, comments=True):
+        if "=" not in word and word.startswith(("tools/", "configs/", "weights/")) and not any(m in word for m in made):
+            assert (ROOT / word).exists(), word
+
+
+def test_the_weights_of_the_demonstration_ship_and_are_small():
+    shipped = [ROOT / modality.weights for modality in MODALITIES] + [ROOT / "weights/scenes_prior.safetensors"]
+    assert all(path.is_file() for path in shipped)
+    assert sum(path.stat().st_size for path in shipped) <= 16e6
