@@ -80,6 +80,15 @@ class StageHook(Hook):
             raise ValueError(f"stages: every stage but the last needs `until`, ascending; found {borders}")
         self.current: Stage | None = None
 
+    def before_train(self, runner: Any) -> None:
+        """Warn of stages that the training is too short to reach."""
+        for stage, later in zip(self.stages, self.stages[1:], strict=False):
+            if stage.until is not None and stage.until >= runner.max_iters:
+                runner.logger.warning(
+                    f"stage {later.name!r} begins at iteration {stage.until}, but the training ends at "
+                    f"{runner.max_iters}: it is never reached"
+                )
+
     def stage_at(self, iteration: int) -> tuple[Stage, int]:
         """The stage of an iteration and the iteration at which it began."""
         start = 0

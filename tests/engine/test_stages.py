@@ -184,6 +184,25 @@ def test_impossible_stages(stages, message):
         StageHook(stages)
 
 
+@pytest.mark.parametrize(("length", "warnings"), [(10, 1), (11, 0)])
+def test_a_stage_that_is_never_reached_is_said(length, warnings):
+    said = []
+    runner = SimpleNamespace(max_iters=length, logger=SimpleNamespace(warning=said.append))
+    StageHook([dict(name="a", until=10), dict(name="b")]).before_train(runner)
+    assert len(said) == warnings and all("'b' begins at iteration 10" in text for text in said)
+
+
+def test_a_rate_of_the_encoder_needs_groups_by_part():
+    groups = [dict(lr=1.0), dict(lr=1.0, part="encoder")]
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=groups)))
+    stage = Stage("a", lr=0.1, encoder_lr=0.5)
+    StageHook._set_lr(runner, stage, 0.1)
+    assert [group["lr"] for group in groups] == [0.1, 0.05]
+    del groups[1]
+    with pytest.raises(ValueError, match="PartwiseConstructor"):
+        StageHook._set_lr(runner, stage, 0.1)
+
+
 def test_unknown_argument_of_a_stage():
     with pytest.raises(TypeError, match=r"stages\[0\].*did you mean 'warmup'"):
         StageHook([dict(name="a", warm_up=3)])
