@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pitikit.apis.download import RELEASES, resolve_checkpoint
+from pitikit.engine.weights import write_atomically
 from pitikit.evaluation.weight_files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 
@@ -116,7 +114,7 @@ def convert_checkpoint(
         tensors |= _prior_decoder(path, kind, plan, prior, metadata, cache_dir)
     target = DTYPES[dtype]
     result = {name: _finished(name, tensor, target) for name, tensor in tensors.items()}
-    _write(dst, lambda file: save_file(result, file, metadata={"format": "pt", **metadata}))
+    write_atomically(dst, lambda file: save_file(result, file, metadata={"format": "pt", **metadata}))
     values = sum(tensor.numel() for tensor in result.values())
     dropped = _dropped(plan, weights)
     return Conversion(dst, kind, metadata, len(result), values, dropped)
@@ -230,16 +228,3 @@ def _dropped(plan: KeyPlan, weights: dict[str, Tensor]) -> dict[str, tuple[int, 
         tensors[top] += 1
         values[top] += weights[name].numel()
     return {top: (tensors[top], values[top]) for top in sorted(tensors)}
-
-
-def _write(dst: Path, write: Callable[[str], None]) -> None:
-    """Have ``write`` fill a temporary file beside ``dst``, which then takes its name."""
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=dst.parent, prefix=".convert-") as folder:
-        temporary = os.path.join(folder, dst.name)
-        write(temporary)
-        # safetensors makes files that only their owner can read; the user's umask decides here.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, dst)

@@ -125,10 +125,16 @@ def kinds_of(place: Sequence[str | int]) -> tuple[Registry, ...]:
     return KINDS[keys[-1]]
 
 
+def _is_stage(place: Sequence[str | int]) -> bool:
+    return len(place) == 2 and place[0] == "stages"
+
+
 def untyped_keys(place: Sequence[str | int]) -> frozenset[str]:
     """Keys that the Runner knows in a dict without ``type`` at ``place``; empty: any key."""
     if not place:
         return RUNNER_KEYS | EXTRA_KEYS
+    if _is_stage(place):
+        return frozenset(accepted_arguments(Stage) or ())
     if isinstance(place[-1], str) and place[-1].endswith("_dataloader"):
         return _DATALOADER
     return _UNTYPED.get(str(place[0]), frozenset()) if len(place) == 1 else frozenset()
@@ -244,13 +250,9 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
         if known:
             for key in [key for key in node if key not in known]:
                 yield unknown_argument(components, key, set(known), place)
-        elif place and "type" not in node and str(place[-1]) in _STRICT:
+        elif place and "type" not in node and (str(place[-1]) in _STRICT or _is_stage(place)):
             known = untyped_keys(place)
             for key in [key for key in node if known and key not in known]:
-                yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
-        elif len(place) == 2 and place[0] == "stages":
-            known = accepted_arguments(Stage) or set()
-            for key in [key for key in node if key not in known]:
                 yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
         yield from _wrong_kind(node, components, place)
         for key, value in node.items():
