@@ -1,7 +1,10 @@
 """Convert a released GLIDE or PITI checkpoint to the safetensors that pitikit loads.
 
-python tools/convert_checkpoint.py glide-base weights/glide_base.safetensors --kind glide-base
-python tools/convert_checkpoint.py base_mask.pt weights/piti_mask.safetensors --kind piti-base
+    python tools/convert_checkpoint.py glide-base weights/glide_base.safetensors --kind glide-base
+    python tools/convert_checkpoint.py base_mask.pt weights/piti_mask.safetensors --kind piti-base
+    python tools/convert_checkpoint.py stage1.pt weights/stage1.safetensors --kind piti-base --prior glide-base
+
+Every tensor has to be one that the kind has, and the other way round; what is dropped is reported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
-"""Generate the test set of a config, write the pictures, measure them.
+r"""Generate the test set of a config, write the pictures, measure them.
 
-python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --count 32
+    python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --count 32
+    python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out steps10 \
+        --cfg-options model.sampler.steps=10 model.sampler.guidance.scale=2
 
-An interrupted test goes on where it stopped when the same command is given again.
+It writes DIR/images/<id>.png, DIR/grid.png (condition | result | ground truth), DIR/metrics.json and
+DIR/protocol.json, the conditions under which the pictures were made. An interrupted test goes on
+where it stopped when the same command is given again; pictures of another checkpoint, seed or
+sampler are never mixed in.
 """
 
 from __future__ import annotations
@@ -18,9 +23,9 @@ from pitikit.engine.config import add_config_arguments
 def main() -> None:
     """Parse the arguments, test, print the table."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
+    parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
     parser.add_argument("checkpoint", type=Path, help="exported weights, or a training checkpoint (its EMA)")
-    parser.add_argument("--out", type=Path, help="folder of the results; <work_dir>/test by default")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; <work_dir>/test by default")
     parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
     parser.add_argument("--count", type=int, help="only the first so many pictures")
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")

@@ -1,10 +1,18 @@
-"""Turn condition pictures into images.
+r"""Turn condition pictures, or texts, into images.
 
-    python tools/translate.py CONFIG CHECKPOINT INPUT... --out DIR [--seed N] [--samples N]
+    python tools/translate.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
+        configs/scenes/inputs/mask --out translated --samples 3
+    python tools/translate.py configs/scenes/piti_small_geometry.py weights/scenes_geometry.safetensors \
+        configs/scenes/inputs/depth/scene_2000008.tif --out translated
+    python tools/translate.py configs/scenes/pretrain_small_layouts.py weights/scenes_prior.safetensors \
+        layout.txt --out translated
+    python tools/translate.py configs/mask/piti_glide64_two-stage_coco.py random mask.png --out timed \
+        --cfg-options model.sampler.steps=5
 
-INPUT is a file or a folder. Where a model takes several pictures at once (depth and normals), they
-lie in folders of those names, under the same file name, and INPUT is one of the files, one of the
-folders, or the folder that holds them.
+INPUT is a file or a folder: pictures, or text files (.txt) where texts are translated, as by a prior.
+Where a model takes several pictures at once (depth and normals), they lie in folders of those names,
+under the same file name, and INPUT is one of the files, one of the folders, or the folder that holds
+them.
 
 CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
 to see how long a model takes.
@@ -33,6 +41,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1, help="pictures per input")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     add_config_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -42,7 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = parse(arguments)
     weights = None if given.checkpoint == "random" else given.checkpoint
     translator = Translator.from_config(given.config, weights, given.device, given.cfg_options)
-    paths = translator.write(given.inputs, given.out, given.seed, given.samples, given.batch_size, progress=True)
+    paths = translator.write(
+        given.inputs, given.out, given.seed, given.samples, given.batch_size, overwrite=given.overwrite
+    )
     for path in paths:
         tqdm.write(str(path))  # print would tear the bar
     print(translator.timing)

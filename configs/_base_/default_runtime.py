@@ -11,6 +11,8 @@ default_hooks = dict(
     param_scheduler=None,
     checkpoint=dict(type="CheckpointHook", interval=1000, by_epoch=False, max_keep_ckpts=3),
     runtime_info=dict(type="RuntimeInfoHook"),
+    # log.jsonl in the work directory; with tensorboard=True the folder tensorboard as well.
+    run_log=dict(type="RunLogHook", tensorboard=False),
 )
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
 load_from = None

@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/models/small64.py",
     "../_base_/datasets/camvid_mask.py",
     "../_base_/schedules/small_two-stage.py",
-    "../_base_/evaluation_photographs.py",
+    "../_base_/evaluation_camvid.py",
     "../_base_/default_runtime.py",
 ]
 load_from = "weights/scenes_prior.safetensors"

@@ -11,7 +11,7 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 
 from pitikit.engine.config import apply_options, load_config
-from pitikit.engine.weights import WeightsError, load_weights
+from pitikit.engine.weights import existing_file, load_weights
 from pitikit.registry import MODELS, SCOPE
 
 
@@ -40,11 +40,13 @@ def build_model(cfg: Config, checkpoint: str | Path | None, device: str | torch.
             raise ValueError(f"{cfg.filename or 'config'}: has no {key!r}, which translating needs")
     # Checked before the model is built, which takes seconds at full size.
     pipeline_of(cfg)
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise WeightsError(f"{checkpoint}: no such file; expected a file of weights")
+    if checkpoint is not None:
+        existing_file(checkpoint)
     with DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
+    # A wrong number of steps is told before anything is read.
+    model.schedule.spaced(model.sampler.steps)
     if checkpoint is not None:
         load_weights(model.denoiser, checkpoint)
     return to_device(model, device).eval()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pitikit.apis.download import RELEASES, resolve_checkpoint
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.weights import WeightsError, read_checkpoint, write_atomically
 from pitikit.evaluation.weight_files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 
@@ -24,10 +21,6 @@ DTYPES: dict[str, torch.dtype | None] = {
     "float32": torch.float32,
     "float16": torch.float16,
 }
-
-
-class CheckpointError(ValueError):
-    """A file is not the checkpoint that was asked for; the message names it and says what it is."""
 
 
 @dataclass
@@ -91,7 +84,7 @@ def convert_checkpoint(
 
     Raises:
         FileNotFoundError, FileExistsError: ``src`` is missing, ``dst`` is there.
-        CheckpointError: ``src`` or ``prior`` is no checkpoint, damaged, or of another kind.
+        WeightsError: ``src`` or ``prior`` is no checkpoint, damaged, or of another kind.
         ValueError: an argument is none of those above.
         DownloadError: see :func:`pitikit.apis.download.download`.
     """
@@ -120,67 +113,35 @@ def convert_checkpoint(
     return Conversion(dst, kind, metadata, len(result), values, dropped)
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Name to tensor of a state dict in PyTorch's or safetensors' format, on the CPU, safely.
 
     Raises:
-        CheckpointError: the file is damaged, in no such format, holds Python objects that are not
+        WeightsError: the file is damaged, in no such format, holds Python objects that are not
             plain tensors, or is no state dict.
     """
-    with path.open("rb") as file:
-        head = file.read(16)
-    if path.suffix == ".safetensors" or head[8:9] == b"{":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path}: a safetensors file that is truncated or damaged ({error}); get it again"
-            ) from error
-    # A zip file has its table at the end, so that a truncated one is told by its absence.
-    if head[:4] == b"PK\x03\x04" and not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: a truncated PyTorch file; download or copy it again")
-    if head.lstrip().lower().startswith((b"<!doc", b"<html", b"<?xml")):
-        raise CheckpointError(f"{path}: a web page and no checkpoint; the download went wrong")
-    try:
-        loaded = _torch_load(path)
-    except pickle.UnpicklingError as error:
-        if head[:2] in (b"PK", b"\x80\x02") and "Unsupported" in str(error):
-            raise CheckpointError(
-                f"{path}: holds Python objects besides tensors, which are not loaded because they "
-                f"could run any code: {str(error).splitlines()[0]}"
-            ) from error
-        raise CheckpointError(f"{path}: not a PyTorch or safetensors file, or damaged") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({reason})") from error
-    return _state_dict(path, loaded)
+    return _state_dict(path, read_checkpoint(path, mmap=True))
 
 
-def _torch_load(path: Path) -> Any:
-    # The format before PyTorch 1.6 is no zip file and cannot be mapped.
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-
-
-def _state_dict(path: Path, loaded: Any) -> dict[str, Tensor]:
-    if not isinstance(loaded, dict) or not loaded:
-        kind = "an empty dict" if loaded == {} else f"a {type(loaded).__name__}"
-        raise CheckpointError(f"{path}: holds {kind}; expected a dict of tensors by name")
+def _state_dict(path: Path, loaded: dict[str, Any]) -> dict[str, Tensor]:
+    if not loaded:
+        raise WeightsError(f"{path}: holds an empty dict; expected a dict of tensors by name")
     if {"state", "param_groups"} <= set(loaded):
-        raise CheckpointError(f"{path}: the state of an optimizer; expected a model's weights")
+        raise WeightsError(f"{path}: the state of an optimizer; expected a model's weights")
     others = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor)]
     if others:
         shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        raise CheckpointError(f"{path}: expected a dict of tensors by name, but not so: {shown}")
+        raise WeightsError(f"{path}: expected a dict of tensors by name, but not so: {shown}")
     return {str(name): value.detach() for name, value in loaded.items()}
 
 
 def _read_planned(path: Path, kind: str, with_text: bool) -> tuple[dict[str, Tensor], KeyPlan]:
-    weights = read_checkpoint(path)
+    weights = read_state_dict(path)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     try:
         return weights, plan_keys(kind, shapes, with_text)
     except CheckpointMismatch as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _prior_decoder(
@@ -196,7 +157,7 @@ def _prior_decoder(
     if not plan.encoder_only or prior_kind is None:
         raise ValueError(f"prior={str(prior)!r}: {path} holds a decoder already, leave it out")
     if prior is None:
-        raise CheckpointError(
+        raise WeightsError(
             f"{path}: a PITI checkpoint of stage 1, which is the encoder alone; its decoder is the "
             f"{prior_kind!r} checkpoint that it was trained with: give that as the prior"
         )
@@ -209,12 +170,12 @@ def _prior_decoder(
 
 def _finished(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if not tensor.is_floating_point():
-        raise CheckpointError(f"{name}: expected real numbers, found {tensor.dtype}")
+        raise WeightsError(f"{name}: expected real numbers, found {tensor.dtype}")
     if not bool(tensor.isfinite().all()):
-        raise CheckpointError(f"{name}: holds infinite or undefined values; the file is damaged")
+        raise WeightsError(f"{name}: holds infinite or undefined values; the file is damaged")
     cast = tensor.to(dtype or tensor.dtype)
     if cast.dtype != tensor.dtype and not bool(cast.isfinite().all()):
-        raise CheckpointError(f"{name}: exceeds the range of {dtype}; keep the original type")
+        raise WeightsError(f"{name}: exceeds the range of {dtype}; keep the original type")
     # Copies what shares its memory (safetensors refuses it) with another tensor of the file.
     shared = cast.untyped_storage().nbytes() != cast.numel() * cast.element_size()
     return cast.clone(memory_format=torch.contiguous_format) if shared else cast.contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.errors import DataError
-from pitikit.data.loading import fetch
+from pitikit.data.loading import fetch, read_text
 from pitikit.data.reading import read_grey, read_ids, read_normals
 from pitikit.data.transforms import (
     LoadCaption,
@@ -25,9 +26,11 @@ from pitikit.data.transforms import (
     PackInputs,
     RandomFlip,
 )
+from pitikit.networks.tokenizers import Tokenizer
 
-SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .npy .txt".split())
-"""Files of a folder that are taken; the rest is passed over."""
+SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .npy".split())
+"""Files of a folder that are taken, of texts ``.txt`` instead; the rest is passed over."""
+TEXT_SUFFIXES = frozenset({".txt"})
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,12 @@ class ConditionReader:
         """List what is to be translated; nothing is decoded yet.
 
         Args:
-            inputs: a file, a folder, a PIL image, an array (H, W[, C]) of one picture or
-                (N, H, W, C) of several, a dict of members, or a list of these. A folder holds
-                pictures, or one folder a member whose files share their stems; a file of a model
-                with several members has its partners in folders beside its own.
+            inputs: a file, a folder, a pattern such as 'masks/*.png', a PIL image, an array
+                (H, W[, C]) of one picture or (N, H, W[, C]) of several, a dict of members, or a
+                list of these. A folder holds pictures (text files where texts are translated), or
+                one folder a member whose files share their stems; a file of a model with several
+                members has its partners in folders beside its own. Where texts are translated, a
+                str is a text, and a file is a ``pathlib.Path``.
             ids: names for the results, one an input, instead of the stems.
 
         Raises:
@@ -90,6 +95,8 @@ class ConditionReader:
         items: list[Item] = []
         for value in _as_list(inputs):
             if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
+                if not str(value):
+                    raise DataError("an empty path", f"{_list(self.members)} to translate")
                 items += self._of_path(Path(value))
             else:
                 items.append(self._of_value(value, len(items)))
@@ -108,7 +115,7 @@ class ConditionReader:
             DataError: whatever is wrong with the picture; the item and the file are named.
         """
         with tempfile.TemporaryDirectory() as folder:
-            sources = {name: _as_file(value, name, Path(folder), item.id) for name, value in item.sources.items()}
+            sources = {name: _as_source(value, name, Path(folder), item.id) for name, value in item.sources.items()}
             results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
             try:
                 for loader in self._loaders:
@@ -127,9 +134,13 @@ class ConditionReader:
     def _of_path(self, path: Path) -> list[Item]:
         if path.is_dir():
             return [self._with_partners(file) for file in self._files(path)]
-        if not path.is_file():
-            raise DataError("no such file or folder", f"{_list(self.members)} to translate", path=path)
-        return [self._with_partners(path)]
+        if path.is_file():
+            return [self._with_partners(path)]
+        found = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
+        if not found:
+            pattern = "no file that fits this pattern" if glob.has_magic(str(path)) else "no such file or folder"
+            raise DataError(pattern, f"{_list(self.members)} to translate", path=path)
+        return [self._with_partners(file) for file in found]
 
     def _files(self, folder: Path) -> list[Path]:
         first = self.members[0]
@@ -139,11 +150,15 @@ class ConditionReader:
             choices.append(folder)
         for choice in choices:
             files = sorted(choice.glob("*")) if choice.is_dir() else []
-            found = [f for f in files if f.suffix.lower() in SUFFIXES and f.is_file()]
+            found = [f for f in files if f.suffix.lower() in self._suffixes(first) and f.is_file()]
             if found:
                 return found
-        wanted = "pictures in it" if alone else f"the folders {_list(self.members)} in it"
-        raise DataError("a folder without pictures", wanted, path=folder)
+        kind = "text files (.txt)" if first in self._texts else "pictures"
+        wanted = f"{kind} in it" if alone else f"the folders {_list(self.members)} in it"
+        raise DataError(f"a folder without {kind}", wanted, path=folder)
+
+    def _suffixes(self, member: str) -> frozenset[str]:
+        return TEXT_SUFFIXES if member in self._texts else SUFFIXES
 
     def _with_partners(self, path: Path) -> Item:
         if len(self.members) == 1:
@@ -158,7 +173,7 @@ class ConditionReader:
             )
         return Item(
             path.stem,
-            {name: path if name == own else _partner(path, name) for name in self.members},
+            {name: path if name == own else _partner(path, name, self._suffixes(name)) for name in self.members},
         )
 
     def _of_value(self, value: Any, position: int) -> Item:
@@ -176,17 +191,26 @@ class ConditionReader:
         name, sources = None, {}
         for member in self.members:
             given = value[member]
-            if isinstance(given, (str, Path)) and not (member in self._texts and isinstance(given, str)):
+            if isinstance(given, Path) or (isinstance(given, str) and member not in self._texts):
                 given = Path(given)
                 name = name or given.stem
-            elif not isinstance(given, (str, np.ndarray, Image.Image)):
+            elif not isinstance(given, str if member in self._texts else (np.ndarray, Image.Image)):
+                texts = "a text, or the pathlib.Path of a text file"
                 raise DataError(
                     f"{member} of type {type(given).__name__}",
-                    "a path, a PIL image or a NumPy array",
+                    texts if member in self._texts else "a path, a PIL image or a NumPy array",
+                    _ADVICE.get(type(given).__name__, ""),
                     item=str(position),
                 )
             sources[member] = given
         return Item(name or str(position), sources)
+
+
+_ADVICE = {
+    "bytes": "open them with PIL.Image.open(io.BytesIO(...))",
+    "BytesIO": "open it with PIL.Image.open",
+    "Tensor": "give tensor.cpu().numpy(), the channels last",
+}
 
 
 def _is_for_training(step: Any) -> bool:
@@ -200,23 +224,26 @@ def _list(names: Sequence[str]) -> str:
 
 def _as_list(inputs: Any) -> list[Any]:
     if isinstance(inputs, np.ndarray):
-        # (N, H, W, C), or (N, H, W): nobody has pictures of three dimensions but one channel last.
-        several = inputs.ndim == 4 or (inputs.ndim == 3 and inputs.shape[2] not in (1, 3, 4))
+        # (N, H, W, C), or (N, H, W): no picture is as narrow as it has channels.
+        several = inputs.ndim == 4 or (inputs.ndim == 3 and inputs.shape[2] > 4)
         return list(inputs) if several else [inputs]
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
-def _partner(path: Path, member: str) -> Path:
+def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
     folder = path.parent.parent / member
     found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem]
-    found = [f for f in found if f.suffix.lower() in SUFFIXES]
+    found = [f for f in found if f.suffix.lower() in suffixes]
     if not found:
-        raise DataError(f"no {member} beside it", f"a file {path.stem}.png (or .npy, …) in {folder}", path=path)
+        wanted = f"{path.stem} with one of {', '.join(sorted(suffixes))} in {folder}"
+        raise DataError(f"no {member} beside it", f"a file {wanted}", path=path)
     return found[0]
 
 
-def _as_file(value: Any, member: str, folder: Path, item: str) -> Any:
-    """A picture in memory as a file, so that the reader of its kind does every check it does."""
+def _as_source(value: Any, member: str, folder: Path, item: str) -> Any:
+    """What a loader takes: a picture in memory as a file, so that the reader of its kind does every check it does."""
+    if isinstance(value, np.ndarray):
+        value = _checked(value, member, item)
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and _is_picture(value):
         value = Image.fromarray(value)
     if not isinstance(value, Image.Image):
@@ -231,6 +258,15 @@ def _as_file(value: Any, member: str, folder: Path, item: str) -> Any:
     return path
 
 
+def _checked(array: np.ndarray, member: str, item: str) -> np.ndarray:
+    """``array`` (H, W), (H, W, C) or (H, W, 1) without its last dimension, of numbers; otherwise DataError."""
+    if array.dtype.kind not in "buif":
+        raise DataError(f"an array of {array.dtype}", f"{member} as numbers", item=item)
+    if array.size == 0:
+        raise DataError(f"an empty array of shape {array.shape}", f"{member} of one pixel or more", item=item)
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
 def _is_picture(array: np.ndarray) -> bool:
     return min(array.shape) > 0 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))
 
@@ -241,9 +277,15 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     Training trusts its files; here a person picks a file for a model, and every value of a sketch
     is also a label (0, and 255 for 'no label').
 
+    A text of unknown words is refused for the same reason: in training they are warned of, but the person who
+    has just typed one would get a picture without what it says.
+
     Raises:
-        DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals.
+        DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals, a text with words that the
+            tokenizer does not know, numbers that are none.
     """
+    if isinstance(loader, LoadCaption):
+        _check_words(loader, results)
     if isinstance(loader, LoadMask):
         ids, path = fetch(results, loader.source, read_ids)
         values = np.unique(ids).tolist()
@@ -259,6 +301,8 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
             )
     elif isinstance(loader, LoadSketch) and loader.edges is None and not loader.invert:
         grey, path = fetch(results, loader.source, read_grey)
+        if not (grey >= 0).all():
+            raise DataError("negative values, or NaN", "an edge map, 0 and more", "", path, results["id"])
         if 1 < grey.max() <= loader.threshold:
             raise DataError(
                 f"no line, but values up to {grey.max():g}",
@@ -269,7 +313,10 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
             )
     elif isinstance(loader, LoadNormals) and not loader.derive:
         normals, path = fetch(results, loader.source, read_normals)
-        length = float(np.median(np.linalg.norm(normals, axis=-1))) if normals.ndim == 3 else 1.0
+        if not np.isfinite(normals).all():
+            raise DataError("values that are not finite", "unit normals", "fill the holes", path, results["id"])
+        is_vectors = normals.ndim == 3 and normals.shape[2] == 3
+        length = float(np.median(np.linalg.norm(normals, axis=-1))) if is_vectors else 1.0
         if abs(length - 1) > 0.2:
             raise DataError(
                 f"vectors of length {length:.2f}",
@@ -278,6 +325,21 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
                 path,
                 results["id"],
             )
+
+
+def _check_words(loader: LoadCaption, results: dict[str, Any]) -> None:
+    given = results["sources"].get(loader.source) if loader.text is None else loader.text
+    text = given if isinstance(given, str) else fetch(results, loader.source, read_text)[0]
+    unknown = loader.tokenizer.unknown(text) if isinstance(loader.tokenizer, Tokenizer) else []
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise DataError(
+            f"unknown words: {', '.join(loader.tokenizer.hint(word) for word in unknown[:5])}{more}",
+            "words of the vocabulary",
+            "give a file as pathlib.Path" if isinstance(given, str) and Path(given).suffix else "",
+            given if isinstance(given, Path) else None,
+            results["id"],
+        )
 
 
 def _is_sketch(array: np.ndarray) -> bool:

@@ -131,6 +131,8 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
+    if key == "checkpoint.sha256" and key in values:
+        return f"{values.get('checkpoint.path')} (SHA-256 {str(values[key])[:8]}…)"
     text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
     return text if len(text) <= 60 else text[:57] + "..."
 

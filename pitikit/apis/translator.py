@@ -202,13 +202,18 @@ class Translator:
         samples: int = 1,
         batch_size: int = 8,
         progress: bool = True,
+        overwrite: bool = False,
     ) -> Iterator[Path]:
         """Translate to ``folder/<id>.png``, ``<id>_<k>.png`` of several samples; yields each path.
 
         Arguments and errors are those of :meth:`__call__`. Every file is complete or absent.
 
+        Args:
+            overwrite: replace what other weights, seeds or settings may have made.
+
         Raises:
             ValueError: two inputs would be written to one file, or over an input.
+            FileExistsError: a result is there, and ``overwrite`` is False.
         """
         folder, seeds = Path(folder), _seeds(seed, samples)
         items = self.reader.find(inputs)
@@ -226,6 +231,11 @@ class Translator:
                 if path.resolve() in read:
                     raise ValueError(f"{path} is an input; expected another folder for the results")
                 taken[path] = item
+        there = [path for path in taken if path.exists()]
+        if there and not overwrite:
+            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+            advice = "choose another folder, or overwrite=True (--overwrite)"
+            raise FileExistsError(f"{there[0]}{more}: is there already; {advice}")
         return self._write(self._start(items, seeds, batch_size, progress), folder)
 
     def _start(

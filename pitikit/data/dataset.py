@@ -18,6 +18,28 @@ import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws fro
 from pitikit.data.errors import DataError
 from pitikit.registry import DATASETS, TRANSFORMS
 
+#: What :class:`PairedImageDataset` can do about a bad item.
+ON_ERROR = ("raise", "skip")
+
+
+class StandInId(str):
+    """The id of an item that was read in the place of bad ones; travels with the batch, from workers too.
+
+    It is the plain id to whoever does not ask. ``passed`` has id and complaint of each bad item.
+    """
+
+    passed: tuple[tuple[str, str], ...]
+
+    def __new__(cls, name: str, passed: tuple[tuple[str, str], ...]) -> StandInId:
+        """Make the id of the item ``name``."""
+        made = super().__new__(cls, name)
+        made.passed = passed
+        return made
+
+    def __reduce__(self) -> tuple[type[StandInId], tuple[str, tuple[tuple[str, str], ...]]]:
+        """Pickle with what was passed over."""
+        return StandInId, (str(self), self.passed)
+
 
 def nested_subset(count: int, subset: float, seed: int = 0) -> list[int]:
     """Sorted indices of a seeded share of ``count`` items; with one seed a smaller share lies
@@ -76,6 +98,14 @@ class PairedImageDataset(Dataset):
         same_size: whether a condition must have its image's size; False accepts another of the
             same shape, such as a label map at half the resolution.
         metainfo: facts for evaluators, such as class names.
+        on_error: what a bad item does in the middle of an epoch: 'raise' stops and names it; 'skip'
+            puts the next readable item of the set in its place, with the augmentation of the draw.
+            Which one that is depends on the files alone, never on workers or on what was read before.
+        max_bad: with 'skip', the share of bad items that is put up with.
+
+    With ``on_error='skip'`` the id of an item that stands in for others is a :class:`StandInId`. The
+    training loop reads it, warns of each bad item once, counts, and stops beyond ``max_bad``. Items
+    that miss a partner are left out from the start and kept in ``missing``.
 
     Item i of pass e gives its pipeline ``results['rng'] = np.random.default_rng([seed, e, i])``,
     so that augmentation depends on neither the number of workers nor the order. The pass comes
@@ -83,8 +113,10 @@ class PairedImageDataset(Dataset):
     :meth:`set_epoch`.
 
     Raises:
-        DataError: no item found, an id twice, a partner missing (the item and the path are named);
-            and, when an item is read, whatever is wrong with it.
+        DataError: no item found, an id twice, a partner missing (the item and the path are named),
+            or, with 'skip', missing for more than ``max_bad`` of them; and, when an item is read,
+            whatever is wrong with it.
+        ValueError: an argument out of range, or ``on_error='skip'`` with ``test_mode``.
     """
 
     def __init__(
@@ -102,7 +134,17 @@ class PairedImageDataset(Dataset):
         test_mode: bool = False,
         metainfo: Mapping[str, Any] | None = None,
         same_size: bool = True,
+        on_error: str = "raise",
+        max_bad: float = 0.05,
     ) -> None:
+        if on_error not in ON_ERROR:
+            raise ValueError(f"on_error={on_error!r}; expected one of {ON_ERROR}")
+        if not 0 <= max_bad <= 1:
+            raise ValueError(f"max_bad={max_bad}; expected a share from 0 to 1")
+        if on_error == "skip" and test_mode:
+            raise ValueError("on_error='skip' with test_mode: a test set that replaces items measures another set")
+        self.on_error, self.max_bad = on_error, max_bad
+        self.missing: list[DataError] = []
         self.root = Path(root).expanduser()
         self.seed, self.epoch, self.test_mode = seed, 0, test_mode
         self.same_size = same_size
@@ -209,16 +251,20 @@ class PairedImageDataset(Dataset):
                     missing.append(DataError(f"no {member}", "every member of the pair", path=tried, item=name))
                     break
                 sources[member] = place
-            if captions is not None:
-                if name not in captions:
-                    missing.append(DataError("no caption", "a caption for every item", item=name))
+            else:
+                if captions is None or name in captions:
+                    caption = {} if captions is None else {"caption": captions[name]}
+                    items.append({"id": name, "sources": {**sources, **caption}})
                 else:
-                    sources["caption"] = captions[name]
-            items.append({"id": name, "sources": sources})
-        if missing:
+                    missing.append(DataError("no caption", "a caption for every item", item=name))
+        self.missing = missing
+        if missing and (self.on_error == "raise" or len(missing) > self.max_bad * len(listed)):
             if len(missing) > 1:
                 missing[0].advice = f"{len(missing)} of {len(listed)} items miss a partner"
+                missing[0].others = missing[1:]
             raise missing[0]
+        if not items:
+            raise DataError("no item", "at least one that is whole", path=self.root)
         return items
 
     # ---- reading
@@ -237,19 +283,48 @@ class PairedImageDataset(Dataset):
         """Item ``index`` after its pipeline; raises DataError naming the item, IndexError past the
         end.
         """
-        index, epoch = int(index), 0 if self.test_mode else getattr(index, "epoch", self.epoch)
-        item = self.items[index]
+        place, epoch = int(index), 0 if self.test_mode else getattr(index, "epoch", self.epoch)
+        if self.on_error == "raise":
+            try:
+                return self._read(place, place, epoch)
+            except DataError as error:
+                if not self.test_mode:
+                    hint = "tools/check_data.py lists all bad items, on_error='skip' passes over them"
+                    error.advice = f"{error.advice}; {hint}" if error.advice else hint
+                raise
+        length, passed = len(self.items), list[tuple[str, str]]()
+        # More in a row than may be bad in all: the loop would stop as well, but only once it has a batch.
+        for step in range(min(length, int(self.max_bad * length) + 1)):
+            try:
+                sample = self._read((place + step) % length if step else place, place, epoch)
+            except DataError as error:
+                passed.append((self.items[(place + step) % length]["id"], str(error)))
+                continue
+            if passed and isinstance(sample, dict):
+                sample["id"] = StandInId(str(sample.get("id", "")), tuple(passed))
+            return sample
+        raise DataError(
+            f"{len(passed)} bad items in a row, of {length}; the first: {passed[0][1]}",
+            f"a share of at most max_bad={self.max_bad:g}",
+            "tools/check_data.py lists them all",
+        )
+
+    def _read(self, place: int, drawn: int, epoch: int) -> Any:
+        """Item ``place`` with the random numbers of item ``drawn``."""
+        item = self.items[place]
         results: dict[str, Any] = {
             "id": item["id"],
             "sources": item["sources"],
             "same_size": self.same_size,
-            "rng": np.random.default_rng([self.seed, epoch, index % len(self.items)]),
+            "rng": np.random.default_rng([self.seed, epoch, drawn % len(self.items)]),
         }
         try:
             return self.pipeline(results)
         except DataError as error:
             error.item = item["id"] if error.item is None else error.item
             raise
+        except OSError as error:
+            raise DataError(f"a file that cannot be read ({error})", "a whole file", item=item["id"]) from error
         except Exception as error:
             raise RuntimeError(f"item {item['id']!r}: {type(error).__name__}: {error}") from error
 

@@ -15,6 +15,8 @@ class DataError(ValueError):
         advice: what to do about it; optional.
         path: the file at fault, where there is one.
         item: id of the item; ``None`` where it is not known yet (the dataset fills it in).
+
+    ``others`` are the errors of further items that were found together with this one.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class DataError(ValueError):
     ) -> None:
         self.found, self.expected, self.advice = found, expected, advice
         self.path, self.item = path, item
+        self.others: list[DataError] = []
         super().__init__(found, expected, advice, path, item)
 
     def __str__(self) -> str:

@@ -160,11 +160,13 @@ class LoadMask(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the label map."""
         ids, path = fetch(results, self.source, read_ids)
+        # As in a picture of one bit.
+        ids = ids.astype(np.uint8) if ids.dtype == bool else ids
         if ids.ndim != 2 or ids.dtype.kind not in "ui":
             raise DataError(
                 f"an array of shape {ids.shape}, {ids.dtype}",
                 "integer ids (H, W)",
-                "",
+                "cast whole numbers with astype(np.uint8)" if ids.dtype.kind == "f" else "",
                 path,
                 results.get("id"),
             )
@@ -236,20 +238,25 @@ class LoadCaption(BaseTransform):
         tokenizer: config of a tokenizer, called as ``tokenizer(text, length)``.
         length: number of tokens.
         source: member that holds the caption: text, or the path of a text file.
+        text: the caption of every item, in place of a member; '' for pictures of which nothing is known.
 
     Raises:
         DataError: the caption is missing or is no text.
     """
 
-    def __init__(self, tokenizer: dict[str, Any], length: int = 48, source: str = "caption") -> None:
+    def __init__(
+        self, tokenizer: dict[str, Any], length: int = 48, source: str = "caption", text: str | None = None
+    ) -> None:
         self.tokenizer = TOKENIZERS.build(tokenizer)
-        self.length, self.source = length, source
+        self.length, self.source, self.text = length, source, text
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Tokenize the caption."""
         sources = results.get("sources", {})
-        if isinstance(sources.get(self.source), str):
-            text: Any = sources[self.source]
+        if self.text is not None:
+            text: Any = self.text
+        elif isinstance(sources.get(self.source), str):
+            text = sources[self.source]
         else:
             text, _ = fetch(results, self.source, read_text)
         if not isinstance(text, str):

@@ -90,7 +90,7 @@ def _sketch_fault(grey: np.ndarray, white: np.ndarray) -> tuple[str, str] | None
         )
     corner = grey[:-1, :-1]
     flat = (corner == grey[1:, :-1]) & (corner == grey[:-1, 1:]) & (corner > 8) & (corner < 247)
-    if flat.mean() > 0.1:
+    if flat.size and flat.mean() > 0.1:
         return (
             f"flat grey areas ({flat.mean():.0%} of the picture)",
             "this looks like a label map; give it to a mask model",

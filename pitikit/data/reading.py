@@ -17,6 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pitikit.data.errors import DataError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
+_WHOLE = ("a whole file", "copy or download it again")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 # Pillow stretches 2- and 4-bit grey values to 0..255; ids are wanted as they were written.
 _GREY_STRETCH = {2: 85, 4: 17}
@@ -32,22 +34,22 @@ def _open(path: str | Path) -> tuple[Image.Image, int]:
         with open(path, "rb") as handle:
             head = handle.read(26)
             picture = Image.open(handle)
+            # The second picture of an MPO is a preview or the view of another eye.
+            frames = getattr(picture, "n_frames", 1) if picture.format != "MPO" else 1
             picture.load()
     except FileNotFoundError:
         raise DataError("no such file", "a picture", "check the root and the path template", path) from None
     except UnidentifiedImageError:
-        raise DataError(
-            "a file that is no picture (or one of an unknown format)",
-            "a JPEG, PNG, WebP, BMP or TIFF",
-            path=path,
-        ) from None
+        wanted = "a JPEG, PNG, WebP, BMP or TIFF"
+        if not head:
+            raise DataError("an empty file", wanted, path=path) from None
+        if head.startswith(_SIGNATURES):
+            raise DataError("a picture that cannot be decoded", *_WHOLE, path=path) from None
+        raise DataError("a file that is no picture (or one of an unknown format)", wanted, path=path) from None
     except _BROKEN as error:
-        raise DataError(
-            f"a picture that cannot be decoded ({error})",
-            "a whole file",
-            "copy or download it again",
-            path,
-        ) from error
+        raise DataError(f"a picture that cannot be decoded ({error})", *_WHOLE, path=path) from error
+    if frames > 1:
+        raise DataError(f"an animation or a stack of {frames} pictures", "one picture", "save one of them alone", path)
     if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
         return picture, head[24]
     return picture, 16 if picture.mode in _SIXTEEN_BIT else 8

@@ -38,6 +38,8 @@ from pitikit.registry import DATASETS, TRANSFORMS
 __all__ = [
     "CLASSES",
     "FAR",
+    "LAYOUT_SIDE",
+    "LAYOUT_VOCABULARY",
     "MAX_WORDS",
     "MEMBERS",
     "Scene",
@@ -48,16 +50,40 @@ __all__ = [
     "render_spec",
     "sample_scene",
     "scene_caption",
+    "scene_layout",
 ]
 
-MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption")
-"""Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`."""
+MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption", "layout")
+"""Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`, 'layout' is `scene_layout`."""
+LAYOUT_SIDE = 16
+"""Words of a layout in each direction."""
+LAYOUT_VOCABULARY: tuple[str, ...] = tuple(dict.fromkeys((*VOCABULARY, *CLASSES)))
+"""Every word a layout may use: those of captions and the names of the classes."""
+
+
+def scene_layout(scene: Scene) -> str:
+    """Describe a scene place by place: the class that most of each cell shows, row by row, then the caption.
+
+    A caption says what there is; a layout says also where, in words still, `LAYOUT_SIDE` squared of them first.
+    """
+    size = len(scene.label)
+    cell = np.arange(size) * LAYOUT_SIDE // size
+    where = cell[:, None] * LAYOUT_SIDE + cell  # (S, S), the cell of each pixel
+    counts = np.bincount((where * len(CLASSES) + scene.label).ravel(), minlength=LAYOUT_SIDE**2 * len(CLASSES))
+    words = [CLASSES[k] for k in counts.reshape(-1, len(CLASSES)).argmax(axis=1)]
+    return " ".join([*words, scene.caption])
 
 
 def _checked_whole(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name}={value!r}: expected a whole number, {least} or more")
     return int(value)
+
+
+def _member(scene: Scene, name: str) -> Any:
+    if name == "layout":
+        return scene_layout(scene)
+    return getattr(scene, "label" if name == "mask" else name)
 
 
 @DATASETS.register_module()
@@ -130,14 +156,13 @@ class SceneWorld(Dataset):
         self.epoch = _checked_whole("epoch", epoch, 0)
 
     def sources(self, position: int) -> dict[str, Any]:
-        """Rendered members of the item at a position: arrays at `size`, the caption a str."""
+        """Rendered members of the item at a position: arrays at `size`, caption and layout a str."""
         index = self.indices[position]
         if self._cache is not None and index in self._cache:
             kept = self._cache[index]
         else:
             scene = render_scene(self.seed, index, self.size)
-            names = {"mask": "label"}
-            kept = {m: getattr(scene, names.get(m, m)) for m in self.members}
+            kept = {m: _member(scene, m) for m in self.members}
             if self._cache is not None:
                 kept = {k: v.astype(np.float16) if k in ("depth", "normals") else v for k, v in kept.items()}
                 self._cache[index] = kept

@@ -142,16 +142,17 @@ class RandomFlip(BaseTransform):
             rng = np.random.default_rng()
         results["flipped"] = bool(rng.random() < self.prob)
         if results["flipped"]:
-            if "image" in results:
-                results["image"] = np.ascontiguousarray(results["image"][:, ::-1])
+            for key in ("image", "low_res"):
+                if key in results:
+                    results[key] = np.ascontiguousarray(results[key][:, ::-1])
             _refresh(results, [part.flipped() for part in results.get("condition_parts", [])])
         return results
 
 
 @TRANSFORMS.register_module()
 class PackInputs(BaseTransform):
-    """Make the final sample: ``id``, ``image`` uint8 (3, h, w), ``condition`` and what ``keep``
-    names.
+    """Make the final sample: ``id``, ``image`` and ``low_res`` uint8 (3, h, w), ``condition`` and what
+    ``keep`` names.
 
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
     or int64 (L,) tokens. A sample without an image (translation only) or without a condition (a
@@ -172,8 +173,9 @@ class PackInputs(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack the sample."""
         sample: dict[str, Any] = {"id": results["id"]}
-        if "image" in results:
-            sample["image"] = torch.from_numpy(np.ascontiguousarray(results["image"].transpose(2, 0, 1)))
+        for key in ("image", "low_res"):
+            if key in results:
+                sample[key] = torch.from_numpy(np.ascontiguousarray(results[key].transpose(2, 0, 1)))
         parts = [part for part in results.get("condition_parts", []) if part.encode is not None]
         if parts and "condition" in results:
             raise DataError(
@@ -187,6 +189,8 @@ class PackInputs(BaseTransform):
         elif "condition" in results:
             sample["condition"] = torch.as_tensor(results["condition"])
         for key in self.keep:
+            if key in sample:
+                continue
             if key not in results:
                 have = sorted(k for k in results if not k.startswith("_"))
                 raise DataError(f"results with {have}", f"a key {key!r} to keep", item=results["id"])

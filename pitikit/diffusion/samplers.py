@@ -31,6 +31,17 @@ class StepCallback(Protocol):
         ...
 
 
+class _Silence(NoiseSource):
+    """What the last step is given: nothing is left to add, so nothing needs to be drawn."""
+
+    def __init__(self, noise: NoiseSource) -> None:
+        super().__init__([0] * len(noise), noise.device)
+
+    def randn(self, shape: Sequence[int]) -> Tensor:
+        """Zeros (B, *shape)."""
+        return torch.zeros(len(self), *shape, device=self.device)
+
+
 class Sampler(ABC):
     """Turns noise into images.
 
@@ -96,7 +107,8 @@ class Sampler(ABC):
                 prediction = prediction.with_x0(prediction.x0.clamp(-1, 1))
             # No step to a noisier place exists after the last one: alpha_bar_prev is 1 there, by definition.
             alpha_bar_prev = alpha_bars[index - 1] if index else alpha_bars.new_tensor(1.0)
-            x = self.step(prediction, prediction.alpha_bar, alpha_bar_prev.expand(len(x), 1, 1, 1), noise)
+            source = noise if index else _Silence(noise)
+            x = self.step(prediction, prediction.alpha_bar, alpha_bar_prev.expand(len(x), 1, 1, 1), source)
             if callback is not None:
                 callback(done, t, x, prediction)
         return x
@@ -108,7 +120,7 @@ class Sampler(ABC):
         Args:
             pred: the guided and clipped prediction at x_t.
             alpha_bar, alpha_bar_prev: (B, 1, 1, 1) float64, here and after the step (1 at the last one).
-            noise: to draw from; nothing needs to be drawn at the last step.
+            noise: to draw from; at the last step it gives zeros.
 
         Returns:
             (B, 3, H, W), the image after the step.
@@ -140,10 +152,10 @@ class DDPMSampler(Sampler):
     def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
         """Draw from N(posterior mean of the predicted x0, variance)."""
         mean = pred.posterior_mean(alpha_bar_prev)
-        if bool((alpha_bar_prev == 1).all()):
-            return mean
-        log_var = self.log_variance(pred, alpha_bar, alpha_bar_prev)
-        return mean + (0.5 * log_var).exp() * noise.randn(mean.shape[1:]).to(mean.dtype)
+        deviation = (0.5 * self.log_variance(pred, alpha_bar, alpha_bar_prev)).exp()
+        # Nothing after the last step, whatever is drawn. An `if` would wait for the device at every step.
+        deviation = deviation.where(alpha_bar_prev < 1, 0.0)
+        return mean + deviation * noise.randn(mean.shape[1:]).to(mean.dtype)
 
     def log_variance(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
         """Log variance of the step, broadcastable to (B, 3, H, W)."""
@@ -186,6 +198,6 @@ class DDIMSampler(Sampler):
         variance = self.eta**2 * posterior_variance(alpha_bar, alpha_bar_prev)
         direction = (1 - alpha_bar_prev - variance).clamp_min(0).sqrt().to(dtype)
         x = alpha_bar_prev.sqrt().to(dtype) * pred.x0 + direction * pred.eps
-        if self.eta == 0 or bool((alpha_bar_prev == 1).all()):
+        if self.eta == 0:
             return x
         return x + variance.sqrt().to(dtype) * noise.randn(x.shape[1:]).to(dtype)

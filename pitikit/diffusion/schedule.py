@@ -130,13 +130,15 @@ class NoiseSchedule:
         variance = posterior_variance(alpha_bar, self.alpha_bar_prev)
         # The first variance is 0, whose logarithm is of no use: the second stands in for it, as in the released code.
         self.min_log_var = torch.cat([variance[1:2], variance[1:]]).log() if len(variance) > 1 else variance.log()
+        self.max_log_var = self.betas.log()
+        self._copies: dict[tuple[str, torch.device], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
 
     def at(self, t: Tensor) -> Tensor:
         """alpha_bar of timesteps ``t`` (B,), as (B, 1, 1, 1) float64 on the device of ``t``."""
-        return self._gather(self.alpha_bar, t)
+        return self._gather("alpha_bar", t)
 
     def network_time(self, t: Tensor) -> Tensor:
         """What a network is told instead of ``t`` (B,): timesteps counted as if there were 1000, float where needed.
@@ -164,14 +166,17 @@ class NoiseSchedule:
             x0,
             noise,
             t,
-            self._gather(self.alpha_bar_prev, t),
-            self._gather(self.min_log_var, t),
-            self._gather(self.betas.log(), t),
+            self._gather("alpha_bar_prev", t),
+            self._gather("min_log_var", t),
+            self._gather("max_log_var", t),
             len(self),
         )
 
-    def _gather(self, values: Tensor, t: Tensor) -> Tensor:
-        return values.to(t.device)[t.long()].view(-1, 1, 1, 1)
+    def _gather(self, name: str, t: Tensor) -> Tensor:
+        # Copied to a device once: a copy waits for everything that the device has still to do.
+        if (name, t.device) not in self._copies:
+            self._copies[name, t.device] = getattr(self, name).to(t.device)
+        return self._copies[name, t.device][t.long()].view(-1, 1, 1, 1)
 
 
 def posterior_variance(alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from pitikit.registry import TIMESTEP_SAMPLERS
@@ -88,8 +89,13 @@ class LossSecondMoment(TimestepSampler):
         return rms / rms.sum() * (1 - self.uniform_prob) + self.uniform_prob / self.steps
 
     def update(self, t: Tensor, losses: Tensor) -> None:
-        """Append each loss to the history of its timestep, dropping the oldest of a full one."""
-        for step, loss in zip(t.tolist(), losses.detach().double().tolist(), strict=True):
+        """Append each loss to the history of its timestep, dropping the oldest of a full one.
+
+        Of several processes all learn from the losses of all, in the order of the samples in the whole batch, and so
+        keep the same history.
+        """
+        t, losses = _of_all_processes(t, losses.detach().double())
+        for step, loss in zip(t.tolist(), losses.tolist(), strict=True):
             count = int(self.counts[step])
             if count == self.history:
                 self.losses[step] = self.losses[step].roll(-1)
@@ -97,3 +103,14 @@ class LossSecondMoment(TimestepSampler):
             else:
                 self.losses[step, count] = loss
                 self.counts[step] += 1
+
+
+def _of_all_processes(t: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) int64 and (B,) float64 of this process to (B * W,) of all W: row r of process p was row r * W + p."""
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return t, losses
+    own = torch.stack([t.double(), losses])  # (2, B)
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, own)
+    whole = torch.stack(parts, dim=-1).flatten(1)  # (2, B * W)
+    return whole[0].long(), whole[1]

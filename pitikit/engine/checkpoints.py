@@ -12,6 +12,7 @@ import mmengine.hooks
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 
+from pitikit.engine.distributed import on_main
 from pitikit.engine.weights import DamagedFileError, temporaries, write_atomically
 from pitikit.registry import HOOKS
 
@@ -59,8 +60,8 @@ def verify_checkpoint(path: str | Path) -> None:
 class CheckpointHook(mmengine.hooks.CheckpointHook):
     """Writes ``iter_<n>.pth``; at every moment the newest whole checkpoint is on disk.
 
-    It takes the place of mmengine's hook of that name, which removes an old checkpoint before the new one is there
-    and forgets after a resume which ones it may remove.
+    Of several processes the first one writes. It takes the place of mmengine's hook of that name, which removes an
+    old checkpoint before the new one is there and forgets after a resume which ones it may remove.
 
     Args:
         interval: in iterations.
@@ -126,13 +127,15 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             meta = dict(epoch=runner.epoch, iter=iteration)
             runner.save_checkpoint(str(path.parent), path.name, meta=meta, by_epoch=False)
             self.last_ckpt = str(path)
-            if is_main_process():
-                write_atomically(path.with_name(POINTER), lambda temporary: _write(temporary, str(path)))
-                if self.max_keep_ckpts > 0:
-                    # Those up to the pointer: a later one is of another run, and not ours to remove.
-                    for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
-                        old.unlink(missing_ok=True)
+            on_main(self._point_to, path)
         return path
+
+    def _point_to(self, path: Path) -> None:
+        write_atomically(path.with_name(POINTER), lambda temporary: _write(temporary, str(path)))
+        if self.max_keep_ckpts > 0:
+            # Those up to the pointer: a later one is of another run, and not ours to remove.
+            for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
+                old.unlink(missing_ok=True)
 
     def _save_checkpoint(self, runner: Any) -> None:
         self.save(runner, runner.iter + 1)

@@ -8,31 +8,20 @@ from __future__ import annotations
 import ast
 import traceback
 import warnings
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine import Config
-from mmengine.config import DictAction
 
-from pitikit.engine.config_check import (
-    EXTRA_KEYS,
-    KINDS,
-    RUNNER_KEYS,
-    ConfigError,
-    argument_names,
-    check_config,
-    component_of,
-    place_name,
-    unknown_argument,
-    untyped_keys,
-)
+from pitikit.engine.config_check import EXTRA_KEYS, RUNNER_KEYS, ConfigError, check_config
+from pitikit.engine.config_options import add_config_arguments, apply_options
 from pitikit.registry import SCOPE, load_plugins, nearest
 
 __all__ = ["ConfigError", "add_config_arguments", "apply_options", "check_config", "load_config"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
 
 def load_config(
@@ -54,7 +43,8 @@ def load_config(
         The checked config, with ``work_dir`` and ``default_scope`` set.
 
     Raises:
-        ConfigError: the file is missing or cannot be read, or it or an option has an unknown name.
+        ConfigError: the file is missing or cannot be read, it or an option has an unknown name or a value of a wrong
+            type, or an option gives the optimizer a learning rate that the stages replace (in the file: a warning).
         ImportError: a plugin failed to import.
     """
     path = Path(path)
@@ -66,7 +56,7 @@ def load_config(
     load_plugins([_find_plugin(folder, path) for folder in _as_list(tree.get("plugins"))])
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
-    tree = apply_options(tree, options)
+    rate, tree = _rate(tree), apply_options(tree, options)
     tree.setdefault("default_scope", SCOPE)
     if work_dir is not None:
         tree["work_dir"] = str(work_dir)
@@ -76,6 +66,11 @@ def load_config(
     except ConfigError as error:
         notes = [note for place, note in retyped.items() if _is_about(str(error), place)]
         raise ConfigError("\n".join([f"{path}: {error}", *notes])) from None
+    idle = _idle_rate(tree)
+    if idle is not None and _rate(tree) != rate:
+        raise ConfigError(f"--cfg-options {idle}")
+    if idle is not None:
+        warnings.warn(f"{path}: {idle}", stacklevel=2)
     for key, value in tree.items():
         cfg[key] = value
     return cfg
@@ -93,6 +88,12 @@ def _read(path: Path) -> Config:
         hint = f"; {nearest(path.name, siblings)}" if siblings else ""
         reason = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ConfigError(f"config {str(path)!r} {reason}{hint}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"config {str(path)!r}: expected a file that ends in {', '.join(SUFFIXES)}")
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {str(path)!r}: found bytes that are no text; expected a config in UTF-8") from None
     try:
         return Config.fromfile(str(path), lazy_import=False)
     except SyntaxError as error:
@@ -174,157 +175,21 @@ def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str
     return notes
 
 
-def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Set dotted keys in a config tree; ``tree`` itself is left as it is.
-
-    ``a.b.c=v`` needs ``a.b`` to be there, or to be an argument of the component at ``a``. ``c`` has
-    to be an argument of the component at ``a.b``, or, where ``a.b`` has no ``type``, a key that it
-    has, or one beside it in a list, or that the Runner reads. A number indexes a list. A dict with
-    ``type`` or ``_delete_=True`` replaces what stood there; any other changes the keys it names.
-
-    Raises:
-        ConfigError: a key names nothing; the message has its place and the nearest valid names.
-    """
-    result: dict[str, Any] = _copy(tree)
-    # A type first, so that the arguments of the new one may be given in the same command.
-    order = sorted(options, key=lambda key: (key.count("."), not key.endswith(".type")))
-    for key in order:
-        parts = key.split(".")
-        if parts[0] in tree and parts[0] not in RUNNER_KEYS | EXTRA_KEYS:
-            warnings.warn(
-                f"--cfg-options {key}: {parts[0]!r} is a variable of the config file; parts that "
-                "the file made from it before do not change with it",
-                stacklevel=3,
-            )
-        try:
-            result = _set(result, parts, _copy(options[key]), ())
-        except ConfigError as error:
-            place = "" if str(error).startswith(key) else f"{key}: "
-            raise ConfigError(f"--cfg-options {place}{error}") from None
-    return result
+def _idle_rate(cfg: Mapping[str, Any]) -> str | None:
+    """What to say of an optimizer's ``lr`` that the stages of ``cfg`` replace; None if it counts, or is not given."""
+    hooks = [hook for hook in cfg.get("custom_hooks") or () if isinstance(hook, Mapping)]
+    places = {f"custom_hooks.{i}.stages": h.get("stages") for i, h in enumerate(hooks) if h.get("type") == "StageHook"}
+    places["stages"] = cfg.get("stages")
+    for place, stages in places.items():
+        rates = [stage.get("lr") for stage in stages or () if isinstance(stage, Mapping)]
+        # A stage without one goes on with the rate of the stage before it, and only the first with the optimizer's.
+        if rates and rates[0] is not None and _rate(cfg) is not None:
+            named = " and ".join(f"{place}.{i}.lr={rate!r}" for i, rate in enumerate(rates) if rate is not None)
+            return f"optim_wrapper.optimizer.lr={_rate(cfg)!r} is without effect: the stages set {named}; change those"
+    return None
 
 
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
-    return type(value)(_copy(v) for v in value) if type(value) in (list, tuple) else value
-
-
-def _set(
-    node: Any,
-    parts: Sequence[str],
-    value: Any,
-    place: tuple[str | int, ...],
-    beside: frozenset[str] = frozenset(),
-) -> Any:
-    """``node`` with ``value`` at ``parts`` below it.
-
-    ``place`` is where ``node`` stands, ``beside`` the keys of all dicts in the list it is from.
-    """
-    if not parts:
-        return _merge(node, value, place, beside)
-    key = parts[0]
-    if isinstance(node, (list, tuple)):
-        if not key.isdigit() or int(key) >= len(node):
-            raise ConfigError(
-                f"{place_name(place)} is a list of {len(node)}; expected an index from 0 to "
-                f"{len(node) - 1}, got {key!r}"
-            )
-        index = int(key)
-        items = list(node)
-        beside = frozenset(key for item in items if isinstance(item, Mapping) for key in item)
-        items[index] = _set(items[index], parts[1:], value, (*place, index), beside)
-        return type(node)(items)
-    if not isinstance(node, Mapping):
-        raise ConfigError(f"{place_name(place)} is {node!r}, and has no {key!r} to set")
-    _require_known(node, key, place, beside)
-    below = node.get(key)
-    if below is None and len(parts) > 1:
-        needs_type = key in KINDS or place == ("default_hooks",)
-        if needs_type and parts[1] != "type" and not untyped_keys((*place, key)):
-            raise ConfigError(
-                f"{place_name((*place, key))} is not set; give it with its type: "
-                f'{place_name((*place, key))}="dict(type=..., {parts[1]}=...)"'
-            )
-        below = {}
-    return {**node, key: _set(below, parts[1:], value, (*place, key))}
-
-
-def _merge(old: Any, new: Any, place: tuple[str | int, ...], beside: frozenset[str] = frozenset()) -> Any:
-    if isinstance(new, Mapping) and new.get("_delete_"):
-        return {key: value for key, value in new.items() if key != "_delete_"}
-    if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "type" in new:
-        return new
-    for key, value in new.items():
-        _require_known(old, key, place, beside)
-        old = {**old, key: _merge(old.get(key), value, (*place, key))}
-    return old
-
-
-def _require_known(node: Mapping[str, Any], key: str, place: tuple[str | int, ...], beside: frozenset[str]) -> None:
-    if key in node or key == "type":
-        return
-    components = component_of(node, place)
-    if components:
-        known = argument_names(components)
-        if known is not None and key not in known:
-            raise ConfigError(unknown_argument(components, key, known, place))
-        return
-    known_keys = untyped_keys(place) | beside | set(node)
-    if known_keys and key not in known_keys:
-        raise ConfigError(f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known_keys)}")
-
-
-class _OptionAction(DictAction):
-    """mmengine's ``KEY=VALUE`` parser, which reads Python literals and ``dict(...)`` as well."""
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        try:
-            value = _literal(ast.parse(val.strip(), mode="eval").body)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            plain = "," not in val and not val.startswith(("[", "("))
-            return _plain(val) if plain else DictAction._parse_iterable(val)
-        # mmengine reads 1,2,3 as a list, and only (1,2,3) as a tuple.
-        bare = isinstance(value, tuple) and not val.strip().startswith("(")
-        return list(value) if bare else value
-
-    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
-        for pair in values or ():
-            if "=" not in pair or pair.startswith("="):
-                parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
-        super().__call__(parser, namespace, values, option_string)
-
-
-def _literal(node: ast.expr) -> Any:
-    """The value of a literal, in which ``dict(a=1)`` may stand for ``{'a': 1}``."""
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
-            raise ValueError(f"only dict(key=value) may be called: {ast.unparse(node)}")
-        return {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        kind = list if isinstance(node, ast.List) else tuple
-        return kind(_literal(item) for item in node.elts)
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
-    return ast.literal_eval(node)
-
-
-def _plain(text: str) -> Any:
-    return DictAction._parse_int_float_bool(text.strip("'\""))
-
-
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Give a tool ``--cfg-options KEY=VALUE ...``, which :func:`load_config` takes as ``options``.
-
-    A value is a Python literal (``3``, ``1e-4``, ``[1, 2]``, ``"{'type': 'CFG'}"``), ``dict(...)``,
-    ``true``/``false``, a list without brackets (``10,10,3``), or else a string.
-    """
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=_OptionAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="change values of the config, e.g. model.sampler.steps=50 randomness.seed=1",
-    )
+def _rate(cfg: Mapping[str, Any]) -> Any:
+    wrapper = cfg.get("optim_wrapper")
+    optimizer = wrapper.get("optimizer") if isinstance(wrapper, Mapping) else None
+    return optimizer.get("lr") if isinstance(optimizer, Mapping) else None

@@ -2,8 +2,9 @@
 
 mmengine takes any key in silence and trips over a wrong one when it builds the part, or never. Here
 every dict with a ``type`` is compared with the signature of the class it names, and each complaint
-gives the full place in the config and the nearest valid names. Our own components are judged
-exactly; where mmengine or torch leave it open what they take, a miss is preferred to a false alarm.
+gives the full place in the config and the nearest valid names; values are compared with the
+annotations there. Our own components are judged exactly; where mmengine or torch leave it open what
+they take, a miss is preferred to a false alarm.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any
 from mmengine import registry as mm
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import Registry
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from pitikit import registry
 from pitikit.engine.stages import Stage
-from pitikit.registry import accepted_arguments, nearest, registered
+from pitikit.registry import accepted_arguments, arguments_of, nearest, registered, value_fault
 
 
 class ConfigError(ValueError):
@@ -36,6 +37,7 @@ KINDS: dict[str, tuple[Registry, ...]] = {
     "model": (registry.MODELS,),
     "denoiser": (registry.MODELS,),
     "data_preprocessor": (registry.MODELS,),
+    "parallel": (mm.MODEL_WRAPPERS,),
     "segmenter": (registry.MODELS,),
     "encoder": (registry.ENCODERS,),
     "decoder": (registry.DECODERS,),
@@ -46,6 +48,10 @@ KINDS: dict[str, tuple[Registry, ...]] = {
     "guidance": (registry.GUIDANCES,),
     "timestep_sampler": (registry.TIMESTEP_SAMPLERS,),
     "degradation": (registry.DEGRADATIONS,),
+    "degradations": (registry.DEGRADATIONS,),
+    "adversarial": (registry.LOSSES,),
+    "base": (registry.MODELS,),
+    "upsampler": (registry.MODELS,),
     "losses": (registry.LOSSES,),
     "loss": (registry.LOSSES,),
     "dataset": (registry.DATASETS,),
@@ -72,24 +78,26 @@ KINDS: dict[str, tuple[Registry, ...]] = {
 
 #: Keys the Runner reads at the top, and those of ours and of mmengine's Config.
 RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
-EXTRA_KEYS = frozenset("plugins load_parts stages title description runner_type custom_imports env_variables".split())
+EXTRA_KEYS = frozenset(
+    "plugins load_parts stages parallel title description runner_type custom_imports env_variables".split()
+)
 
-_DATALOADER = frozenset(inspect.signature(DataLoader.__init__).parameters) - {"self"} | {
+_LOADER_KEYS = frozenset(inspect.signature(DataLoader.__init__).parameters) - {"self"} | {
     "num_batch_per_epoch",
     "disable_subprocess_warning",
 }
+_DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_RUNNER_ARGUMENTS = arguments_of(Runner.__init__)[0]
 _LOOP = frozenset({"type", "by_epoch", "max_epochs", "max_iters", "val_begin", "val_interval"})
 _UNTYPED: dict[str, frozenset[str]] = {
-    "train_dataloader": _DATALOADER,
-    "val_dataloader": _DATALOADER,
-    "test_dataloader": _DATALOADER,
+    **dict.fromkeys(_DATALOADERS, _LOADER_KEYS),
     "randomness": frozenset(inspect.signature(Runner.set_randomness).parameters) - {"self"},
     "auto_scale_lr": frozenset({"enable", "base_batch_size"}),
     "train_cfg": _LOOP | {"dynamic_intervals"},
     "val_cfg": frozenset({"type", "fp16"}),
     "test_cfg": frozenset({"type", "fp16"}),
     "env_cfg": frozenset({"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"}),
-    "default_hooks": frozenset("runtime_info timer sampler_seed logger param_scheduler checkpoint".split()),
+    "default_hooks": frozenset("runtime_info timer sampler_seed logger param_scheduler checkpoint run_log".split()),
 }
 
 #: Parts that the Runner gives a type to where the config has none, and such parts of our models.
@@ -136,7 +144,7 @@ def untyped_keys(place: Sequence[str | int]) -> frozenset[str]:
     if _is_stage(place):
         return frozenset(accepted_arguments(Stage) or ())
     if isinstance(place[-1], str) and place[-1].endswith("_dataloader"):
-        return _DATALOADER
+        return _LOADER_KEYS
     return _UNTYPED.get(str(place[0]), frozenset()) if len(place) == 1 else frozenset()
 
 
@@ -196,7 +204,9 @@ def component_of(node: Any, place: Sequence[str | int]) -> list[Any]:
     """Components that the dict ``node`` describes; empty for a mere group of values."""
     if not isinstance(node, Mapping) or not place or place[-1] in _VALUES:
         return []
-    defaults = _RUNNER_DEFAULTS if len(place) == 1 else _MODEL_DEFAULTS
+    # 'denoiser' is also the name of an optimizer's wrapper.
+    inside = _MODEL_DEFAULTS if place[0] == "model" else {}
+    defaults = _RUNNER_DEFAULTS if len(place) == 1 else inside
     default = defaults.get(str(place[-1]))
     if "type" in node:
         return find_components(node["type"], place)
@@ -225,7 +235,7 @@ def unknown_argument(components: Sequence[Any], key: str, known: set[str], place
 
 
 def check_config(cfg: Mapping[str, Any]) -> None:
-    """Raise for all unknown types, arguments and dataloader keys of ``cfg``, at any depth.
+    """Raise for all unknown types, arguments and keys, and for values of a wrong type, at any depth.
 
     Args:
         cfg: a config as mmengine reads it. Top-level names that the Runner does not take are left
@@ -234,7 +244,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a line for each, naming the place, the key and the nearest valid names.
     """
-    complaints = list(_complaints(cfg, ()))
+    complaints = [*_complaints(cfg, ()), *_wrong_top(cfg)]
     if complaints:
         raise ConfigError("\n".join(complaints))
 
@@ -250,10 +260,9 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
         if known:
             for key in [key for key in node if key not in known]:
                 yield unknown_argument(components, key, set(known), place)
-        elif place and "type" not in node and (str(place[-1]) in _STRICT or _is_stage(place)):
-            known = untyped_keys(place)
-            for key in [key for key in node if known and key not in known]:
-                yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
+        elif place and "type" not in node and (place[-1] in _DATALOADERS or place[0] in _UNTYPED or _is_stage(place)):
+            yield from _unknown_keys(node, place)
+        yield from _wrong_values(node, components or _readers(place), place)
         yield from _wrong_kind(node, components, place)
         for key, value in node.items():
             yield from _complaints(value, (*place, key))
@@ -262,8 +271,50 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
             yield from _complaints(value, (*place, index))
 
 
-# Groups whose keys mmengine passes on as arguments: an unknown one would fail later, less clearly.
-_STRICT = ("train_dataloader", "val_dataloader", "test_dataloader", "randomness")
+def _unknown_keys(node: Mapping[str, Any], place: tuple[str | int, ...]) -> Iterator[str]:
+    """Complain of keys that mmengine would ignore, or trip over later and less clearly."""
+    known = untyped_keys(place)
+    for key in [key for key in node if known and key not in known]:
+        if place == ("default_hooks",) and isinstance(node[key], Mapping) and "type" in node[key]:
+            # A hook may have a name of its own; one letter off another it would stand beside that one.
+            if not nearest(key, known, cutoff=0.8).startswith("did you mean"):
+                continue
+        yield f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known)}"
+
+
+def _readers(place: tuple[str | int, ...]) -> list[Callable[..., Any]]:
+    """Whose arguments the keys of a group without a type are."""
+    if not place:
+        return [Runner.__init__]
+    if _is_stage(place):
+        return [Stage]
+    if place[-1] in _DATALOADERS:
+        return [DataLoader]
+    return [set_random_seed] if place == ("randomness",) else []
+
+
+def _wrong_values(
+    node: Mapping[str, Any], owners: Sequence[Callable[..., Any]], place: tuple[str | int, ...]
+) -> Iterator[str]:
+    """Complain of values that none of the ``owners`` can take under their keys."""
+    known = [arguments_of(owner)[0] for owner in owners]
+    for key, value in node.items():
+        faults = [value_fault(value, arguments[key]) if key in arguments else None for arguments in known]
+        if faults and all(faults):
+            yield f"{place_name((*place, key))}: {faults[0]}"
+
+
+def _wrong_top(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Complain of parts of the Runner that are mere values, and of a Runner that does not exist."""
+    for key, value in cfg.items():
+        is_part = key in RUNNER_KEYS and (key in KINDS or key in _DATALOADERS)
+        if is_part and isinstance(value, (str, int, float)) and not value_fault(value, _RUNNER_ARGUMENTS[key]):
+            example = f", such as dict(type={value!r}, ...)" if isinstance(value, str) and key in KINDS else ""
+            yield f"{key}: found {value!r}; expected a dict{example}"
+    name = cfg.get("runner_type")
+    if name is not None and not (isinstance(name, str) and _look_up(name, registry.RUNNERS)):
+        hint = nearest(str(name), registered(registry.RUNNERS))
+        yield f"runner_type: no runner is registered as {name!r}; {hint}"
 
 
 def _wrong_kind(

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from pitikit.engine.distributed import on_main
+from pitikit.engine.parallel import gathered, own_share, share_as
 from pitikit.engine.weights import save_weights
 from pitikit.registry import HOOKS
 
@@ -26,7 +27,8 @@ def unwrap(model: nn.Module) -> Any:
 class DenoiserEMA(Hook):
     """Keeps an average of ``model.denoiser``, validates with it, saves it, and exports it as safetensors.
 
-    The average is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names.
+    The average is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names. Of several
+    processes each has the whole average, or its share where the model is sharded.
 
     Args:
         decay: per iteration, from the first one on; 0.9999 is the released setting.
@@ -69,7 +71,7 @@ class DenoiserEMA(Hook):
         """Make the parameters equal to the average."""
         with torch.no_grad():
             for name, value in self._denoiser.state_dict().items():
-                value.copy_(self.average[name])
+                own_share(value).copy_(own_share(self.average[name]))
 
     def before_train(self, runner: Any) -> None:
         """Begin with the parameters, unless the average was resumed."""
@@ -82,25 +84,27 @@ class DenoiserEMA(Hook):
 
         An iteration that only accumulates gradients changes nothing, so that k small batches average as one large.
         """
-        wrapper = runner.optim_wrapper
-        if not isinstance(wrapper, OptimWrapperDict) and not wrapper.should_update():
+        # mmengine's dict of wrappers cannot say; that of an upsampler and its critic can.
+        stepped = getattr(runner.optim_wrapper, "should_update", None)
+        if stepped is not None and not stepped():
             return
-        moving = [(name, p.detach().float()) for name, p in self._denoiser.named_parameters() if p.requires_grad]
-        averages = [self.average[name] for name, _ in moving]
+        parameters = self._denoiser.named_parameters()
+        moving = [(name, own_share(p.detach()).float()) for name, p in parameters if p.requires_grad]
+        averages = [own_share(self.average[name]) for name, _ in moving]
         decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
         torch._foreach_lerp_(averages, [p for _, p in moving], 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within the context the model computes with the average."""
-        kept = {name: value.detach().clone() for name, value in self._denoiser.state_dict().items()}
+        kept = {name: own_share(value).detach().clone() for name, value in self._denoiser.state_dict().items()}
         self.copy_to_model()
         try:
             yield
         finally:
             with torch.no_grad():
                 for name, value in self._denoiser.state_dict().items():
-                    value.copy_(kept[name])
+                    own_share(value).copy_(kept[name])
 
     def before_val(self, runner: Any) -> None:
         """Validate with the average."""
@@ -113,18 +117,21 @@ class DenoiserEMA(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Put the average into the checkpoint and export it."""
-        checkpoint["ema"] = {name: value.cpu() for name, value in self.average.items()}
+        checkpoint["ema"] = gathered(self.average)
         if self.export is not None:
             metadata = {
                 "iteration": checkpoint["meta"]["iter"],
                 "decay": self.decay,
                 "config": runner.cfg.filename or "",
             }
-            save_weights(Path(runner.work_dir) / self.export, checkpoint["ema"], metadata, self.export_dtype)
+            path = Path(runner.work_dir) / self.export
+            on_main(save_weights, path, checkpoint["ema"], metadata, self.export_dtype)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Take the average out of a resumed checkpoint."""
         if "ema" in checkpoint:
-            device = next(self._denoiser.parameters()).device
-            self.average = {name: value.to(device) for name, value in checkpoint["ema"].items()}
+            own = self._denoiser.state_dict()
+            # Names of another network are left to the error that loading it raises.
+            known = {name: value for name, value in checkpoint["ema"].items() if name in own}
+            self.average = {name: share_as(value, own[name]) for name, value in known.items()}
             self._resumed = True

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
@@ -25,9 +26,12 @@ class FiniteLossHook(Hook):
     """Stops at the first loss or gradient norm that is infinite or NaN, before the optimizer uses it.
 
     The error names the iteration, the loss terms and the ids of the batch. ``failed_batch.pth`` in the work
-    directory (``failed_batch_rank<r>.pth`` of other processes) has what repeats the iteration, as tensors and plain
-    values: 'iteration', 'seed' (of torch, see IterationSeedHook), 'drop', 'ids', 'terms', 'batch' (as
-    collated) and 'state_dict' (of the model before the iteration). The Runner adds the hook to every training.
+    directory (``failed_batch_rank<r>.pth`` of other processes) has what ``tools/replay.py`` repeats the iteration
+    from, as tensors and plain values: 'iteration', 'seed' (of torch, see IterationSeedHook), 'drop', 'ids', 'terms',
+    'batch' (as collated), 'state_dict' (of the model before the iteration), 'resting' (names of the modules in eval
+    mode), 'frozen' (names of the parameters without gradients), 'autocast' (name of its type, or None), 'device' and
+    'place' (process and number of processes).
+    The Runner adds the hook to every training. Among several processes all stop when one has to.
 
     It looks where the iteration waits for the device anyway: after the gradient norm, and at the logs.
     """
@@ -38,6 +42,7 @@ class FiniteLossHook(Hook):
     def __init__(self) -> None:
         self._terms: dict[str, Tensor] = {}
         self._handles: list[Any] = []
+        self._autocast: str | None = None
 
     def before_train(self, runner: Any) -> None:
         """Listen to the model's losses and to the optimizers' steps."""
@@ -45,7 +50,13 @@ class FiniteLossHook(Hook):
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
         for each in wrappers:
-            self._handles.append(each.optimizer.register_step_pre_hook(lambda *_: self._check(runner, stepping=True)))
+            self._handles.append(
+                each.optimizer.register_step_pre_hook(lambda optimizer, *_: self._step(runner, optimizer))
+            )
+
+    def _step(self, runner: Any, optimizer: Any) -> None:
+        # A gradient scaler tells a fused optimizer by `found_inf` to pass over a step: that is no failure.
+        self._check(runner, stepping=not hasattr(optimizer, "found_inf"))
 
     def after_train(self, runner: Any) -> None:
         """Stop listening."""
@@ -56,6 +67,8 @@ class FiniteLossHook(Hook):
         if isinstance(output, dict):
             terms = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
             self._terms = {name: value for name, value in terms.items() if value.numel() == 1}
+            # Only here, within the step, is it known.
+            self._autocast = _autocast_type(next(model.parameters()).device.type)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Note what the iteration begins with; the denoiser does not change before the check."""
@@ -75,32 +88,79 @@ class FiniteLossHook(Hook):
         names = list(self._terms)
         stacked = torch.stack([value.double() for value in self._terms.values()]).tolist() if names else []
         terms = dict(zip(names, stacked, strict=True))
+        severity = 0 if all(map(math.isfinite, terms.values())) else 2
         norm = runner.message_hub.log_scalars.get("train/grad_norm")
         if stepping and norm is not None:
             terms["grad_norm"] = float(norm.current())
-        if all(map(math.isfinite, terms.values())):
+            severity = severity or int(not math.isfinite(terms["grad_norm"]))
+        worst = self._worst(severity, runner)
+        if not worst:
             return
+        # Of a sharded model every process has to ask for the whole.
+        model = unwrap(runner.model)
+        state = {name: _whole(value).cpu() for name, value in {**model.state_dict(), **self._before}.items()}
         iteration = runner.iter + 1
+        if severity < worst:
+            raise NonFiniteLossError(
+                f"iteration {iteration}: the loss of another process is not finite; failed_batch*.pth in "
+                f"{runner.work_dir} has its batch"
+            )
         ids = [str(name) for name in self._batch["id"]] if isinstance(self._batch, dict) and "id" in self._batch else []
         rank = f"_rank{runner.rank}" if runner.rank else ""
         path = Path(runner.work_dir) / f"failed_batch{rank}.pth"
-        model = unwrap(runner.model)
-        state = {**model.state_dict(), **self._before}
-        save_checkpoint_file(
-            path,
-            {
-                "iteration": iteration,
-                "seed": self._seed,
-                "drop": getattr(model, "drop", None),
-                "ids": ids,
-                "terms": terms,
-                "batch": self._batch,
-                "state_dict": {name: value.cpu() for name, value in state.items()},
-            },
-        )
+        saved = f"{path} has them and the batch: tools/replay.py CONFIG {path} shows where it begins"
+        try:
+            save_checkpoint_file(
+                path,
+                {
+                    "iteration": iteration,
+                    "seed": self._seed,
+                    "drop": getattr(model, "drop", None),
+                    "ids": ids,
+                    "terms": terms,
+                    "batch": self._batch,
+                    "state_dict": state,
+                    "resting": [name for name, module in model.named_modules() if not module.training],
+                    "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
+                    "autocast": self._autocast,
+                    "device": next(model.parameters()).device.type,
+                    # Of several processes each takes its rows of the random numbers.
+                    "place": [runner.rank, runner.world_size],
+                },
+            )
+        except OSError as error:
+            saved = str(error)
         found = ", ".join(f"{name}={value:g}" for name, value in terms.items())
         raise NonFiniteLossError(
             f"iteration {iteration}: the loss is not finite ({found}); batch: {', '.join(ids)}. The parameters are as "
-            f"before the iteration; {path} has them and the batch. To go on: --resume with a lower learning rate, a "
-            "clip_grad, or without the item"
+            f"before the iteration; {saved}. To go on: --resume with a lower learning rate, a clip_grad, or without "
+            "the item"
         )
+
+    @staticmethod
+    def _worst(severity: int, runner: Any) -> int:
+        """The highest of all processes: one that stops alone would leave the others waiting for it.
+
+        The gradient is everybody's; 2 for a loss tells the process whose batch it was from the rest.
+        """
+        if get_world_size() == 1:
+            return severity
+        highest = torch.tensor(severity, device=next(unwrap(runner.model).parameters()).device)
+        all_reduce(highest, op="max")
+        return int(highest)
+
+
+def _whole(value: Tensor) -> Tensor:
+    """A tensor that fully_shard has distributed, in one piece."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def _autocast_type(device: str) -> str | None:
+    """'bfloat16' or 'float16' within torch.autocast, otherwise None."""
+    try:
+        enabled, kind = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    except (TypeError, AttributeError):  # torch < 2.4 has a pair of functions for each device
+        on_cpu = device == "cpu"
+        enabled = torch.is_autocast_cpu_enabled() if on_cpu else torch.is_autocast_enabled()
+        kind = torch.get_autocast_cpu_dtype() if on_cpu else torch.get_autocast_gpu_dtype()
+    return str(kind).removeprefix("torch.") if enabled else None

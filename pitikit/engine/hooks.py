@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from pitikit.data.pictures import write_grid
@@ -18,15 +19,34 @@ from pitikit.registry import DATASETS, HOOKS
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seeds torch by (run seed, iteration, rank), so that a resumed run draws what an unbroken one draws."""
+    """Seeds torch by (run seed, iteration), so that a resumed run draws what an unbroken one draws.
+
+    All processes alike: each draws for the whole batch and takes its rows (DenoisingTranslator.draw).
+    """
 
     priority = "HIGHEST"
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the global generators."""
-        # Odd constants spread neighbouring runs, iterations and ranks over the seed space.
-        seed = (runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77 + runner.rank * 0xC2B2AE3D
-        torch.manual_seed(seed % 2**63)
+        # Odd constants spread neighbouring runs and iterations over the seed space.
+        torch.manual_seed(((runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77) % 2**63)
+
+
+@HOOKS.register_module()
+class ProcessMeanHook(Hook):
+    """Makes the loss terms that are logged the means over all processes; with one they are left as they are."""
+
+    # Before RuntimeInfoHook logs them.
+    priority = "HIGHEST"
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Exchange the terms, all at once."""
+        if runner.world_size == 1 or not outputs:
+            return
+        names = [name for name, value in outputs.items() if isinstance(value, torch.Tensor) and value.numel() == 1]
+        values = torch.stack([outputs[name].detach().double().flatten()[0] for name in names])
+        all_reduce(values, op="mean")
+        outputs.update(zip(names, values, strict=True))
 
 
 @HOOKS.register_module()
@@ -48,6 +68,8 @@ class ThroughputHook(Hook):
 @HOOKS.register_module()
 class SampleGridHook(Hook):
     """Writes ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
+
+    All processes sample, a sharded model needs them all; the first one writes.
 
     Args:
         dataset: config of the data set that the rows come from; the config's `val_dataset` by default.
@@ -83,7 +105,7 @@ class SampleGridHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Sample and write."""
-        if not self.every_n_train_iters(runner, self.interval) or runner.rank != 0:
+        if not self.every_n_train_iters(runner, self.interval):
             return
         model = unwrap(runner.model)
         average = next((hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)), None)
@@ -94,9 +116,11 @@ class SampleGridHook(Hook):
             batch = model.data_preprocessor(self._batch, False)
             for column in self.seeds:
                 model.seed = column
-                columns.append([result["pred"] for result in model.predict(**batch)])
+                columns.append([result["pred"] for result in model(mode="predict", **batch)])
         model.seed = seed
         model.train()
+        if runner.rank != 0:
+            return
 
         rows = []
         for row in range(len(self._batch["id"])):

@@ -16,7 +16,9 @@ from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.runner.utils import calc_dynamic_intervals
 
+from pitikit.engine.bad_items import BadItems
 from pitikit.engine.checkpoints import CheckpointHook
+from pitikit.engine.workers import DataWorkerError, WorkerWatch, explained
 from pitikit.registry import LOOPS
 
 _STOPPING = b"\nstopping after this iteration; once more to stop at once, without a checkpoint\n"
@@ -31,7 +33,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
     are started by :meth:`run`, when that is known.
 
     SIGINT (Ctrl-C) and SIGTERM end the training after the current iteration, with a checkpoint; a second one ends
-    it at once.
+    it at once. A data worker that dies ends it with a :class:`~pitikit.engine.workers.DataWorkerError`. Items that a
+    dataset passed over (``on_error='skip'``) are counted in ``bad_items``.
 
     Args:
         runner, dataloader: given by the Runner.
@@ -59,6 +62,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         self.stop_training = False
         self._signal: int | None = None
         self._resumed_at = (0, 0)
+        self._watch = WorkerWatch()
+        self.bad_items = BadItems(self.dataloader.dataset)
         metainfo = getattr(self.dataloader.dataset, "metainfo", None)
         if metainfo is not None:
             runner.visualizer.dataset_meta = metainfo
@@ -67,23 +72,28 @@ class TranslationTrainLoop(IterBasedTrainLoop):
     def _sampler(self) -> Any:
         return getattr(self.dataloader.batch_sampler, "sampler", self.dataloader.sampler)
 
-    def data_state(self, iteration: int) -> dict[str, int | None]:
-        """What :meth:`resume` needs of the data after ``iteration`` iterations: plain numbers.
+    def data_state(self, iteration: int) -> dict[str, Any]:
+        """What :meth:`resume` needs of the data after ``iteration`` iterations: plain values.
 
         ``draws`` counts samples over all processes, so that it holds for another batch size or number of processes.
         """
         since, draws = self._resumed_at
         batch = self.dataloader.batch_size or self.dataloader.batch_sampler.batch_size
         draws += (iteration - since) * batch * self.runner.world_size
-        return {"draws": draws, "seed": getattr(self._sampler, "seed", None)}
+        state: dict[str, Any] = {"draws": draws, "seed": getattr(self._sampler, "seed", None)}
+        if self.bad_items.active:
+            state["bad_items"] = self.bad_items.state()
+        return state
 
-    def resume(self, iteration: int, data: dict[str, int | None] | None = None) -> None:
+    def resume(self, iteration: int, data: dict[str, Any] | None = None) -> None:
         """Go on after ``iteration`` iterations; ``data`` is the :meth:`data_state` of then, if it was saved."""
         data = data or self.data_state(iteration)
         self._iter = iteration
         self._resumed_at = (iteration, int(data["draws"] or 0))
         if data["seed"] is not None:
             self._sampler.seed = data["seed"]
+        if "bad_items" in data:
+            self.bad_items.resume(data["bad_items"])
 
     def run(self) -> torch.nn.Module:
         """Train to the end, or until a signal.
@@ -91,25 +101,33 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         Raises:
             KeyboardInterrupt: after SIGINT, once the checkpoint is written.
             SystemExit: after SIGTERM, likewise.
+            pitikit.engine.workers.DataWorkerError: a process that reads data died.
+            pitikit.engine.bad_items.TooManyBadItemsError: too large a share of the data is unreadable.
         """
         runner = self.runner
+        self.bad_items.report_missing(runner.logger)
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         with self._deferred_signals(), self._batches() as batches:
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
                 try:
-                    batch = next(batches)
-                except RuntimeError:
+                    workers = self.dataloader.num_workers
+                    with explained(workers, "train_dataloader", batches._iterator), self._watch.listening():
+                        batch = next(batches)
+                except DataWorkerError:
                     # Workers that took the signal for theirs and died are no fault, nothing has happened yet.
                     if self._signal is None:
                         raise
                     self._stop()
+                self.bad_items.take(batch, runner)
                 self.run_iter(batch)
                 self._decide_current_val_interval()
                 due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
                 if runner.val_loop is not None and self._iter >= self.val_begin and due:
-                    runner.val_loop.run()
+                    workers = runner.val_loop.dataloader.num_workers
+                    with explained(workers, "val_dataloader"), self._watch.listening():
+                        runner.val_loop.run()
                 if self._asked_to_stop() and self._iter < self._max_iters:
                     self._stop()
         runner.call_hook("after_train_epoch")
@@ -117,10 +135,11 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         return runner.model
 
     @contextmanager
-    def _batches(self) -> Iterator[Iterator[Any]]:
+    def _batches(self) -> Iterator[Any]:
         if hasattr(self._sampler, "start"):
             self._sampler.start = self._resumed_at[1]
-        iterator = self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        with explained(self.dataloader.num_workers, "train_dataloader"):
+            iterator = self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         if self._iter and not hasattr(self._sampler, "start"):
             self.runner.logger.warning(
                 f"reading {self._iter} batches again to get past them: {type(self._sampler).__name__} cannot begin "
@@ -129,7 +148,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             for _ in range(self._iter):
                 next(iterator)
         try:
-            yield iterator
+            with self._watch.installed():
+                yield iterator
         finally:
             # Left to the garbage collector, they are waited for five seconds each.
             getattr(iterator._iterator, "_shutdown_workers", lambda: None)()

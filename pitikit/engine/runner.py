@@ -12,15 +12,17 @@ from typing import Any
 import mmengine
 import torch
 from mmengine.device import get_device
-from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner
 from torch import nn
 
 from pitikit.engine.checkpoints import find_checkpoints, verify_checkpoint
+from pitikit.engine.distributed import join_group, lost_contact, on_main
 from pitikit.engine.ema import unwrap
 from pitikit.engine.loops import TranslationTrainLoop
+from pitikit.engine.parallel import WholeState, gathered, load_optimizer, load_state, share_as
 from pitikit.engine.weights import (
     DamagedFileError,
     WeightsError,
@@ -31,7 +33,7 @@ from pitikit.engine.weights import (
 from pitikit.registry import RUNNERS
 
 #: What every training needs, whatever its config says.
-ALWAYS = ("IterationSeedHook", "FiniteLossHook")
+ALWAYS = ("IterationSeedHook", "FiniteLossHook", "ProcessMeanHook")
 #: Values of each logged number that a checkpoint keeps: the logs are means over a window.
 LOG_WINDOW = 1000
 
@@ -47,6 +49,8 @@ class TranslationRunner(Runner):
       to a temporary file first.
     - random numbers are seeded anew for every iteration (IterationSeedHook), and a loss that is no number stops the
       run (FiniteLossHook), without a word in the config.
+    - several processes (``launcher``) share the work; ``parallel`` in the config says how the model is spread over
+      them: :class:`~pitikit.engine.parallel.Replicated` or :class:`~pitikit.engine.parallel.FullySharded`.
     """
 
     optim_wrapper: Any
@@ -71,11 +75,37 @@ class TranslationRunner(Runner):
             needed.append(dict(type="StageHook", stages=self.cfg["stages"]))
         super().register_hooks(default_hooks, [*needed, *(custom_hooks or ())])
 
-    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to the device and, among several processes, wrap it."""
+    def setup_env(self, env_cfg: dict) -> None:
+        """Meet the other processes, then as mmengine; ``env_cfg.dist_cfg`` takes what ``join_group`` does.
+
+        Raises:
+            pitikit.engine.distributed.DistributedError: they do not come, or the environment is not that of a group.
+        """
         if self.distributed:
-            return super().wrap_model(model_wrapper_cfg, model)
+            join_group(self.launcher, **env_cfg.get("dist_cfg", {}))
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Move the model to the device and spread it over the processes, as ``parallel`` in the config says."""
+        parallel = self.cfg.get("parallel") or dict(type="Replicated")
+        if self.distributed:
+            return MODEL_WRAPPERS.build({"_scope_": "mmengine", **parallel})(model)
+        if parallel.get("type") != "Replicated":
+            self.logger.warning(f"parallel={dict(parallel)!r} is of no use to one process; start it with torchrun")
         return model.to(get_device())
+
+    def _init_model_weights(self) -> None:
+        # mmengine's sends the first process's tensors to all afterwards: shares differ, and the whole was equal before.
+        unwrap(self.model).init_weights()
+
+    def train(self) -> nn.Module:
+        """Train.
+
+        Raises:
+            pitikit.engine.distributed.DistributedError: another process has failed.
+        """
+        with lost_contact():
+            return super().train()
 
     # ---- loading
 
@@ -88,20 +118,26 @@ class TranslationRunner(Runner):
         if self._has_loaded or not self._resume or self._load_from is not None:
             super().load_or_resume()
             return
+        newest = on_main(self._newest_whole)
+        if newest is None:
+            self.logger.info(f"{self.work_dir}: no checkpoint yet, nothing to resume from")
+        else:
+            self.resume(newest)
+
+    def _newest_whole(self) -> str | None:
         candidates = find_checkpoints(self.work_dir)
         for path in candidates:
             try:
                 verify_checkpoint(path)
-                self.resume(str(path))
             except DamagedFileError as error:
                 self.logger.warning(f"{error}; trying the checkpoint before it")
             else:
-                return
+                return str(path)
         if candidates:
             raise WeightsError(
                 f"{self.work_dir}: none of {len(candidates)} checkpoints is whole, nothing to resume from"
             )
-        self.logger.info(f"{self.work_dir}: no checkpoint yet, nothing to resume from")
+        return None
 
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = "cpu", strict: bool = True, revise_keys: Any = ()
@@ -112,8 +148,9 @@ class TranslationRunner(Runner):
             pitikit.engine.weights.WeightsError: the file is damaged or does not fit.
         """
         if not self._resume:
-            denoiser = unwrap(self.model).denoiser
-            left = load_weights(denoiser, filename, self.cfg.get("load_parts"))
+            whole = WholeState(unwrap(self.model).denoiser)
+            left = load_weights(whole, filename, self.cfg.get("load_parts"))  # type: ignore[arg-type]
+            whole.put_back()
             self.logger.info(f"loaded {filename}" + (f" without its {', '.join(left)}" if left else ""))
             self._has_loaded = True
             return {}
@@ -122,7 +159,7 @@ class TranslationRunner(Runner):
             raise WeightsError(f"{filename}: not a training checkpoint, it cannot be resumed; use load_from instead")
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         try:
-            unwrap(self.model).load_state_dict(checkpoint["state_dict"], strict=True)
+            load_state(unwrap(self.model), checkpoint["state_dict"])
         except RuntimeError as error:
             raise WeightsError(f"{filename} does not fit the model: {error}") from error
         self._has_loaded = True
@@ -155,7 +192,7 @@ class TranslationRunner(Runner):
         if resume_optimizer:
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
             try:
-                self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+                load_optimizer(self.optim_wrapper, checkpoint["optimizer"])
             except (ValueError, KeyError) as error:
                 raise WeightsError(f"{filename} does not fit the optimizer: {error}") from error
         if resume_param_scheduler and self.param_schedulers is not None and "param_schedulers" in checkpoint:
@@ -163,7 +200,7 @@ class TranslationRunner(Runner):
             _load_schedulers(self.param_schedulers, checkpoint["param_schedulers"])
         parameters = dict(unwrap(self.model).named_parameters())
         for name, gradient in checkpoint.get("gradients", {}).items():
-            parameters[name].grad = gradient.to(parameters[name].device)
+            parameters[name].grad = share_as(gradient, parameters[name])
         for name, (values, counts) in checkpoint.get("logs", {}).items():
             self.message_hub.log_scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
         self.message_hub.update_info_dict(checkpoint.get("best", {}))
@@ -177,7 +214,6 @@ class TranslationRunner(Runner):
         # Formatting takes a tenth of a second.
         return self.cfg.pretty_text
 
-    @master_only
     def save_checkpoint(
         self,
         out_dir: str,
@@ -190,6 +226,9 @@ class TranslationRunner(Runner):
         backend_args: dict | None = None,
     ) -> None:
         """Write a checkpoint; the arguments are those of mmengine's hook, ``meta['iter']`` counts finished iterations.
+
+        Every process takes part, and the hooks' ``before_save_checkpoint`` is called in all: a sharded state has to
+        be gathered. The first one writes, and all raise its error.
 
         Raises:
             OSError: it cannot be written; a file of the name that was there before still is.
@@ -205,15 +244,15 @@ class TranslationRunner(Runner):
                 "experiment_name": self.experiment_name,
                 "mmengine_version": mmengine.__version__,
             },
-            "state_dict": {name: value.cpu() for name, value in unwrap(self.model).state_dict().items()},
+            "state_dict": gathered(unwrap(self.model).state_dict()),
             "logs": {name: _window(buffer) for name, buffer in self.message_hub.log_scalars.items()},
             "best": {name: _plain(v) for name, v in self.message_hub.runtime_info.items() if name.startswith("best_")},
         }
         if save_optimizer:
-            checkpoint["optimizer"] = self.optim_wrapper.state_dict()
+            checkpoint["optimizer"] = gathered(self.optim_wrapper.state_dict())
             # Between two steps of gradient accumulation; after a step there are none.
             parameters = unwrap(self.model).named_parameters()
-            checkpoint["gradients"] = {name: p.grad.cpu() for name, p in parameters if p.grad is not None}
+            checkpoint["gradients"] = gathered({name: p.grad for name, p in parameters if p.grad is not None})
         schedulers = self.param_schedulers
         if save_param_scheduler and schedulers is not None:
             checkpoint["param_schedulers"] = (
@@ -222,7 +261,7 @@ class TranslationRunner(Runner):
                 else [s.state_dict() for s in schedulers]
             )
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
-        save_checkpoint_file(Path(out_dir, filename), checkpoint)
+        on_main(save_checkpoint_file, Path(out_dir, filename), checkpoint)
 
     # ---- logging
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -65,24 +69,53 @@ def _is_running(process: int) -> bool:
     return process != os.getpid()
 
 
+@contextmanager
+def _failing_clearly(path: Path) -> Iterator[None]:
+    """Within the context a failure to write ``path`` names it and, where the disk is full, the room that is left."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch's writer fails once more, less clearly, while it closes what it could not write.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        if isinstance(cause, RuntimeError) and "PytorchStreamWriter" not in str(cause):
+            raise
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else _first_line(cause)
+        # safetensors gives the number in its text alone.
+        told = re.search(r"os error (\d+)", reason)
+        number = int(told[1]) if told else getattr(cause, "errno", None)
+        text = f"{path} cannot be written: {reason}"
+        if number in _FULL:
+            text += f" ({_room(path)}). Free some"
+            text += "; the file of that name is as it was before" if path.is_file() else "; no part of it is left"
+        failure = OSError(text)
+        failure.errno = number
+        raise failure from error
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _room(path: Path) -> str:
+    folder = next((each for each in path.absolute().parents if each.is_dir()), Path("/"))
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB free in {folder}"
+    except OSError:
+        return f"free space in {folder} unknown"
+
+
 def save_checkpoint_file(path: str | Path, checkpoint: Mapping[str, Any]) -> Path:
     """Write a dictionary of tensors and plain values, atomically, for :func:`read_checkpoint`.
 
     Raises:
-        OSError: there is no room, or no permission.
+        OSError: there is no room, or no permission; a file that was there before still is.
     """
 
     def write(temporary: Path) -> None:
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(dict(checkpoint), file)
-        except RuntimeError as error:
-            # torch's writer fails once more, less clearly, while it closes what it could not write.
-            cause = error.__context__
-            reason = cause if isinstance(cause, OSError) else _first_line(error)
-            raise OSError(f"{path} cannot be written: {reason}") from error
+        with open(temporary, "wb") as file:
+            torch.save(dict(checkpoint), file)
 
-    return write_atomically(path, write)
+    with _failing_clearly(Path(path)):
+        return write_atomically(path, write)
 
 
 def save_weights(
@@ -98,41 +131,98 @@ def save_weights(
         state: name to tensor.
         metadata: kept in the header, values as JSON.
         dtype: floating tensors are cast to it; None keeps theirs.
+
+    Raises:
+        OSError: there is no room, or no permission; a file that was there before still is.
     """
     tensors = {
         name: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in state.items()
     }
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
-    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    with _failing_clearly(Path(path)):
+        return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a training checkpoint or any other torch file without ever unpickling code.
+def existing_file(path: str | Path) -> Path:
+    """``path``, if there is a file of weights to try.
+
+    Raises:
+        WeightsError: it is missing, or a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = sorted(file.name for suffix in ("safetensors", "pth", "pt") for file in path.glob(f"*.{suffix}"))
+        hint = f", such as {', '.join(found[:3])} in it" if found else ""
+        raise WeightsError(f"{path}: is a folder; expected a file of weights{hint}")
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file; expected a file of weights")
+    return path
+
+
+def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
+    """Read a training checkpoint or any other torch or safetensors file without ever unpickling code.
+
+    Args:
+        path: of the file.
+        mmap: leave tensors on disk until they are used, where the format allows it.
 
     Raises:
         DamagedFileError: it is truncated, or another kind of file.
         WeightsError: it is missing, or holds more than tensors and plain values.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+    path = existing_file(path)
+    with open(path, "rb") as file:
+        head = file.read(512)
+    is_zip = zipfile.is_zipfile(path)
+    fault = _foreign(head, is_zip)
+    if fault:
+        raise DamagedFileError(f"{path}: {fault}")
     try:
-        if path.suffix == ".safetensors":
+        # A header of JSON after its length: safetensors, whatever the name.
+        if path.suffix == ".safetensors" or head[8:9] == b"{":
             return load_file(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        # The format before PyTorch 1.6 is no zip file and cannot be mapped.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         raise DamagedFileError(f"{path}: damaged or not a file of weights ({_first_line(error)})") from error
     except Exception as error:  # pickle.UnpicklingError and its kin
-        with open(path, "rb") as file:
-            head = file.read(2)
-        pickled = head == b"PK" or head[:1] == b"\x80"
+        pickled = is_zip or head[:1] == b"\x80"
         if not pickled:
-            raise DamagedFileError(f"{path}: not a file of weights") from error
+            raise DamagedFileError(f"{path}: damaged or not a file of weights") from error
         raise WeightsError(f"{path}: refused, it holds more than tensors ({_reason(error)})") from error
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path}: expected a dictionary of tensors, found {type(checkpoint).__name__}")
     return checkpoint
+
+
+_PICTURES = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+
+
+def _foreign(head: bytes, is_zip: bool) -> str | None:
+    """What a file is that begins with ``head``, if it is none of weights."""
+    if not head:
+        return "an empty file; expected a file of weights"
+    kind = next((kind for start, kind in _PICTURES.items() if head.startswith(start)), None)
+    if kind is not None:
+        return f"a picture ({kind}); expected a file of weights"
+    # A zip file has its table at the end, so that a truncated one is told by its absence.
+    if head.startswith(b"PK\x03\x04") and not is_zip:
+        return "a truncated PyTorch file; download or copy it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS and not the file itself; get that with `git lfs pull`"
+    if head.lstrip().lower().startswith((b"<!doc", b"<html", b"<?xml")):
+        return "a web page and not a file of weights; the download went wrong"
+    # Pickles and safetensors have zeros and other control characters from the start on.
+    is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+    return "a text file; expected a file of weights" if is_text else None
 
 
 def _first_line(error: Exception) -> str:
@@ -198,8 +288,36 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
             f"{len(extra)} left over, such as {extra[0]!r}" if extra else "",
             f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
         ]
-        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: " + "; ".join(s for s in said if s))
+        text = "; ".join([*filter(None, said), *_likely_reasons(path, wanted, given)])
+        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
     with torch.no_grad():
         for name, value in given.items():
             wanted[name].copy_(value)
     return sorted({name.split(".")[0] for name in weights} - set(chosen))
+
+
+def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """What the user may have mixed up, as far as names and shapes tell."""
+    reasons = []
+    for name in sorted(wanted.keys() & given.keys()):
+        here, there = wanted[name].shape, given[name].shape
+        # Only the first convolution sees the condition; those after it differ in more than what goes in.
+        same_outside = len(here) == len(there) == 4 and here[:1] + here[2:] == there[:1] + there[2:]
+        if here != there and same_outside and name.startswith("encoder."):
+            reasons.append(
+                f"its conditions have {there[1]} channels, those of the config have {here[1]}: another modality?"
+            )
+    encoder = [{name for name in names if name.startswith("encoder.")} for names in (wanted, given)]
+    if all(encoder) and len(encoder[0] & encoder[1]) < len(encoder[0]) / 2:
+        reasons.append("its encoder is of another kind: another modality?")
+    origin = _origin(path)
+    return [*reasons, f"it was written by a training of {origin!r}"] if origin else reasons
+
+
+def _origin(path: str | Path) -> str | None:
+    """Name of the config in the header of an exported file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return Path((file.metadata() or {}).get("config", "")).stem or None
+    except (SafetensorError, OSError):
+        return None

@@ -1,8 +1,10 @@
 """Metrics, one file each. Importing the package registers them."""
 
+from pitikit.evaluation.edge_error import EdgeError
+from pitikit.evaluation.fid import FID
 from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import MeanIoU
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.segmenter import SceneSegmenter
 
-__all__ = ["LPIPS", "PSNR", "MeanIoU", "SceneSegmenter"]
+__all__ = ["FID", "LPIPS", "PSNR", "EdgeError", "MeanIoU", "SceneSegmenter"]

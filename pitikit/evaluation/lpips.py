@@ -10,11 +10,16 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_unit
-from pitikit.evaluation.weight_files import WEIGHTS_VARIABLE, file_sha256, find_weights
+from pitikit.evaluation.weight_files import (
+    WEIGHTS_VARIABLE,
+    file_sha256,
+    find_downloaded,
+    find_weights,
+    read_tensors,
+)
 from pitikit.registry import METRICS
 
 FILE_NAME = "alexnet_features.safetensors"
@@ -33,9 +38,7 @@ def find_alexnet(weights: str | Path | None = None) -> Path | None:
     """The file of AlexNet's weights: the one given, or else in ``weights/``, or torchvision's own."""
     if weights is not None:
         return find_weights(weights)
-    cached = Path(torch.hub.get_dir(), "checkpoints")
-    cached_files = sorted(cached.glob("alexnet-owt-*.pth")) if cached.is_dir() else []
-    return find_weights(FILE_NAME) or next(iter(cached_files), None)
+    return find_weights(FILE_NAME) or find_downloaded("alexnet-owt-*.pth")
 
 
 def build_lpips(path: Path) -> nn.Module:
@@ -48,13 +51,7 @@ def build_lpips(path: Path) -> nn.Module:
     """
     import lpips
 
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path}: damaged or not a file of weights ({error})") from error
+    state = read_tensors(path)
     with warnings.catch_warnings():
         # torchvision warns of the argument by which lpips declines pretrained weights.
         warnings.simplefilter("ignore")

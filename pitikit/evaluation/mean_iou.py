@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.picture_metric import PictureMetric, member, to_unit
@@ -66,7 +68,8 @@ class MeanIoU(PictureMetric):
     """``mIoU`` and pixel ``accuracy`` of a segmenter on the pictures, and ``IoU/<class>``, all 0 to 1.
 
     The label goes to the picture's size by nearest neighbour. ``mIoU_ground_truth`` is what the same segmenter
-    reaches on the true pictures: a model as good as the data comes out there, not at 1.
+    reaches on the true pictures: a model as good as the data comes out there, not at 1. Where the segmenter's file is
+    not there, the metric has no value and says how to make it.
 
     Args:
         segmenter: config or module: pictures (B, 3, H, W) in [-1, 1] to logits (B, K, H, W), with the names of
@@ -89,10 +92,21 @@ class MeanIoU(PictureMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.segmenter: nn.Module = MODELS.build(segmenter) if isinstance(segmenter, dict) else segmenter
-        self.segmenter.eval()
-        self.classes = tuple(str(name) for name in self.segmenter.classes)
         self.ignore = ignore
+        self.classes: tuple[str, ...] = ()
+        self.segmenter: nn.Module | None = None
+        self._absent = ""
+        try:
+            self.segmenter = MODELS.build(segmenter) if isinstance(segmenter, dict) else segmenter
+        except FileNotFoundError as error:
+            self._absent = str(error)
+            # Said before the hours of sampling, too.
+            print_log(f"MeanIoU: {error}", logger="current", level=logging.WARNING)
+        if self.segmenter is None:
+            return
+        self.segmenter.eval()
+        names: Any = self.segmenter.classes
+        self.classes = tuple(str(name) for name in names)
         self.facts = dict(segmenter=type(self.segmenter).__name__, ignore=ignore)
         self.facts.update(getattr(self.segmenter, "facts", {}))
 
@@ -100,7 +114,7 @@ class MeanIoU(PictureMetric):
         """Keep (3, K) areas of each picture and, where there is one, of its ground truth."""
         for sample in data_samples:
             label, picture = member(sample, "label"), member(sample, "pred")
-            if label is None or picture is None:
+            if label is None or picture is None or self.segmenter is None:
                 self.results.append((None, None))
                 continue
             picture, truth = to_unit(picture), member(sample, "image")
@@ -113,6 +127,7 @@ class MeanIoU(PictureMetric):
 
     @torch.no_grad()
     def _areas(self, picture: Tensor, label: Tensor, sample: dict) -> np.ndarray:
+        assert self.segmenter is not None
         device = next(iter(self.segmenter.parameters()), picture).device
         label = resize_label(label, (picture.shape[-2], picture.shape[-1])).cpu()
         known = label[label != self.ignore]
@@ -132,7 +147,7 @@ class MeanIoU(PictureMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         theirs = (dataset_meta or {}).get("classes")
-        if theirs is not None and tuple(theirs) != self.classes:
+        if theirs is not None and self.segmenter is not None and tuple(theirs) != self.classes:
             raise ValueError(
                 f"MeanIoU: the data set has {len(theirs)} classes ({_few(theirs)}), its segmenter {len(self.classes)} "
                 f"({_few(self.classes)}); give it a segmenter of the data set's classes"
@@ -142,6 +157,8 @@ class MeanIoU(PictureMetric):
     def compute_metrics(self, results: list) -> dict[str, float | None]:
         """Put the areas of all pictures together."""
         names = ("mIoU", "accuracy", "mIoU_ground_truth", "accuracy_ground_truth")
+        if self.segmenter is None:
+            return self.unknown(self._absent, *names)
         made = [areas for areas, _ in results if areas is not None]
         if not made:
             reason = "no sample has a 'label': load the masks (LoadMask) and keep them, PackInputs(keep=['label'])"

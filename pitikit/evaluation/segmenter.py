@@ -1,4 +1,4 @@
-"""The network that reads a generated SceneWorld picture back into labels, for mIoU."""
+"""The network that reads a generated picture back into labels, for mIoU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pitikit.evaluation.weight_files import file_sha256, find_weights
+from pitikit.evaluation.weight_files import WEIGHTS_VARIABLE, file_sha256, find_weights
 from pitikit.registry import MODELS
 
 
@@ -30,10 +30,10 @@ class _Convs(nn.Sequential):
 
 @MODELS.register_module()
 class SceneSegmenter(nn.Module):
-    """A U-Net of 235,750 values (22 classes) that names the class of every pixel of a SceneWorld picture.
+    """A U-Net of 235,750 values (22 classes) that names the class of every pixel of a picture.
 
-    ``tools/train_segmenter.py`` makes its weights; it was trained on pictures of 64x64, so pictures of another
-    size are brought to ``size`` and the answer back to theirs.
+    ``tools/train_segmenter.py`` makes its weights, of SceneWorld or of any data set with label maps; it is trained on
+    pictures of 64x64, so pictures of another size are brought to ``size`` and the answer back to theirs.
 
     Args:
         weights: safetensors file, absolute or relative to the working directory or the repository; None for
@@ -112,8 +112,8 @@ def _find(weights: str | Path) -> Path:
     path = find_weights(weights)
     if path is None:
         raise FileNotFoundError(
-            f"segmenter weights {str(weights)!r}: no such file here or in the repository; "
-            "make them with tools/train_segmenter.py"
+            f"segmenter weights {str(weights)!r}: no such file here, in the repository or in the folder that "
+            f"{WEIGHTS_VARIABLE} names; make it with tools/train_segmenter.py --config CONFIG --out {weights}"
         )
     return path
 

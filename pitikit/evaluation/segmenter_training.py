@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,12 +40,44 @@ def scene_pictures(start: int, length: int, size: int = 64, seed: int = 0) -> La
     ]
     config = dict(type="SceneWorld", length=length, start=start, seed=seed, size=256, pipeline=pipeline)
     dataset: Any = DATASETS.build(config)
+    return _collect(dataset, length, size, tuple(dataset.metainfo["classes"]))
+
+
+def dataset_pictures(
+    config: Mapping[str, Any], classes: Sequence[str] | None = None, size: int = 64
+) -> LabelledPictures:
+    """All pictures of a data set, as a model that makes ``size`` pixels meets them, and their labels.
+
+    Args:
+        config: of a data set whose pipeline has LoadImage, LoadMask and ResizePair; its random flip is left out.
+        classes: names by label id; those of the data set's ``metainfo`` by default, or else the ids.
+        size: side of the pictures.
+
+    Raises:
+        ValueError: the pipeline reads no masks, or there are not as many names as classes.
+    """
+    steps = [dict(step) for step in config.get("pipeline", ()) if step["type"] not in ("RandomFlip", "PackInputs")]
+    kinds = {step["type"]: step for step in steps}
+    missing = sorted({"LoadImage", "LoadMask", "ResizePair"} - kinds.keys())
+    if missing:
+        raise ValueError(f"{config.get('type')}: its pipeline has no {missing[0]}; a segmenter learns from label maps")
+    kinds["ResizePair"]["image_size"] = size
+    pack = dict(type="PackInputs", keep=["label"])
+    dataset: Any = DATASETS.build({**config, "pipeline": [*steps, pack]})
+    count = kinds["LoadMask"].get("num_classes", 182)
+    names = classes or getattr(dataset, "metainfo", {}).get("classes") or [str(k) for k in range(count)]
+    if len(names) != count:
+        raise ValueError(f"{len(names)} names of classes ({', '.join(names)}); LoadMask has num_classes={count}")
+    return _collect(dataset, len(dataset), size, tuple(names))
+
+
+def _collect(dataset: Any, length: int, size: int, classes: tuple[str, ...]) -> LabelledPictures:
     images, labels = [], []
-    for index in tqdm(range(length), desc="drawing scenes", unit="scene"):
+    for index in tqdm(range(length), desc="reading pictures", unit="picture"):
         item = dataset[index]
         images.append(item["image"])
         labels.append(resize_label(item["label"], (size, size)))
-    return LabelledPictures(torch.stack(images), torch.stack(labels), tuple(dataset.metainfo["classes"]))
+    return LabelledPictures(torch.stack(images), torch.stack(labels), classes)
 
 
 def augment(image: Tensor, label: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -104,7 +136,7 @@ def train_segmenter(
     Args:
         network: (B, 3, S, S) to logits (B, K, S, S).
         data: the training set.
-        iterations: for which the learning rate is planned (one cycle).
+        iterations: for which the learning rate is planned: it rises over the first twelfth, then falls to 0.
         batch: pictures an iteration.
         lr: the highest rate of AdamW.
         seed: of the order and the augmentation.
@@ -125,7 +157,7 @@ def train_segmenter(
         progress = max(done / iterations, (time.perf_counter() - begin) / seconds)
         if progress >= 1:
             break
-        rate = lr * min(1.0, (done + 1) / 200) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
+        rate = lr * min(1.0, (done + 1) * 12 / iterations) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
         for group in optimizer.param_groups:
             group["lr"] = rate
         if len(order) < batch:

@@ -25,6 +25,12 @@ class Loss(nn.Module):
         self.weight = weight
         self.name = name or type(self).__name__.lower()
 
+    def watch(self, denoiser: nn.Module) -> None:
+        """Called once with the denoiser that is trained; a loss on what happens inside it puts its hooks there."""
+
+    def prepare(self) -> None:
+        """Called once before a training; a loss that needs a file reads it here, or fails."""
+
     @abstractmethod
     def forward(self, pred: Prediction, target: Target) -> Tensor:
         """(B,), the unweighted loss of each sample."""

@@ -48,7 +48,8 @@ class Denoiser(nn.Module):
         drop: Tensor | None = None,
     ) -> Tensor:
         """One training step: (B, 3, H, W) to (B, 6, H, W); rows where ``drop`` (B,) bool see the null condition."""
-        if drop is not None and bool(drop.any()):
+        if drop is not None:
+            # Whether any row is dropped is not asked, which would wait for the device.
             null = self.encoder.null_condition(1).to(condition.dtype)
             condition = torch.where(drop.view(-1, *[1] * (condition.ndim - 1)), null, condition)
         return self.decode(x_t, t, self.encode(condition, low_res))

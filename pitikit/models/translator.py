@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from pitikit.diffusion.noise import NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, StepCallback
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import ConditionPair, Prediction
+from pitikit.diffusion.types import ConditionPair, Prediction, Target
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
@@ -53,6 +54,9 @@ class DenoisingTranslator(BaseModel):
         self.denoiser: Denoiser = MODELS.build(config) if isinstance(config, dict) else config
         self.schedule: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
         self.losses = torch.nn.ModuleList(LOSSES.build(loss) for loss in losses)
+        for term in self.losses:
+            assert isinstance(term, Loss)
+            term.watch(self.denoiser)
         if isinstance(timestep_sampler, str):
             timestep_sampler = dict(type=timestep_sampler)
         if isinstance(timestep_sampler, dict):
@@ -60,8 +64,19 @@ class DenoisingTranslator(BaseModel):
         self.timestep_sampler: TimestepSampler = TIMESTEP_SAMPLERS.build(timestep_sampler)
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
         self.sampler: Sampler = SAMPLERS.build(sampler or default)
+        # Steps that are none would be told at the first sample grid only.
+        self.schedule.spaced(self.sampler.steps)
         self.drop = drop
         self.seed = seed
+        #: Process and number of processes that the random numbers of training are those of; None for the real ones.
+        self.place: tuple[int, int] | None = None
+
+    def init_weights(self) -> None:
+        """Called by the Runner before a training, and by nobody else: the losses read the files that they need."""
+        super().init_weights()
+        for term in self.losses:
+            assert isinstance(term, Loss)
+            term.prepare()
 
     def forward(self, mode: str = "tensor", **batch: Any) -> Any:
         """Entry of mmengine's Runner.
@@ -87,24 +102,55 @@ class DenoisingTranslator(BaseModel):
             condition: what the encoder takes.
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
         """
-        batch = len(image)
-        t, weight = self.timestep_sampler.sample(batch)
-        noise = torch.randn_like(image)
-        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
-        drop = torch.rand(batch, device=image.device) < self.drop
+        prediction, target, weight = self.denoise(image, condition, low_res)
+        total, logs = self.weigh(prediction, target, weight)
+        self.timestep_sampler.update(target.t, total)
+        return {"loss": (weight * total).mean(), **logs}
+
+    def denoise(
+        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+    ) -> tuple[Prediction, Target, Tensor]:
+        """Noise a batch and run the network on it: what it says, what is true, and the weight (B,) of the samples."""
+        t, weight, noise, drop = self.draw(image)
         x_t = self.schedule.add_noise(image, t, noise)
         output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, drop if self.drop > 0 else None)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t))
-        target = self.schedule.target(image, t, noise)
-        total = image.new_zeros(batch)
+        return prediction, self.schedule.target(image, t, noise), weight
+
+    def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum (B,) of the losses, and the mean of each for the logs."""
+        total = target.x0.new_zeros(len(target.x0))
         logs: dict[str, Tensor] = {}
         for loss in self.losses:
             assert isinstance(loss, Loss)
             value = loss.weight * loss(prediction, target)
             total = total + value
             logs[f"loss_{loss.name}"] = (weight * value).detach().mean()
-        self.timestep_sampler.update(t, total)
-        return {"loss": (weight * total).mean(), **logs}
+        return total, logs
+
+    def draw(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Random numbers of a training step, from torch's global generator.
+
+        Several processes seed it alike, draw for the whole batch and take their rows, of which process p of w has
+        p, p + w, ... (see :class:`~pitikit.data.sampler.DrawSampler`): two with two samples each draw what one with
+        four does. What is drawn afterwards, such as dropout, differs between them.
+
+        Args:
+            image: (B, 3, H, W), of this process.
+
+        Returns:
+            t (B,) int64 and its weight (B,), noise like ``image``, drop (B,) bool.
+        """
+        process, processes = self.place or get_dist_info()
+        batch = len(image) * processes
+        t, weight = self.timestep_sampler.sample(batch)
+        noise = torch.randn(batch, *image.shape[1:], dtype=image.dtype, device=image.device)
+        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
+        drop = torch.rand(batch, device=image.device) < self.drop
+        if process:
+            torch.manual_seed((torch.initial_seed() + process * 0xC2B2AE3D) % 2**63)
+        own = slice(process, None, processes)
+        return t[own], weight[own], noise[own].contiguous(), drop[own]
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to minimise and what to log: mmengine would add the terms to their sum once more."""

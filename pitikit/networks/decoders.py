@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pitikit.diffusion.types import Conditioning
+from pitikit.networks.convolution import Linear
 from pitikit.networks.layers import timestep_embedding
 from pitikit.networks.unet import UNet
 from pitikit.registry import DECODERS
@@ -37,7 +38,8 @@ class GlideUNet(UNet, Decoder):
 
     Args:
         image_size: side of x_t; together with ``attention_sizes`` it places the attention.
-        channels, multipliers, res_blocks, head_width, dropout, groups: see :class:`~pitikit.networks.unet.UNet`.
+        channels, multipliers, res_blocks, head_width, dropout, groups, recompute, channels_last: see
+            :class:`~pitikit.networks.unet.UNet`.
         attention_sizes: sides of the feature maps that have attention, counted from ``image_size``.
         token_width: D of the condition tokens.
         in_channels: of x_t; an inpainting model takes 4 more (the masked picture and its mask).
@@ -59,6 +61,8 @@ class GlideUNet(UNet, Decoder):
         low_res: bool = False,
         learn_variance: bool = True,
         groups: int = 32,
+        recompute: bool = False,
+        channels_last: bool = True,
     ) -> None:
         sizes = [image_size >> level for level in range(len(multipliers))]
         if image_size % (1 << (len(multipliers) - 1)):
@@ -76,12 +80,14 @@ class GlideUNet(UNet, Decoder):
             emb_width=emb_width,
             dropout=dropout,
             groups=groups,
+            recompute=recompute,
+            channels_last=channels_last,
         )
         self.image_size = image_size
         self.channels = channels
         self.low_res = low_res
-        self.time_embed = nn.Sequential(nn.Linear(channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
-        self.transformer_proj = nn.Linear(token_width, emb_width)
+        self.time_embed = nn.Sequential(Linear(channels, emb_width), nn.SiLU(), Linear(emb_width, emb_width))
+        self.transformer_proj = Linear(token_width, emb_width)
 
     def prepare(self, cond: Conditioning) -> Conditioning:
         """Add the keys and values that the attention blocks make of the tokens."""

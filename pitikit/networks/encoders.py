@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.networks.layers import Transformer
+from pitikit.networks.layers import Transformer, grid_positions
 from pitikit.registry import ENCODERS
 
 
@@ -53,7 +53,9 @@ class ConvStem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) to (B, D, S/r, S/r)."""
         for index in range(1, 6):
-            x = F.leaky_relu(getattr(self, f"norm{index}")(getattr(self, f"conv{index}")(x)), 0.2)
+            x = getattr(self, f"norm{index}")(getattr(self, f"conv{index}")(x))
+            # In place: the norm's gradient needs what went in, not what came out.
+            x = F.leaky_relu(x, 0.2, inplace=True)
         return self.get_submodule("conv6")(x)
 
 
@@ -68,6 +70,9 @@ class SemanticEncoder(Encoder):
         width: D of the tokens.
         layers, heads: of the transformer.
         strides: of the six convolutions; 1, 2, 2, 2, 2, 1 gives one token for 16x16 pixels.
+        position_init: None for the noise that the position embeddings start from; a number: they start as
+            sinusoids of row and column with that amplitude, which a short training aligns with sooner.
+        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.layers.Transformer`.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class SemanticEncoder(Encoder):
         layers: int = 8,
         heads: int = 8,
         strides: Sequence[int] = (1, 2, 2, 2, 2, 1),
+        position_init: float | None = None,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         pixels = math.prod(strides)
@@ -90,7 +97,10 @@ class SemanticEncoder(Encoder):
         # The released code leaves these two uninitialised memory; 0.02 is GPT-2's and ViT's choice.
         self.cls_token = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.positional_embedding = nn.Parameter(torch.randn(1, grid * grid + 1, width) * 0.02)
-        self.transformer = Transformer(width, layers, heads)
+        if position_init is not None:
+            with torch.no_grad():
+                self.positional_embedding[0, 1:] = position_init * grid_positions(grid, width)
+        self.transformer = Transformer(width, layers, heads, recompute)
         self.cnn = ConvStem(in_channels, [*channels, width], strides)
         self.final_ln = nn.LayerNorm(width)
 

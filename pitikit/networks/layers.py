@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pitikit.networks.convolution import Conv2d, Linear, Pointwise
+from pitikit.networks.doubling import convolve_doubled
+from pitikit.networks.normalisation import norm_silu
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
@@ -16,6 +22,22 @@ def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tens
     exponents = -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=t.device)
     angles = t[:, None].float() * torch.exp(exponents / half)  # (B, half)
     return F.pad(torch.cat([angles.cos(), angles.sin()], dim=-1), (0, dim % 2))
+
+
+def grid_positions(side: int, width: int) -> Tensor:
+    """Sinusoids of row and column of a grid's cells, row by row: (side * side, width), a quarter for each.
+
+    Raises:
+        ValueError: ``width`` is no multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"width={width}: expected a multiple of 4 for positions on a grid")
+    place = torch.arange(side, dtype=torch.float32)
+    # Periods from 2 pi to 50 times that: the longest tells the ends of a grid of 64 cells apart.
+    angles = place[:, None] * 50.0 ** (-torch.arange(width // 4) / (width // 4))  # (side, width / 4)
+    waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # (side, width / 2)
+    rows, columns = waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)
+    return torch.cat([rows, columns], dim=2).flatten(0, 1)
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -31,12 +53,26 @@ def split_heads(qkv: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
     return qkv.view(batch, length, heads, -1).transpose(1, 2).chunk(parts, dim=-1)
 
 
-def pointwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Apply a convolution of width 1 to (B, L, C): the released weights are Conv1d, a matrix product is faster."""
-    return F.linear(x, conv.weight.squeeze(-1), conv.bias)
+class Recomputed(nn.Module):
+    """A block that can compute its inside again for the gradients instead of remembering it.
+
+    Hooks are called once all the same, and what they remember stays: they belong to the block, not to its inside.
+    """
+
+    recompute = False
+
+    def inside(self, *inputs: Any, **_: Any) -> Tensor:
+        """What ``forward`` computes."""
+        raise NotImplementedError
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The result of :meth:`inside`."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self.inside, *inputs, use_reentrant=False)
+        return self.inside(*inputs)
 
 
-class AttentionBlock(nn.Module):
+class AttentionBlock(Recomputed):
     """Self-attention over pixels that also attends to the tokens of the condition.
 
     Keys and values of the tokens come before the image's own. The released code scales q and k by w^(-1/4) each,
@@ -55,29 +91,39 @@ class AttentionBlock(nn.Module):
             raise ValueError(f"head_width={head_width} does not divide the {channels} channels of the attention")
         self.heads = channels // head_width
         self.norm = nn.GroupNorm(groups, channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.encoder_kv = nn.Conv1d(token_width, 2 * channels, 1)
-        self.proj_out = zero(nn.Conv1d(channels, channels, 1))
+        self.qkv = Pointwise(channels, 3 * channels)
+        self.encoder_kv = Pointwise(token_width, 2 * channels)
+        self.proj_out = zero(Pointwise(channels, channels))
 
     def token_kv(self, tokens: Tensor) -> Tensor:
         """Keys and values of tokens (B, D, L): (B, heads, L, 2 * head_width), the same at every step."""
-        kv = pointwise(tokens.transpose(1, 2), self.encoder_kv)  # (B, L, 2C)
+        kv = self.encoder_kv(tokens.transpose(1, 2))  # (B, L, 2C)
         return torch.cat(split_heads(kv, self.heads, 2), dim=-1)
 
-    def forward(self, x: Tensor, token_kv: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H, W)."""
-        batch, channels, height, width = x.shape
+    def log_attention(self, x: Tensor, token_kv: Tensor, head: int = 0) -> Tensor:
+        """What one head attends to, as log probabilities float32: (B, HW, L + HW), tokens first."""
         flat = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
-        q, k, v = split_heads(pointwise(flat, self.qkv), self.heads, 3)  # (B, heads, HW, w)
+        q, k, _ = split_heads(self.qkv(flat), self.heads, 3)  # (B, heads, HW, w)
+        token_k, _ = token_kv[:, head].to(q.dtype).chunk(2, dim=-1)  # (B, L, w)
+        keys = torch.cat([token_k, k[:, head]], dim=1)  # (B, L + HW, w)
+        logits = (q[:, head] @ keys.transpose(1, 2)).float() * q.shape[-1] ** -0.5
+        return logits.log_softmax(dim=-1)
+
+    def inside(self, x: Tensor, token_kv: Tensor) -> Tensor:
+        """(B, C, H, W) and of :meth:`token_kv` to (B, C, H, W)."""
+        height, width = x.shape[2:]
+        flat = self.norm(x).flatten(2).transpose(1, 2)  # (B, HW, C)
+        q, k, v = split_heads(self.qkv(flat), self.heads, 3)  # (B, heads, HW, w)
         token_k, token_v = token_kv.to(q.dtype).chunk(2, dim=-1)  # (B, heads, L, w)
+        # A copy of a third, so that the gradients keep no more of qkv: k and v are copied beside the tokens' anyway.
+        q = q.contiguous() if q.requires_grad else q
         out = F.scaled_dot_product_attention(q, torch.cat([token_k, k], dim=2), torch.cat([token_v, v], dim=2))
-        out = out.transpose(1, 2).reshape(batch, height * width, channels)  # (B, HW, C)
-        assert isinstance(self.proj_out, nn.Conv1d)
-        out = pointwise(out, self.proj_out)
-        return x + out.transpose(1, 2).reshape(batch, channels, height, width)
+        out = out.transpose(1, 2).flatten(2)  # (B, HW, C)
+        out = self.proj_out(out).transpose(1, 2).unflatten(2, (height, width))  # (B, C, H, W)
+        return x + out
 
 
-class ResBlock(nn.Module):
+class ResBlock(Recomputed):
     """Residual block with the embedding applied as scale and shift of the second norm (Dhariwal & Nichol 2021).
 
     Args:
@@ -100,36 +146,36 @@ class ResBlock(nn.Module):
         super().__init__()
         self.resample = resample
         # The places between the norms and the convolutions keep the indices of the released weights.
-        self.in_layers = nn.Sequential(
-            nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
-        )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out_channels))
+        self.in_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), Conv2d(channels, out_channels, 3))
+        self.emb_layers = nn.Sequential(nn.SiLU(), Linear(emb_width, 2 * out_channels))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, out_channels),
             nn.SiLU(),
             nn.Dropout(dropout),
-            zero(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+            zero(Conv2d(out_channels, out_channels, 3)),
         )
         same = channels == out_channels
-        self.skip_connection: nn.Module = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1)
+        self.skip_connection: nn.Module = nn.Identity() if same else Conv2d(channels, out_channels, 1)
 
     def _resampled(self, x: Tensor) -> Tensor:
         if self.resample == "up":
             return F.interpolate(x, scale_factor=2, mode="nearest")
         return F.avg_pool2d(x, 2) if self.resample == "down" else x
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def inside(self, x: Tensor, emb: Tensor) -> Tensor:
         """(B, C, H, W) and (B, E) to (B, C', H', W')."""
-        h = self.in_layers[1](self.in_layers[0](x))
-        h = self.in_layers[2](self._resampled(h))
-        scale, shift = self.emb_layers(emb)[:, :, None, None].to(h.dtype).chunk(2, dim=1)  # (B, C', 1, 1) each
-        h = torch.addcmul(shift, self.out_layers[0](h), 1 + scale)
-        for layer in list(self.out_layers)[1:]:
-            h = layer(h)
+        norm, _, conv = self.in_layers
+        assert isinstance(norm, nn.GroupNorm) and isinstance(conv, Conv2d)
+        h = norm_silu(x, norm)
+        h = convolve_doubled(h, conv) if self.resample == "up" else conv(self._resampled(h))
+        scale, shift = self.emb_layers(emb).chunk(2, dim=1)  # (B, C') each
+        norm, _, dropout, conv = self.out_layers
+        assert isinstance(norm, nn.GroupNorm)
+        h = conv(dropout(norm_silu(h, norm, scale, shift)))
         return self.skip_connection(self._resampled(x)) + h
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(Recomputed):
     """Pre-norm transformer block of GLIDE's text encoder, shared by PITI's task encoder.
 
     Args:
@@ -147,7 +193,7 @@ class TransformerBlock(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
 
-    def forward(self, x: Tensor) -> Tensor:
+    def inside(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D)."""
         q, k, v = split_heads(self.attn["c_qkv"](self.ln_1(x)), self.heads, 3)  # (B, heads, L, w)
         out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # (B, L, D)
@@ -161,11 +207,15 @@ class Transformer(nn.Module):
     Args:
         width, heads: of every block.
         layers: number of blocks.
+        recompute: compute the inside of every block again for the gradients instead of remembering it.
     """
 
-    def __init__(self, width: int, layers: int, heads: int) -> None:
+    def __init__(self, width: int, layers: int, heads: int, recompute: bool = False) -> None:
         super().__init__()
         self.resblocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
+        for block in self.resblocks:
+            assert isinstance(block, Recomputed)
+            block.recompute = recompute
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)

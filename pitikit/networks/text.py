@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.networks.encoders import Encoder
-from pitikit.networks.layers import Transformer
+from pitikit.networks.layers import Transformer, grid_positions
 from pitikit.registry import ENCODERS, TOKENIZERS
 
 PADDING = -1
@@ -24,6 +24,10 @@ class TextEncoder(Encoder):
         length: tokens of a text; a shorter one is padded with a learned embedding per position.
         width: D of the tokens.
         layers, heads: of the transformer.
+        init_std: of the embedding of the tokens, before training.
+        grid: 0, or the side of a layout: the first ``grid * grid`` tokens name the cells of a picture row by row,
+            and their positions start as sinusoids of row and column with amplitude ``init_std``.
+        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.layers.Transformer`.
     """
 
     def __init__(
@@ -34,6 +38,9 @@ class TextEncoder(Encoder):
         width: int = 512,
         layers: int = 16,
         heads: int = 8,
+        init_std: float = 0.02,
+        grid: int = 0,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if tokenizer is not None:
@@ -42,8 +49,16 @@ class TextEncoder(Encoder):
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(torch.randn(length, width) * 0.01)
         self.padding_embedding = nn.Parameter(torch.randn(length, width) * 0.02)
-        nn.init.normal_(self.token_embedding.weight, std=0.02)
-        self.transformer = Transformer(width, layers, heads)
+        nn.init.normal_(self.token_embedding.weight, std=init_std)
+        if grid**2 > length:
+            raise ValueError(f"grid={grid}: a layout of {grid**2} words does not fit into length={length}")
+        if grid:
+            cells = init_std * grid_positions(grid, width)
+            with torch.no_grad():
+                # A dropped caption is padding, and is to keep its places.
+                self.positional_embedding[: grid**2] = cells
+                self.padding_embedding[: grid**2] = cells
+        self.transformer = Transformer(width, layers, heads, recompute)
         self.final_ln = nn.LayerNorm(width)
 
     def null_condition(self, batch: int) -> Tensor:

@@ -7,16 +7,19 @@ A tokenizer is ``tokenizer(text, length) -> (length,) int64``, padded with :data
 from __future__ import annotations
 
 import importlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pitikit.registry import TOKENIZERS
+from pitikit.registry import TOKENIZERS, nearest
 
 PADDING = -1
 """Fills a text up to the wanted length; the text encoder has an embedding of its own for it."""
+# A vocabulary that does not fit the captions at all would name thousands.
+MOST_WARNINGS = 20
 
 
 class Tokenizer(ABC):
@@ -30,6 +33,14 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> list[int]:
         """Ids of the whole text."""
 
+    def unknown(self, text: str) -> list[str]:
+        """Words of ``text`` that stand for nothing, each once; none where every text can be spelt."""
+        return []
+
+    def hint(self, word: str) -> str:
+        """An unknown word as messages name it, with what may have been meant."""
+        return repr(word)
+
     def __call__(self, text: str, length: int) -> np.ndarray:
         """Ids of ``text``, cut or padded with -1 to (length,) int64."""
         ids = self.encode(text)[:length]
@@ -40,7 +51,7 @@ class Tokenizer(ABC):
 class WordTokenizer(Tokenizer):
     """One id a word, for captions of a small closed vocabulary; the last id is the unknown word.
 
-    The text is lower-cased and split at white space.
+    The text is lower-cased and split at white space. An unknown word is warned of, once each.
 
     Args:
         words: the vocabulary in the order of its ids; or a text file with one word a line; or
@@ -59,6 +70,7 @@ class WordTokenizer(Tokenizer):
         for word in self.words:
             if word.split() != [word]:
                 raise ValueError(f"words: {word!r} is not one word: remove it or its white space")
+        self._warned: set[str] = set()
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             twice = sorted({word for word in self.words if self.words.count(word) > 1})
@@ -70,7 +82,24 @@ class WordTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Ids of the words of ``text``."""
+        for word in self.unknown(text):
+            self._warn(word)
         return [self._ids.get(word, len(self.words)) for word in text.lower().split()]
+
+    def unknown(self, text: str) -> list[str]:
+        """Words of ``text`` that are not in the vocabulary, each once."""
+        return [word for word in dict.fromkeys(text.lower().split()) if word not in self._ids]
+
+    def hint(self, word: str) -> str:
+        """Such as ``'gras' (did you mean 'grass'?)``."""
+        return f"{word!r} ({nearest(word, self.words)})"
+
+    def _warn(self, word: str) -> None:
+        if word in self._warned or len(self._warned) == MOST_WARNINGS:
+            return
+        self._warned.add(word)
+        more = "; no more unknown words are named" if len(self._warned) == MOST_WARNINGS else ""
+        warnings.warn(f"not in the vocabulary, read as the unknown word: {self.hint(word)}{more}", stacklevel=3)
 
 
 def _read_words(source: str | Path) -> list[str]:

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pitikit.apis import convert
-from pitikit.apis.convert import CheckpointError, convert_checkpoint, read_checkpoint
+from pitikit.apis.convert import convert_checkpoint, read_state_dict
+from pitikit.engine.weights import WeightsError
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks import checkpoint_keys
 from pitikit.networks.checkpoint_keys import KINDS, Kind
@@ -150,7 +151,7 @@ def test_stage_1_needs_its_prior(tmp_path):
     model = piti_model()
     source = saved(tmp_path, model.encoder.state_dict(), "ema_0.9999_200000.pt")
     dst = tmp_path / "a.safetensors"
-    with pytest.raises(CheckpointError, match=r"stage 1.*'glide-base'"):
+    with pytest.raises(WeightsError, match=r"stage 1.*'glide-base'"):
         convert_checkpoint(source, dst, "piti-base")
     assert not dst.exists()
     weights = glide_weights()
@@ -178,17 +179,17 @@ def test_values_that_do_not_fit_are_an_error(tmp_path):
     for value, dtype, text in ((1e6, "float16", "range"), (float("nan"), "keep", "undefined")):
         weights = glide_weights()
         weights["out.2.bias"][0] = value
-        with pytest.raises(CheckpointError, match=rf"decoder\.out\.2\.bias.*{text}"):
+        with pytest.raises(WeightsError, match=rf"decoder\.out\.2\.bias.*{text}"):
             dst = tmp_path / "a.safetensors"
             convert_checkpoint(saved(tmp_path, weights), dst, "glide-base", dtype=dtype)
     weights["out.2.bias"] = torch.zeros(6, dtype=torch.int64)
-    with pytest.raises(CheckpointError, match="int64"):
+    with pytest.raises(WeightsError, match="int64"):
         convert_checkpoint(saved(tmp_path, weights), dst, "glide-base")
 
 
 def test_a_wrong_kind_is_told_which_fits(tmp_path):
     source = saved(tmp_path, glide_weights("glide-upsample"))
-    with pytest.raises(CheckpointError, match=r"source\.pt.*it fits 'glide-upsample'"):
+    with pytest.raises(WeightsError, match=r"source\.pt.*it fits 'glide-upsample'"):
         convert_checkpoint(source, tmp_path / "a.safetensors", "glide-base")
     assert [path.name for path in tmp_path.iterdir()] == ["source.pt"]
 
@@ -228,31 +229,31 @@ def test_damaged_and_foreign_files_are_named(tmp_path, capsys):
     safe = (tmp_path / "good.safetensors").read_bytes()
     files = {
         "truncated.pt": (whole[: len(whole) // 2], "truncated"),
-        "empty.pt": (b"", "not a checkpoint"),
-        "picture.pt": (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a PyTorch"),
+        "empty.pt": (b"", "an empty file"),
+        "picture.pt": (b"\x89PNG\r\n\x1a\n" + bytes(100), r"a picture \(PNG\)"),
         "page.pt": (b"<!DOCTYPE html><html>quota exceeded", "web page"),
-        "pickle.pt": (pickle.dumps(Foreign()), "not a PyTorch"),
-        "truncated.safetensors": (safe[:-8], "truncated or damaged"),
-        "truncated_safetensors.pt": (safe[:-8], "truncated or damaged"),
-        "words.safetensors": (b"no header here at all", "truncated or damaged"),
-        "json.json": (json.dumps({"a": 1}).encode(), "not a PyTorch"),
+        "pickle.pt": (pickle.dumps(Foreign()), "refused, it holds more than tensors"),
+        "truncated.safetensors": (safe[:-8], "damaged or not a file of weights"),
+        "truncated_safetensors.pt": (safe[:-8], "damaged or not a file of weights"),
+        "words.safetensors": (b"no header here at all", "a text file"),
+        "json.json": (json.dumps({"a": 1}).encode(), "a text file"),
     }
     for name, (data, text) in files.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(CheckpointError, match=text) as caught:
-            read_checkpoint(tmp_path / name)
+        with pytest.raises(WeightsError, match=text) as caught:
+            read_state_dict(tmp_path / name)
         assert name in str(caught.value)
     loads = {
-        "foreign.pt": ({"a": Foreign()}, "could run any code"),
+        "foreign.pt": ({"a": Foreign()}, "refused, it holds more than tensors"),
         "optimizer.pt": ({"state": {}, "param_groups": []}, "optimizer"),
         "runner.pt": ({"meta": {}, "state_dict": {}}, "meta, state_dict"),
         "none.pt": ({}, "empty dict"),
-        "list.pt": ([1, 2], "a list"),
-        "tensor.pt": (torch.zeros(3), "a Tensor"),
+        "list.pt": ([1, 2], "found list"),
+        "tensor.pt": (torch.zeros(3), "found Tensor"),
     }
     for name, (value, text) in loads.items():
-        with pytest.raises(CheckpointError, match=text):
-            read_checkpoint(saved(tmp_path, value, name))
+        with pytest.raises(WeightsError, match=text):
+            read_state_dict(saved(tmp_path, value, name))
     assert "never be printed" not in capsys.readouterr().out
 
 

@@ -44,8 +44,8 @@ def test_what_a_picture_does_not_depend_on_is_free():
         ),
         (dict(guidance=[]), "guidance.0.scale: 1.5 there, nothing now"),
         (
-            dict(checkpoint={"path": "a.safetensors", "sha256": "11"}),
-            'checkpoint.sha256: "00" there, "11" now',
+            dict(checkpoint={"path": "b.safetensors", "sha256": "11" * 32}),
+            "checkpoint.sha256: a.safetensors (SHA-256 00…) there, b.safetensors (SHA-256 11111111…) now",
         ),
         (dict(new=None), "new: nothing there, null now"),
     ],

@@ -29,7 +29,7 @@ train_dataloader = dict(
     ),
 )
 train_cfg = dict(type="TranslationTrainLoop", max_iters=40)
-optim_wrapper = dict(type="AutocastOptimWrapper", optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.0, fused=True))
+optim_wrapper = dict(type="AutocastOptimWrapper", optimizer=dict(type="AdamW", weight_decay=0.0, fused=True))
 custom_hooks = [
     dict(
         type="StageHook",

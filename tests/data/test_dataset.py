@@ -229,3 +229,88 @@ def test_set_epoch_and_test_mode(root):
     still = PairedImageDataset(root, pipeline=pipeline(), test_mode=True)
     still.set_epoch(1)
     assert all_flips(still) == first
+
+
+# ---- bad items that are passed over
+
+
+def test_the_next_readable_item_takes_the_place_of_a_bad_one(root):
+    spoil_truncated(root)
+    (root / "labels/p06.png").write_text("nothing")
+    dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.25)
+    sample = dataset[5]
+    assert sample["id"] == "p07" and sample["label"][0, 0] in (1, 3)
+    assert [name for name, _ in sample["id"].passed] == ["p05", "p06"]
+    assert "p05.jpg" in sample["id"].passed[0][1] and "p06.png" in sample["id"].passed[1][1]
+    assert type(dataset[7]["id"]) is str
+    # The augmentation is that of the draw: what item 5 has where nothing is wrong.
+    whole = PairedImageDataset(root, pipeline=pipeline(), ids=[f"p{k:02d}" for k in (0, 1, 2, 3, 4, 7, 8, 9, 10, 11)])
+    whole.items += whole.items[:2]
+    drawn = [dataset[Draw(5, epoch)]["flipped"] for epoch in range(20)]
+    assert drawn == [whole[Draw(5, epoch)]["flipped"] for epoch in range(20)]
+    assert len(set(drawn)) == 2
+
+
+def test_it_goes_round_at_the_end(root):
+    (root / "images/p11.jpg").write_text("nothing")
+    dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.25)
+    assert dataset[11]["id"] == "p00"
+    with pytest.raises(IndexError):
+        dataset[12]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_what_stands_in_does_not_depend_on_workers(root, workers):
+    spoil_id(root)
+    dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.1)
+    draws = list(islice(DrawSampler(dataset, seed=5), 36))
+    loader = DataLoader(dataset, batch_size=4, sampler=draws, num_workers=workers, collate_fn=default_collate)
+    ids = [name for batch in loader for name in batch["id"]]
+    assert ids == ["p06" if int(draw) == 5 else f"p{int(draw):02d}" for draw in draws]
+    assert [getattr(name, "passed", ()) != () for name in ids] == [int(draw) == 5 for draw in draws]
+
+
+def test_too_many_in_a_row(root):
+    for k in range(3, 6):
+        (root / f"images/p{k:02d}.jpg").write_text("nothing")
+    dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.17)
+    with pytest.raises(DataError, match=r"3 bad items in a row, of 12; the first: item 'p03'.*max_bad=0.17"):
+        dataset[3]
+    assert dataset[4]["id"] == "p06"
+
+
+def test_a_fault_of_the_program_is_never_passed_over(root):
+    def fail(results):
+        raise KeyError("colour")
+
+    dataset = PairedImageDataset(root, pipeline=[fail], on_error="skip", max_bad=1.0)
+    with pytest.raises(RuntimeError, match="'p02'.*KeyError"):
+        dataset[2]
+
+
+def test_missing_partners_are_left_out(root):
+    for k in (3, 9):
+        (root / f"labels/p{k:02d}.png").unlink()
+    dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.2)
+    assert len(dataset) == 10 and [error.item for error in dataset.missing] == ["p03", "p09"]
+    with pytest.raises(DataError, match="'p03'.*2 of 12 items") as error:
+        PairedImageDataset(root, on_error="skip", max_bad=0.1)
+    assert [other.item for other in error.value.others] == ["p09"]
+
+
+def test_impossible_arguments(root):
+    with pytest.raises(ValueError, match="on_error='ignore'"):
+        PairedImageDataset(root, on_error="ignore")
+    with pytest.raises(ValueError, match="max_bad=5"):
+        PairedImageDataset(root, max_bad=5)
+    with pytest.raises(ValueError, match="test_mode"):
+        PairedImageDataset(root, on_error="skip", test_mode=True)
+
+
+def test_the_advice_is_for_trainings(root):
+    spoil_size(root)
+    with pytest.raises(DataError, match=r"same_size=False.*; tools/check_data\.py .* on_error='skip'"):
+        PairedImageDataset(root, pipeline=pipeline())[5]
+    with pytest.raises(DataError) as error:
+        PairedImageDataset(root, pipeline=pipeline(), test_mode=True)[5]
+    assert "on_error" not in str(error.value)

@@ -7,22 +7,28 @@ from mmengine.runner import Runner
 
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.sampler import DrawSampler
+from pitikit.networks.tokenizers import WordTokenizer
 
 CHANNELS = {
     "camvid_mask": 3,
     "cocostuff_mask": 3,
+    "cocostuff_mask_upsampling": 3,
     "nyuv2_geometry": 6,
     "nyuv2_sketch": 1,
     "scenes_mask": 3,
+    "scenes_mask_upsampling": 3,
     "scenes_sketch": 1,
     "scenes_geometry": 6,
-    "scenes_caption": None,
+    "photographs": None,
+    "scenes_layout": None,
 }
 COUNTS = {
     "camvid_mask": (367, 101),
     "cocostuff_mask": (13, 8),
+    "cocostuff_mask_upsampling": (13, 8),
     "nyuv2_geometry": (795, 109),
     "nyuv2_sketch": (795, 109),
+    "photographs": (367 + 795 + 1162, 101),
 }
 
 
@@ -48,18 +54,22 @@ def test_fragment_gives_batches(name, repo, request, monkeypatch):
         sizes.append(len(loader.dataset))
         assert isinstance(loader.sampler, DrawSampler) == (split == "train")
         batch = next(iter(loader))
-        assert batch["image"].shape == (4, 3, 64, 64) and len(set(batch["id"])) == 4
+        enlarges = name.endswith("_upsampling")
+        side = 256 if enlarges else 64
+        assert batch["image"].shape == (4, 3, side, side) and len(set(batch["id"])) == 4
+        assert ("low_res" in batch) == enlarges
+        if enlarges:
+            assert batch["low_res"].shape == (4, 3, 64, 64)
         if CHANNELS[name] is None:
-            assert batch["condition"].shape == (4, 48)
-            assert (batch["condition"][:, 0] >= 0).all()
-            words = loader.dataset.transforms[1].tokenizer
+            assert batch["condition"].shape == (4, 304)
+            said = (batch["condition"][:, 0] >= 0).tolist()
+            assert said == [name.startswith("scene_") for name in batch["id"]]
+            words = WordTokenizer("pitikit.data.scenes:LAYOUT_VOCABULARY")
             assert (batch["condition"] < len(words) - 1).all(), "a word outside the vocabulary"
         else:
             assert batch["condition"].shape == (4, CHANNELS[name], 256, 256)
             assert batch["condition"].float().std() > 1
-        assert ("label" in batch) == (
-            split != "train" and name.split("_")[1] != "caption" and not name.startswith("nyu")
-        )
+        assert ("label" in batch) == (split != "train" and CHANNELS[name] is not None and not name.startswith("nyu"))
     assert sizes[1] == sizes[2]
     if name in COUNTS:
         assert tuple(sizes[:2]) == COUNTS[name]

@@ -160,3 +160,32 @@ def test_normal_files(tmp_path):
 def test_error_survives_the_way_from_a_worker():
     # torch makes an error anew from one text.
     assert str(DataError("item 'a': found b; expected c")) == "item 'a': found b; expected c"
+
+
+@pytest.mark.parametrize("reader", [read_image, read_ids, read_grey])
+def test_an_animation_is_not_one_picture(tmp_path, reader):
+    frames = [Image.fromarray(IDS), Image.fromarray(IDS[::-1].copy())]
+    for name in ("a.gif", "a.png", "a.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(DataError, match="2 pictures; expected one picture"):
+            reader(tmp_path / name)
+    frames[0].save(tmp_path / "one.gif")
+    assert reader(tmp_path / "one.gif").shape[:2] == IDS.shape
+
+
+def test_a_phone_keeps_a_second_picture_in_its_jpeg(tmp_path):
+    frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::2, ::2].copy())]
+    frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    assert Image.open(tmp_path / "a.jpg").n_frames == 2
+    assert read_image(tmp_path / "a.jpg").shape == PHOTO.shape
+
+
+def test_what_is_wrong_with_a_file_is_told_apart(tmp_path):
+    (tmp_path / "empty.png").touch()
+    with pytest.raises(DataError, match="an empty file"):
+        read_ids(tmp_path / "empty.png")
+    whole = save(tmp_path / "a.png", IDS).read_bytes()
+    # A wrong checksum of the header.
+    (tmp_path / "a.png").write_bytes(whole[:29] + bytes(4) + whole[33:])
+    with pytest.raises(DataError, match="cannot be decoded.*a whole file"):
+        read_ids(tmp_path / "a.png")

@@ -187,6 +187,11 @@ def test_caption_becomes_tokens(tmp_path):
         run({}, load)
 
 
+def test_a_picture_of_which_nothing_is_known_has_an_empty_caption():
+    load = LoadCaption(Letters(), length=3, text="")
+    assert run({}, load)["condition"].tolist() == [-1, -1, -1]
+
+
 def test_caption_builds_its_tokenizer():
     if "WordTokenizer" not in TOKENIZERS:
         pytest.skip("the word tokenizer is not there")

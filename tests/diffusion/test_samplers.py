@@ -6,7 +6,7 @@ import torch
 from pitikit.diffusion.noise import NoiseSource, sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import Conditioning, ConditionPair
+from pitikit.diffusion.types import Conditioning, ConditionPair, Prediction
 from pitikit.registry import SAMPLERS
 
 SCHEDULE = NoiseSchedule()
@@ -120,3 +120,26 @@ def test_bad_arguments_are_named(config, message):
 def test_a_decoder_of_other_channels_is_refused():
     with pytest.raises(ValueError, match="expected 3 or 6 channels, found 5"):
         DDIMSampler(2)(lambda x, t, c: x.new_zeros(1, 5, 4, 4), SCHEDULE, pair(1), NoiseSource([0]), SHAPE)
+
+
+@pytest.mark.parametrize("sampler", [DDPMSampler(4), DDPMSampler(4, variance="small"), DDIMSampler(4, eta=0.5)])
+def test_no_value_is_asked_for_while_sampling(sampler, monkeypatch):
+    def ask(self, *_):
+        raise AssertionError("a GPU would have to finish everything before it could answer")
+
+    expected = sampler(oracle(torch.zeros(1, *SHAPE)), SCHEDULE, pair(1), NoiseSource([0]), SHAPE)
+    for name in ("__bool__", "__float__", "__int__", "item", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, ask)
+    found = sampler(oracle(torch.zeros(1, *SHAPE)), SCHEDULE, pair(1), NoiseSource([0]), SHAPE)
+    monkeypatch.undo()
+    assert torch.equal(found, expected)
+
+
+def test_the_last_step_adds_no_noise_whatever_is_drawn():
+    x, one = torch.randn(2, *SHAPE), torch.ones(2, 1, 1, 1, dtype=torch.float64)
+    alpha_bar = SCHEDULE.at(torch.tensor([3, 3]))
+    prediction = Prediction.from_output(torch.cat([x, torch.ones_like(x)], dim=1), x, alpha_bar)
+    for sampler in (DDPMSampler(4), DDPMSampler(4, variance="large"), DDIMSampler(4, eta=1.0)):
+        results = [sampler.step(prediction, alpha_bar, one, NoiseSource([seed, seed])) for seed in (0, 1)]
+        assert torch.equal(*results)
+        torch.testing.assert_close(results[0], prediction.x0, rtol=1e-5, atol=1e-5)

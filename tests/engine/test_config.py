@@ -300,3 +300,37 @@ def test_plugins_are_found_from_here_and_from_the_config(write, tmp_path, where)
 def test_a_missing_plugin_is_named(write):
     with pytest.raises(ConfigError, match="plugins: 'plugins/absent'"):
         load_config(write(), {"plugins": ["plugins/absent"]})
+
+
+STAGED = BASE.replace("lr=1e-4", "") + "    stages = [dict(name='a', until=5, lr=1e-3), dict(name='b')]\n"
+
+
+def test_a_learning_rate_that_the_stages_replace_is_told(write):
+    assert load_config(write(STAGED)).stages[0].lr == 1e-3
+    for option in ("optim_wrapper.optimizer.lr=1e-5", "optim_wrapper.optimizer=dict(type='SGD', lr=0.1)"):
+        with pytest.raises(
+            ConfigError, match=r"optim_wrapper\.optimizer\.lr=\S+ is without effect.*stages\.0\.lr=0\.001"
+        ):
+            load_config(write(STAGED), options(option))
+    both = STAGED.replace("type='AdamW', ", "type='AdamW', lr=1e-5")
+    with pytest.warns(UserWarning, match=r"optimizer\.lr=1e-05 is without effect.*stages\.0\.lr"):
+        load_config(write(both))
+    # Changing the stage is what was asked for.
+    with pytest.warns(UserWarning, match="without effect"):
+        assert load_config(write(both), options("stages.0.lr=0.1")).stages[0].lr == 0.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_learning_rate_that_counts_is_no_fault(write):
+    later = BASE + "    stages = [dict(name='a', until=5), dict(name='b', lr=1e-3)]\n"
+    assert load_config(write(later), options("optim_wrapper.optimizer.lr=1e-5")).stages[1].lr == 1e-3
+    assert load(write, "optim_wrapper.optimizer.lr=1e-5").optim_wrapper.optimizer.lr == 1e-5
+
+
+def test_a_file_that_is_no_config_is_named(write, tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(bytes(9))
+    with pytest.raises(ConfigError, match=r"w\.safetensors': expected a file that ends in \.py"):
+        load_config(tmp_path / "w.safetensors")
+    (tmp_path / "w.py").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ConfigError, match=r"w\.py': found bytes that are no text"):
+        load_config(tmp_path / "w.py")

@@ -125,3 +125,61 @@ def test_a_part_of_a_building_block_is_checked_too():
 def test_a_hook_named_like_another_key_is_a_hook():
     (line,) = complaints(default_hooks=dict(param_scheduler=dict(type="ParamSchedulerHok")))
     assert "no hook" in line and "'ParamSchedulerHook'" in line
+
+
+MODEL = dict(type="DenoisingTranslator", denoiser=None)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "line"),
+    [
+        (
+            dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", guidance=dict(type="CFG", scale="abc")))),
+            "model.sampler.guidance.scale: found 'abc', a str; expected float",
+        ),
+        (
+            dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", steps=1.5))),
+            "model.sampler.steps: found 1.5, a float",
+        ),
+        (
+            dict(model=dict(MODEL, denoiser=dict(decoder=dict(type="GlideUNet", channels="big")))),
+            "model.denoiser.decoder.channels: found 'big', a str; expected int",
+        ),
+        (dict(train_dataloader=dict(batch_size="x")), "train_dataloader.batch_size: found 'x', a str; expected int"),
+        (dict(stages=[dict(name="a", lr="1e-4")]), "stages.0.lr: found '1e-4', a str; expected float"),
+        (dict(randomness=dict(seed="abc")), "randomness.seed: found 'abc', a str"),
+        (dict(resume="maybe"), "resume: found 'maybe', a str; expected bool"),
+        (dict(train_cfg=dict(type="TranslationTrainLoop", max_iters="many")), "train_cfg.max_iters: found 'many'"),
+        (dict(optim_wrapper=dict(optimizer=dict(type="AdamW", lr="fast"))), "optim_wrapper.optimizer.lr: found 'fast'"),
+        (dict(model="small"), "model: found 'small'; expected a dict, such as dict(type='small', ...)"),
+        (dict(train_dataloader=3), "train_dataloader: found 3; expected a dict"),
+        (dict(val_cfg="x"), "val_cfg: found 'x', a str"),
+        (dict(runner_type="TranslationRuner"), "runner_type: no runner is registered as 'TranslationRuner'; did you"),
+        (dict(runner_type=3), "runner_type: no runner is registered as 3"),
+        (dict(env_cfg=dict(cudnn_benchmrk=True)), "env_cfg.cudnn_benchmrk: unknown key 'cudnn_benchmrk'; did you"),
+        (dict(train_cfg=dict(by_epoch=False, max_iter=3)), "train_cfg.max_iter: unknown key 'max_iter'; did you"),
+        (dict(default_hooks=dict(checkpint=dict(interval=3))), "default_hooks.checkpint: unknown key"),
+        (dict(default_hooks=dict(checkpint=dict(type="CheckpointHook"))), "default_hooks.checkpint: unknown key"),
+        (dict(default_hooks=dict(pictures=None)), "default_hooks.pictures: unknown key"),
+        (dict(visualizer=dict(type="Visualizer", nam="x")), "visualizer.nam: Visualizer takes no argument"),
+    ],
+)
+def test_values_and_keys_that_would_fail_later_are_named(cfg, line):
+    (found,) = complaints(**cfg)
+    assert found.startswith(line), found
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        dict(default_hooks=dict(pictures=dict(type="SampleGridHook", interval=5))),
+        dict(runner_type="TranslationRunner", resume=True, load_from="a.pth", val_cfg=None),
+        dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", steps="ddim50"), timestep_sampler="uniform")),
+        dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", steps=(1, 5), eta=0))),
+        dict(train_dataloader=dict(batch_size=2, prefetch_factor=None)),
+        dict(optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1, betas=[0.9, 0.99]))),
+        dict(custom_hooks=[dict(type="DenoiserEMA", decay=1)]),
+    ],
+)
+def test_values_that_can_stand_for_others_pass(cfg):
+    check_config(cfg)

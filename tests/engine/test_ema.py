@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from safetensors import safe_open
 from torch import nn
 
 from pitikit.engine.ema import DenoiserEMA
+from pitikit.engine.optim import SeparateOptimWrappers
 from pitikit.engine.weights import load_weights
 
 
@@ -92,6 +94,21 @@ def test_iterations_that_only_accumulate_change_nothing(runner):
     runner.optim_wrapper.stepped = False
     ema.after_train_iter(runner, 0)
     assert all(torch.equal(before[name], ema.average[name]) for name in before)
+
+
+def test_with_two_optimizers_the_denoiser_s_steps_count(runner):
+    for steps in (False, True):
+        ema = started(runner, decay=0.5)
+        before = ema.average["encoder.weight"].clone()
+        move(runner, 1 + steps)
+        runner.optim_wrapper = SeparateOptimWrappers(
+            denoiser=OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=1), accumulative_counts=2),
+            discriminator=OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=1)),
+        )
+        runner.optim_wrapper["denoiser"]._inner_count = 2 if steps else 1
+        runner.optim_wrapper["denoiser"]._max_counts = 10
+        ema.after_train_iter(runner, 0)
+        assert torch.equal(before, ema.average["encoder.weight"]) == (not steps)
 
 
 def test_applied_restores_to_the_bit_even_after_an_error(runner):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from pitikit.engine import failures
 from pitikit.engine.failures import NonFiniteLossError
 from pitikit.engine.weights import read_checkpoint
 from pitikit.losses.denoising import Loss
@@ -40,6 +41,10 @@ def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, r
 
     # Parameters are those of a run that ends one iteration earlier.
     run(tmp_path / "b", model__losses=losses(value), train_cfg__max_iters=iteration - 1)
+    assert failed["device"] == "cpu" and failed["autocast"] is None
+    # The first stage: the decoder is frozen and at rest.
+    assert "denoiser.decoder" in failed["resting"] and "denoiser.encoder" not in failed["resting"]
+    assert all(name.startswith("denoiser.decoder") for name in failed["frozen"]) and failed["frozen"]
     good = read_checkpoint(tmp_path / "b" / f"iter_{iteration - 1}.pth")["state_dict"]
     assert good.keys() == failed["state_dict"].keys()
     assert all(torch.equal(good[name], value) for name, value in failed["state_dict"].items())
@@ -81,3 +86,34 @@ def test_it_does_not_stay_in_the_model(run, tmp_path):
     runner = run(tmp_path, train_cfg__max_iters=1)
     assert not runner.model._forward_hooks
     assert not runner.optim_wrapper.optimizer._optimizer_step_pre_hooks
+
+
+def test_the_precision_is_noted(run, tmp_path):
+    with pytest.raises(NonFiniteLossError, match=r"tools/replay\.py CONFIG .*failed_batch\.pth"):
+        run(tmp_path, model__losses=losses(float("nan")), optim_wrapper__precision="bfloat16")
+    assert read_checkpoint(tmp_path / "failed_batch.pth")["autocast"] == "bfloat16"
+
+
+def test_a_full_disk_does_not_hide_the_failure(run, tmp_path, monkeypatch):
+    def full(path, checkpoint):
+        raise OSError(f"{path} cannot be written: No space left on device")
+
+    monkeypatch.setattr(failures, "save_checkpoint_file", full)
+    with pytest.raises(NonFiniteLossError, match="loss_exploding=nan.*failed_batch.pth cannot be written: No space"):
+        run(tmp_path, model__losses=losses(float("nan")))
+
+
+def test_all_processes_stop_when_one_has_to(run, tmp_path, monkeypatch):
+    """Another process has found something in its third iteration."""
+    asked = []
+
+    def reduce(flag, op):
+        asked.append(op)
+        # Once before the step, once after the iteration.
+        flag.fill_(2 * (len(asked) == 5))
+
+    monkeypatch.setattr(failures, "get_world_size", lambda: 2)
+    monkeypatch.setattr(failures, "all_reduce", reduce)
+    with pytest.raises(NonFiniteLossError, match="iteration 3: the loss of another process is not finite"):
+        run(tmp_path)
+    assert not (tmp_path / "failed_batch.pth").exists()

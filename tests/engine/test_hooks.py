@@ -7,19 +7,30 @@ import pytest
 import torch
 
 from pitikit.engine import hooks
-from pitikit.engine.hooks import IterationSeedHook, ThroughputHook
+from pitikit.engine.hooks import IterationSeedHook, ProcessMeanHook, ThroughputHook
 
 
-def test_seed_depends_on_run_iteration_and_rank_alone():
+def test_seed_depends_on_run_and_iteration_alone():
     def drawn(seed=0, iteration=0, rank=0):
         torch.manual_seed(torch.seed() % 2**32)
         runner = SimpleNamespace(seed=seed, iter=iteration, rank=rank)
         IterationSeedHook().before_train_iter(runner, 0)
         return tuple(torch.rand(4).tolist())
 
-    assert drawn(1, 2, 3) == drawn(1, 2, 3)
-    places = [(seed, n, rank) for seed in range(5) for n in range(20) for rank in range(4)]
+    # Processes tell their numbers apart later, see DenoisingTranslator.draw.
+    assert drawn(1, 2, 3) == drawn(1, 2, 0)
+    places = [(seed, n) for seed in range(5) for n in range(80)]
     assert len({drawn(*place) for place in places}) == len(places)
+
+
+def test_logged_terms_are_means_over_the_processes(monkeypatch):
+    # As if the other process had found 1 more everywhere.
+    monkeypatch.setattr(hooks, "all_reduce", lambda values, op: values.add_(0.5) if op == "mean" else None)
+    outputs = {"loss": torch.tensor(1.0, requires_grad=True), "loss_mse": torch.tensor([2.0]), "text": "a"}
+    for size, expected in ((1, [1.0, 2.0]), (2, [1.5, 2.5])):
+        ProcessMeanHook().after_train_iter(SimpleNamespace(world_size=size), 0, None, outputs)
+        assert [outputs[name].item() for name in ("loss", "loss_mse")] == expected
+    assert outputs["text"] == "a" and not outputs["loss"].requires_grad
 
 
 def test_throughput_counts_the_pictures_of_all_processes(monkeypatch):

@@ -118,3 +118,57 @@ def test_bfloat16_training_of_the_model(run, tmp_path):
     reference = run(tmp_path / "b", train_cfg__max_iters=3).message_hub.get_scalar("train/loss").data[0]
     assert losses == pytest.approx(reference, rel=0.05)
     assert list(losses) != list(reference)
+
+
+def test_float16_is_refused_on_the_cpu(network):
+    expected = "precision='float16' needs a GPU, the parameters are on 'cpu'; take 'bfloat16'"
+    with pytest.raises(ValueError, match=expected):
+        wrap(network, precision="float16")
+
+
+@pytest.fixture
+def float16(monkeypatch):
+    """Wrappers with the gradient scaler, which torch has for the CPU, too."""
+    monkeypatch.setattr("pitikit.engine.optim.NO_FLOAT16", ())
+    return lambda network, **kwargs: wrap(network, precision="float16", **kwargs)
+
+
+def test_float16_scales_the_loss_and_steps_as_float32(network, data, float16):
+    wrapper = float16(network, loss_scale=1024.0, clip_grad=dict(max_norm=0.5))
+    seen = []
+    network[2].register_forward_hook(lambda module, args, output: seen.append(output))
+    network[0].weight.register_hook(lambda g: seen.append(g.abs().max()))
+    expected = train(wrap(other := copy_of(network), clip_grad=dict(max_norm=0.5)), other, data, 12)
+    norm = norm_logged()
+    found = train(wrapper, network, data, 12)
+    assert seen[0].dtype == torch.float16
+    # Gradients are scaled while they flow; what is clipped and logged is not.
+    assert seen[1] > 10
+    assert norm_logged() == pytest.approx(norm, rel=0.02)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b, rtol=0.02, atol=2e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_float16_leaves_out_a_step_that_overflows(network, data, float16, optimizer):
+    made = getattr(torch.optim, optimizer)(network.parameters(), lr=0.1, fused=True)
+    wrapper = AutocastOptimWrapper(precision="float16", loss_scale=2.0**40, optimizer=made)
+    before = [p.detach().clone() for p in network.parameters()]
+    after = train(wrapper, network, data, 12, steps=1)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert wrapper.scaler.get_scale() == 2.0**39
+
+
+def test_float16_resumes_with_its_scale(network, data, float16):
+    wrapper = float16(network, loss_scale=2.0**40)
+    train(wrapper, network, data, 12, steps=3)
+    state = wrapper.state_dict()
+    assert state["scaler"]["scale"] == 2.0**37
+    other = float16(copy_of(network))
+    other.load_state_dict(state)
+    assert other.scaler.state_dict() == wrapper.scaler.state_dict()
+    # A run that goes on in another precision, and one that comes from it.
+    wrap(network).load_state_dict(state)
+    float16(network).load_state_dict(wrap(network).state_dict())
+    assert "scaler" not in wrap(network).state_dict()
+    assert "scaler" in state

@@ -74,12 +74,12 @@ def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, 
     for noise in ("deprecated", "HardDiskBackend", "SyncBatchNorm", "(VERY_HIGH"):
         assert noise not in said
     assert len(said.splitlines()) < 12
-    assert "DenoiserEMA, LoggerHook, CheckpointHook" in said
+    assert "DenoiserEMA, LoggerHook, " in said and ", CheckpointHook" in said
 
 
 def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
     names = make_runner(tmp_path).get_hooks_info().split(", ")
-    assert names.count("IterationSeedHook") == names.count("FiniteLossHook") == 1
+    assert names.count("IterationSeedHook") == names.count("FiniteLossHook") == names.count("ProcessMeanHook") == 1
     given = make_runner(tmp_path, custom_hooks=[dict(type="IterationSeedHook")]).get_hooks_info().split(", ")
     assert given.count("IterationSeedHook") == given.count("FiniteLossHook") == 1
 

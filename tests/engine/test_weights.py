@@ -1,5 +1,6 @@
 """Files of weights: what is refused, and with which words."""
 
+import errno
 import os
 import pickle
 import stat
@@ -110,19 +111,55 @@ def test_truncated(tmp_path, suffix, share):
     state = {"decoder.weight": torch.randn(100, 100)}
     save_checkpoint_file(path, state) if suffix == ".pth" else save_weights(path, state)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(DamagedFileError, match="damaged or not a file of weights"):
+    words = "an empty file" if share == 0 else "truncated PyTorch" if suffix == ".pth" else "damaged or not a file of"
+    with pytest.raises(DamagedFileError, match=words):
         read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x89PNG\r\n\x1a\n" + bytes(64), b"name = 'config'\n" * 9, b"<html>error 404</html>"]
+    ("content", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), r"a picture \(PNG\)"),
+        (b"\xff\xd8\xff\xe0" + bytes(64), r"a picture \(JPEG\)"),
+        (b"name = 'config'\n" * 9, "a text file"),
+        (b"<html>error 404</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
+        (bytes(range(256)), "not a file of weights"),
+    ],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_foreign_file(tmp_path, content, suffix):
+def test_foreign_file(tmp_path, content, words, suffix):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match="not a file of weights"):
+    with pytest.raises(DamagedFileError, match=words) as caught:
         read_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_is_no_file_but_may_hold_some(tmp_path):
+    with pytest.raises(WeightsError, match="is a folder; expected a file of weights$"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "ema.safetensors").touch()
+    with pytest.raises(WeightsError, match="such as ema.safetensors in it"):
+        read_checkpoint(tmp_path)
+
+
+def test_the_content_tells_safetensors_not_the_name(file, tmp_path):
+    path = (tmp_path / "w.safetensors").rename(tmp_path / "w.pth")
+    assert read_checkpoint(path).keys() == file[1].keys()
+
+
+def test_what_was_mixed_up_is_guessed(tmp_path):
+    def modal(channels, name="cnn"):
+        return nn.ModuleDict(dict(encoder=nn.ModuleDict({name: nn.Conv2d(channels, 4, 3)}), decoder=nn.Linear(2, 2)))
+
+    meta = dict(config="/somewhere/piti_small_sketch.py")
+    path = save_weights(tmp_path / "s.safetensors", modal(1).state_dict(), meta)
+    with pytest.raises(WeightsError, match="conditions have 1 channels, those of the config have 3") as caught:
+        load_weights(modal(3), path)
+    assert str(caught.value).endswith("it was written by a training of 'piti_small_sketch'")
+    with pytest.raises(WeightsError, match="its encoder is of another kind"):
+        load_weights(modal(1, "text"), path)
 
 
 class Bomb:
@@ -188,22 +225,51 @@ def test_what_a_dead_process_left_is_found(tmp_path):
     assert [path.name for path in temporaries(tmp_path)] == [f".a.pth.{gone.pid}.tmp"]
 
 
-def test_a_full_disk_says_so(tmp_path):
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_full_disk_says_so(tmp_path, suffix):
     resource = pytest.importorskip("resource")
     import signal
 
-    path = save_checkpoint_file(tmp_path / "w.pth", {"a": torch.ones(10)})
+    save = save_checkpoint_file if suffix == ".pth" else save_weights
+    path = save(tmp_path / f"w{suffix}", {"a": torch.ones(10)})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(OSError, match="w.pth cannot be written: .*File too large"):
-            save_checkpoint_file(path, {"a": torch.zeros(100_000)})
+        with pytest.raises(OSError, match=r"w\..* cannot be written: .*too large.*MB free in .*as it was") as error:
+            save(path, {"a": torch.zeros(100_000)})
+        with pytest.raises(OSError, match="no part of it is left"):
+            save(path.with_name(f"new{suffix}"), {"a": torch.zeros(100_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+    assert error.value.errno == errno.EFBIG
     assert torch.equal(read_checkpoint(path)["a"], torch.ones(10))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("moment", ["write", "close"])
+def test_no_space_left(tmp_path, monkeypatch, moment):
+    path = save_checkpoint_file(tmp_path / "w.pth", {"a": torch.ones(10)})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(*(torch, "save") if moment == "write" else (os, "fsync"), full)
+    with pytest.raises(OSError, match=r"w\.pth cannot be written: No space left on device \([\d,.]+ MB free") as error:
+        save_checkpoint_file(path, {"a": torch.zeros(10)})
+    assert error.value.errno == errno.ENOSPC
+    assert torch.equal(read_checkpoint(path)["a"], torch.ones(10)) and list(tmp_path.iterdir()) == [path]
+
+
+def test_another_failure_is_not_taken_for_the_disk(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="^CUDA error$"):
+        save_checkpoint_file(tmp_path / "w.pth", {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_foreign_safetensors_with_a_valid_header(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from pitikit.evaluation.mean_iou import MeanIoU, count_areas, iou_of_areas, resize_label
+from pitikit.registry import METRICS
 
 
 class ByRed(nn.Module):
@@ -104,3 +105,13 @@ def test_a_data_set_of_other_classes():
     metric.process(None, [sample([[0]], [[0]])])
     with pytest.raises(ValueError, match="2 classes.*road, car.*4"):
         metric.dataset_meta = {"classes": ("road", "car")}
+
+
+def test_an_absent_segmenter_leaves_the_columns_empty():
+    config = dict(type="SceneSegmenter", weights="weights/nowhere.safetensors")
+    metric = METRICS.build(dict(type="MeanIoU", segmenter=config))
+    metric.dataset_meta = {"classes": ("road", "car")}
+    metric.process(None, [sample([[0, 1]], [[0, 1]], [[0, 1]])])
+    assert set(metric.evaluate(1).values()) == {None}
+    assert "weights/nowhere.safetensors" in metric.notes["mIoU"]
+    assert "tools/train_segmenter.py" in metric.notes["mIoU"] and "PITIKIT_WEIGHTS" in metric.notes["mIoU"]

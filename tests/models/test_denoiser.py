@@ -114,3 +114,17 @@ def test_impossible_sizes_are_named(arguments, message):
 
     with torch.device("meta"), pytest.raises(ValueError, match=message):
         GlideUNet(**arguments)
+
+
+@torch.no_grad()
+def test_whether_any_row_is_dropped_is_not_asked_for(monkeypatch):
+    network = tiny()
+    none = torch.zeros(2, dtype=torch.bool)
+    expected = network(X, T, CONDITION)
+    with monkeypatch.context() as patched:
+        # On a GPU the answer would have to wait for everything before.
+        patched.setattr(torch.Tensor, "__bool__", lambda self: pytest.fail("a value was asked for"))
+        found = network(X, T, CONDITION, drop=none)
+    assert torch.equal(found, expected)
+    dropped = network(X, T, CONDITION, drop=~none)
+    torch.testing.assert_close(dropped, network(X, T, network.encoder.null_condition(2)))

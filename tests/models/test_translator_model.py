@@ -205,3 +205,20 @@ def test_impossible_arguments():
 def test_to_uint8_rounds_and_clamps():
     values = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 100.4 / 127.5 - 1, 100.6 / 127.5 - 1])
     assert to_uint8(values).tolist() == [0, 0, 128, 255, 255, 100, 101]
+
+
+def test_processes_draw_the_rows_of_the_whole_batch():
+    model = tiny(timestep_sampler="uniform", drop=0.5)
+
+    def drawn(place, image):
+        torch.manual_seed(7)
+        model.place = place
+        return [*model.draw(image), torch.rand(3)]
+
+    whole = drawn(None, IMAGE)
+    parts = [drawn((process, 2), IMAGE[process::2]) for process in (0, 1)]
+    for kind in range(4):
+        joined = torch.stack([part[kind] for part in parts], dim=1).flatten(0, 1)
+        assert torch.equal(joined, whole[kind])
+    # What follows is the process's own; the first one's is that of a single process.
+    assert torch.equal(parts[0][-1], whole[-1]) and not torch.equal(parts[1][-1], whole[-1])

@@ -1,12 +1,13 @@
 import gzip
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 
 from pitikit.networks.bpe import GlideTokenizer
-from pitikit.networks.tokenizers import WordTokenizer
+from pitikit.networks.tokenizers import MOST_WARNINGS, WordTokenizer
 from pitikit.registry import TOKENIZERS
 
 
@@ -49,6 +50,24 @@ def test_words_from_a_file_and_from_a_module(tmp_path):
 def test_a_bad_vocabulary_is_named(words, error, text):
     with pytest.raises(error, match=text):
         WordTokenizer(words)
+
+
+def test_unknown_words_are_warned_of_once_each():
+    tokenizer = WordTokenizer(["grass", "sky", "hill"])
+    with pytest.warns(UserWarning, match=r"'gras' \(did you mean 'grass'\?\)") as caught:
+        assert tokenizer.encode("sky Gras gras zebra") == [1, 3, 3, 3]
+    assert len(caught) == 2 and "'zebra' (known: grass, hill, sky)" in str(caught[1].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tokenizer.encode("gras zebra grass")
+    assert tokenizer.unknown("Gras sky gras") == ["gras"]
+
+
+def test_a_vocabulary_of_another_language_does_not_flood_the_terminal():
+    tokenizer = WordTokenizer(["grass"])
+    with pytest.warns(UserWarning) as caught:
+        tokenizer.encode(" ".join(f"mot{n}" for n in range(1000)))
+    assert len(caught) == MOST_WARNINGS and "no more" in str(caught[-1].message)
 
 
 def byte_names():

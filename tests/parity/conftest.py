@@ -37,6 +37,9 @@ STEPS = [
     ("forward_*", "xf_out", (1, 4)),
     ("sampling_*", "x_mid?", (2, 2)),
     ("train_steps_*", "final_transformer_proj_weight_sub", (16, 16)),
+    ("vgg_loss", "grad_sr", (2, 2)),
+    ("vgg_loss", "features_hr_sub", (2, 2)),
+    ("discriminators", "x_sub", (8, 8)),
 ]
 
 # What is stored, and how much thinner still: file, name, (a, b).
@@ -71,6 +74,21 @@ KEPT = [
     ("train_steps_*", "*", (1, 1)),
     ("second_moment_resampler", "*", (1, 1)),
     ("timestep_embedding", "*", (1, 1)),
+    ("vgg_loss", "loss", (1, 1)),
+    ("vgg_loss", "grad_sr", (2, 2)),
+    ("vgg_loss", "features_hr_sub", (4, 4)),
+    ("discriminators", "nlayer_*", (1, 1)),
+    ("wgan_gp", "fake", None),
+    ("wgan_gp", "real", None),
+    ("wgan_gp", "grad_fake", (4, 4)),
+    ("wgan_gp", "*", (1, 1)),
+    ("upsampler_total_loss", "x_start", None),
+    ("upsampler_total_loss", "noise", None),
+    ("upsampler_total_loss", "*", (1, 1)),
+    ("sampling_two_stage", "base_final", (2, 2)),
+    ("sampling_two_stage", "low_res", (1, 1)),
+    ("sampling_two_stage", "guidance", (1, 1)),
+    ("sampling_two_stage", "sr_final", (4, 4)),
 ]
 
 

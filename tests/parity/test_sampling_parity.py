@@ -70,24 +70,3 @@ def test_sampling(reference, sample, compare, case):
 @pytest.mark.parametrize("case", list(GUIDED)[3:])
 def test_more_sampling(whole, sample, compare, case):
     check(whole(case), sample(case), compare)
-
-
-@pytest.mark.slow
-def test_two_stages(whole, model, draw_inputs, replayed_noise, compare):
-    numbers = whole("sampling_two_stage")
-    base, upsampler = model("base_small_coco"), model("sr_small_128")
-    _, condition, _ = draw_inputs(303, 1)
-    with torch.no_grad():
-        pair = ConditionPair(base.encode(condition), base.null(1))
-    sampler = DDPMSampler(steps="10", guidance=CFG(float(numbers.value("guidance"))))
-    schedule = NoiseSchedule("squaredcos_cap_v2")
-    image = sampler(base.decode, schedule, pair, replayed_noise(340, 1, True), (3, 64, 64))
-    compare.close("base", image, numbers["base_final"], **FINAL)
-    # From the released low_res on: one grey level of quantisation would hide the upsampler's error.
-    low_res = torch.from_numpy(numbers.value("low_res"))
-    with torch.no_grad():
-        pair = ConditionPair(upsampler.encode(condition, low_res))
-    sampler = DDPMSampler(steps="fast27", temperature=0.997)
-    noise = replayed_noise(341, 1, False)
-    image = sampler(upsampler.decode, NoiseSchedule("linear"), pair, noise, (3, 128, 128))
-    compare.close("upsampler", image, numbers["sr_final"], **FINAL)

@@ -57,3 +57,10 @@ def test_from_the_command_line(repo, tmp_path):
     refused = call("--cfg-options", "model.sampler.steps=3")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ") and "steps: 2 there, 3 now" in refused.stderr
+
+    other = save_weights(tmp_path / "other.safetensors", {k: v + 1 for k, v in model.denoiser.state_dict().items()})
+    command[3] = str(other)
+    refused = call("--count", "3")
+    assert refused.returncode == 2 and refused.stderr.startswith("error: ")
+    assert "tiny.safetensors (SHA-256" in refused.stderr and "other.safetensors (SHA-256" in refused.stderr
+    assert "--overwrite" in refused.stderr

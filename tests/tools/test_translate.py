@@ -1,13 +1,17 @@
 """tools/translate.py: files in, files out, errors in a line."""
 
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pitikit.apis.cli import run
-from pitikit.data.scenes import render_scene
+from pitikit.data.scenes import render_scene, scene_layout
+from pitikit.engine.config import load_config
+from pitikit.engine.weights import save_weights
+from pitikit.registry import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,51 @@ def test_an_error_is_one_line_and_leaves_nothing(main, tiny, masks, tmp_path, ca
     said = capsys.readouterr()
     assert said.err.startswith("error: item 'zzz' (") and said.err.count("\n") == 1
     assert said.out == "" and not out.exists()
+
+
+def test_results_are_replaced_on_demand(main, tiny, masks, tmp_path, capsys):
+    given = [tiny, "random", str(masks / "scene_5.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    main(given)
+    with pytest.raises(SystemExit):
+        run(lambda: main(given))
+    assert "scene_5.png: is there already" in capsys.readouterr().err
+    main([*given, "--overwrite"])
+
+
+def test_a_text_file_for_a_model_of_texts(main, repo, tmp_path, capsys):
+    prior = str(repo / "configs" / "scenes" / "pretrain_small_layouts.py")
+    layout = tmp_path / "field.txt"
+    scene = render_scene(0, 5, 64)
+    layout.write_text(scene_layout(scene))
+    given = [prior, "random", str(layout), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    main([*given, "--cfg-options", "model.sampler.steps=1"])
+    assert Image.open(tmp_path / "out" / "field.png").size == (64, 64)
+    capsys.readouterr()
+    layout.write_text("sky " * 256 + "zebra skyy")
+    with pytest.raises(SystemExit):
+        run(lambda: main([*given, "--overwrite"]))
+    said = capsys.readouterr().err
+    assert "'zebra'" in said and "'skyy' (did you mean 'sky'" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "words"),
+    [
+        ("absent.py", "random", "does not exist"),
+        ("broken.py", "random", "syntax error"),
+        ("w.safetensors", "tiny.py", "expected a file that ends in .py"),
+        ("tiny.py", "tiny.py", "a text file; expected a file of weights"),
+        ("tiny.py", "w.safetensors", "conditions have 1 channels, those of the config have 3"),
+    ],
+)
+def test_what_a_user_may_mix_up(main, tiny, masks, tmp_path, capsys, config, weights, words):
+    (tmp_path / "tiny.py").write_text(Path(tiny).read_text())
+    (tmp_path / "broken.py").write_text("a = = 1\n")
+    sketch = load_config(tiny, {"model.denoiser.encoder.in_channels": 1})
+    save_weights(tmp_path / "w.safetensors", MODELS.build(sketch.model).denoiser.state_dict())
+    chosen = weights if weights == "random" else str(tmp_path / weights)
+    with pytest.raises(SystemExit):
+        run(lambda: main([str(tmp_path / config), chosen, str(masks), "--out", str(tmp_path / "o"), "--device", "cpu"]))
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and words in said and said.count("\n") == 1
+    assert not (tmp_path / "o").exists()

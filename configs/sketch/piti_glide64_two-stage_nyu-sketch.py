@@ -1,7 +1,7 @@
 # NYU Depth v2 sketches at 64x64 with the full-size model.
-#   PITIKIT_DATA=data python tools/train.py configs/sketch/piti_glide64_two-stage_nyu.py
-#   PITIKIT_DATA=data python tools/test.py configs/sketch/piti_glide64_two-stage_nyu.py \
-#       work_dirs/piti_glide64_two-stage_nyu/ema.safetensors
+#   PITIKIT_DATA=data python tools/train.py configs/sketch/piti_glide64_two-stage_nyu-sketch.py
+#   PITIKIT_DATA=data python tools/test.py configs/sketch/piti_glide64_two-stage_nyu-sketch.py \
+#       work_dirs/piti_glide64_two-stage_nyu-sketch/ema.safetensors
 _base_ = [
     "../_base_/models/glide64.py",
     "../_base_/datasets/nyuv2_sketch.py",

@@ -1,13 +1,14 @@
-# SceneWorld captions, for the text-conditioned prior: a million scenes, each drawn when asked for.
-# No flip: captions say left and right.
+# SceneWorld layouts, for the text-conditioned prior: a million scenes, each drawn when asked for.
+# 16 x 16 words name what is where, the caption follows. No flip: both say left and right.
 _base_ = ["./loaders.py"]
 
 load = [
     dict(type="LoadImage"),
     dict(
         type="LoadCaption",
-        length=48,
-        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY"),
+        source="layout",
+        length=304,
+        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:LAYOUT_VOCABULARY"),
     ),
 ]
 resize = dict(type="ResizePair", size=128, image_size=64)
@@ -16,7 +17,7 @@ train_dataset = dict(
     length=1_000_000,
     start=0,
     size=128,
-    members=["image", "caption"],
+    members=["image", "layout"],
     pipeline=[
         *load,
         resize,
@@ -28,7 +29,7 @@ val_dataset = dict(
     length=200,
     start=2_000_000,
     size=128,
-    members=["image", "caption"],
+    members=["image", "layout"],
     pipeline=[
         *load,
         resize,

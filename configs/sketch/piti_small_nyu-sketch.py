@@ -1,11 +1,12 @@
 # NYU Depth v2 sketches at 64x64 with a small model, adapted from the SceneWorld prior.
-#   PITIKIT_DATA=data python tools/train.py configs/sketch/piti_small_nyu.py
-#   PITIKIT_DATA=data python tools/test.py configs/sketch/piti_small_nyu.py work_dirs/piti_small_nyu/ema.safetensors
+#   PITIKIT_DATA=data python tools/train.py configs/sketch/piti_small_nyu-sketch.py
+#   PITIKIT_DATA=data python tools/test.py configs/sketch/piti_small_nyu-sketch.py \
+#       work_dirs/piti_small_nyu-sketch/ema.safetensors
 _base_ = [
     "../_base_/models/small64.py",
     "../_base_/datasets/nyuv2_sketch.py",
     "../_base_/schedules/small_two-stage.py",
-    "../_base_/evaluation_photographs.py",
+    "../_base_/evaluation_sketches.py",
     "../_base_/default_runtime.py",
 ]
 model = dict(denoiser=dict(encoder=dict(in_channels=1)))

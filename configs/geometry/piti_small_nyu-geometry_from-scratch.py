@@ -1,0 +1,4 @@
+# From scratch: no prior, and so one stage.
+_base_ = ["./piti_small_nyu-geometry_one-stage.py"]
+load_from = None
+load_parts = None

@@ -1,0 +1,14 @@
+# The full-size adversarial upsampler for COCO-Stuff masks (PITI, table 3b on ADE20K: FID 8.9 against 14.5 plain).
+#   python tools/convert_checkpoint.py glide-upsample weights/glide_upsample.safetensors --kind glide-upsample
+#   python tools/train.py configs/mask/upsampler_glide256_coco.py
+# The perceptual loss wants the weights of VGG-19: see configs/_base_/models/glide_upsampler256.py. For little memory:
+# --cfg-options model.crop=128 model.denoiser.decoder.recompute=True
+_base_ = [
+    "../_base_/models/glide_upsampler256.py",
+    "../_base_/datasets/cocostuff_mask_upsampling.py",
+    "../_base_/schedules/upsampler.py",
+    "../_base_/evaluation_photographs.py",
+    "../_base_/default_runtime.py",
+]
+load_from = "weights/glide_upsample.safetensors"
+load_parts = ["decoder"]

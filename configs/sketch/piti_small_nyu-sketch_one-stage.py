@@ -1,0 +1,3 @@
+# One stage: encoder and decoder together from the start.
+_base_ = ["./piti_small_nyu-sketch.py"]
+stages = [dict(name="joint", train=["encoder", "decoder"], lr=1e-3, lr_end=2e-5, encoder_lr=0.5, warmup=50, drop=0.1)]

@@ -1,0 +1,150 @@
+"""Sheets to look at: samples of a degradation, pairs of a data set. The work of ``tools/browse.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from pitikit.apis.check_data import SPLITS
+from pitikit.apis.data_report import write_sheet
+from pitikit.data.pictures import Picture, write_grid
+from pitikit.data.reading import read_image
+from pitikit.data.sampler import Draw
+from pitikit.data.scenes import render_scene
+from pitikit.degradations.operation import Degradation, built
+from pitikit.degradations.resampling import imresize
+from pitikit.engine.config import ConfigError, load_config
+from pitikit.engine.weights import write_atomically
+from pitikit.registry import DATASETS, SCOPE
+
+COLUMNS = 6
+#: The scene that stands in where no picture is given: a house, trees and a person by day.
+SCENE = 2_000_008
+
+
+def browse_degradation(
+    config: str | Path,
+    image: str | Path | None = None,
+    samples: int = 16,
+    seed: int = 0,
+    out: str | Path = "degradation.png",
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a sheet: the picture, its plain reduction to the samples' size, then samples; row by row.
+
+    Args:
+        config: one with ``degradation`` (see ``configs/_base_/degradations``), or with a ``Degrade`` in the pipeline
+            of a data set, of which the first is taken.
+        image: a picture; by default a scene of SceneWorld, 256×256.
+        samples: how many.
+        seed: sample i uses ``np.random.default_rng([seed, i])``.
+        out: path of the PNG.
+        options: what ``--cfg-options`` gave.
+
+    Raises:
+        ConfigError: the config has no degradation.
+        DegradationError: the degradation cannot take the picture.
+        DataError: the picture cannot be read.
+    """
+    if samples < 1:
+        raise ValueError(f"samples={samples}: expected 1 or more")
+    degradation = degradation_of(config, options)
+    picture = example_picture(image)
+    given = picture.astype(np.float32) / np.float32(255)
+    made = [_bytes(degradation(given, np.random.default_rng([seed, index]))) for index in range(samples)]
+    height, width = made[0].shape[:2]
+    cells: list[Picture] = [picture, _bytes(imresize(given, (height, width))), *made]
+    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+    return write_atomically(out, lambda path: _write(path, rows))
+
+
+def browse_dataset(
+    config: str | Path,
+    split: str = "train",
+    count: int = 8,
+    seed: int = 0,
+    out: str | Path = "dataset.png",
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a sheet of pairs as the model sees them: condition, low_res (where there is one) and image.
+
+    Args:
+        config: one with the data loader of ``split``.
+        split: 'train', 'val' or 'test'.
+        count: how many pairs; of a smaller set all.
+        seed: which ones, and in which pass over the data: another one augments anew.
+        out: path of the PNG.
+        options: what ``--cfg-options`` gave.
+
+    Raises:
+        ConfigError: a wrong config, or one without the split.
+        DataError: an item cannot be read.
+    """
+    if split not in SPLITS or count < 1:
+        raise ValueError(f"split={split!r}, count={count}: expected one of {SPLITS}, and 1 or more")
+    cfg = load_config(config, options)
+    if not cfg.get(f"{split}_dataloader"):
+        raise ConfigError(f"{config}: has no {split}_dataloader, there is nothing to look at")
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        dataset: Any = DATASETS.build(cfg[f"{split}_dataloader"]["dataset"])
+    chosen = np.random.default_rng(seed).choice(len(dataset), min(count, len(dataset)), replace=False)
+    pairs = [(sample, _tokens(sample)) for sample in (dataset[Draw(int(place), seed)] for place in sorted(chosen))]
+    return write_atomically(out, lambda path: write_sheet(path, pairs))
+
+
+def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None) -> Degradation:
+    """The degradation of a config: its ``degradation``, else that of the first ``Degrade`` of its data.
+
+    Raises:
+        ConfigError: it has neither.
+    """
+    cfg = load_config(config, options).to_dict()
+    found = cfg.get("degradation")
+    if found is None:
+        loaders = (cfg.get(f"{split}_dataloader") for split in SPLITS)
+        steps = (step for loader in loaders for step in _steps(loader) if step.get("degradation") is not None)
+        found = next((step["degradation"] for step in steps), None)
+    if found is None:
+        raise ConfigError(
+            f"{config}: has neither 'degradation' nor a Degrade with one in a pipeline; "
+            "see configs/_base_/degradations for configs that have"
+        )
+    return built(found)
+
+
+def example_picture(image: str | Path | None = None) -> np.ndarray:
+    """RGB uint8 (H, W, 3): a picture by its path, or a scene of SceneWorld, 256×256."""
+    return render_scene(0, SCENE).image if image is None else read_image(Path(image))
+
+
+def _steps(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every ``Degrade`` in a tree of configs."""
+    if isinstance(node, Mapping):
+        if node.get("type") == "Degrade":
+            yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _steps(value)
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(picture.clip(0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def _write(path: Path, rows: list[list[Picture]]) -> None:
+    write_grid(path, rows)
+
+
+def _tokens(sample: Mapping[str, Any]) -> str:
+    """What stands for a condition that is no picture."""
+    condition = sample.get("condition")
+    if not isinstance(condition, Tensor) or condition.ndim == 3:
+        return ""
+    known = condition[condition >= 0].tolist()
+    return f"{sample.get('id', '')}: {len(known)} tokens: " + " ".join(map(str, known))

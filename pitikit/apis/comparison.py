@@ -1,0 +1,182 @@
+"""Trains and tests several configs alike and puts their metrics into one table: the work of ``tools/compare.py``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pitikit.apis.protocol import write_json
+from pitikit.engine.config import load_config
+
+
+class ComparisonError(RuntimeError):
+    """A run that failed; the message names it, the file of its output and its last line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One config at one share of the training pairs.
+
+    Attributes:
+        config: path of the config.
+        share: of the training pairs, in (0, 1].
+        folder: its work directory.
+        options: what the training is given in ``--cfg-options``.
+    """
+
+    config: Path
+    share: float
+    folder: Path
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The config's name and the share in percent."""
+        return f"{self.config.stem}, {self.share:.0%}"
+
+
+def plan(
+    configs: Sequence[str | Path],
+    shares: Sequence[float],
+    out: str | Path,
+    iterations: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    prior: str | Path | None = None,
+) -> list[Run]:
+    """The runs of a comparison; every config is read, so that a wrong one is found before hours of work.
+
+    Args:
+        configs: paths.
+        shares: of the training pairs; the smaller are part of the larger.
+        out: folder of the comparison.
+        iterations: of every training, with the borders of its stages moved in proportion; the config's by default.
+        options: what ``--cfg-options`` gave, for every training and test.
+        prior: weights to start from in place of the config's; a config that starts from none stays so.
+
+    Raises:
+        pitikit.engine.config.ConfigError: a config that does not hold.
+        ValueError: a share out of range, or two configs of one name.
+    """
+    paths = [Path(config) for config in configs]
+    names = [path.stem for path in paths]
+    if len(set(names)) != len(names):
+        raise ValueError(f"configs: two of the same name among {names}; their results would share a folder")
+    for share in shares:
+        if not 0 < share <= 1:
+            raise ValueError(f"share {share}: expected more than 0 and at most 1")
+    runs = []
+    for path in paths:
+        cfg = load_config(path, options)
+        given = dict(options or {})
+        if prior is not None and cfg.get("load_from"):
+            given["load_from"] = str(prior)
+        if iterations is not None:
+            total = cfg.train_cfg.max_iters
+            given["train_cfg.max_iters"] = iterations
+            for index, stage in enumerate(cfg.get("stages") or ()):
+                if stage.get("until") is not None:
+                    given[f"stages.{index}.until"] = max(1, round(stage["until"] * iterations / total))
+        for share in shares:
+            folder = Path(out) / path.stem / f"{share:.0%}".rstrip("%")
+            runs.append(Run(path, share, folder, {**given, "train_dataloader.dataset.subset": share}))
+    return runs
+
+
+def compare(
+    runs: Sequence[Run],
+    out: str | Path,
+    tools: str | Path,
+    jobs: int = 1,
+    count: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """Train and test every run, each in a process of its own; what is finished is not done again.
+
+    Returns the table, which is written to ``table.md`` in ``out`` too, with ``results.json`` beside it. A run's
+    pictures are in its folder under ``test``, its output in ``output.log``.
+
+    Args:
+        runs: of :func:`plan`.
+        out: folder of the comparison.
+        tools: folder of ``train.py`` and ``test.py``.
+        jobs: runs at a time; the cores are shared out among them.
+        count: only the first so many pictures of each test set.
+        options: what ``--cfg-options`` gave, for the tests.
+
+    Raises:
+        ComparisonError: a training or test ended with an error; the others are finished first.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    failed = []
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar:
+        tasks = [pool.submit(_run, run, Path(tools), environment, count, options or {}) for run in runs]
+        for task in tasks:
+            error = task.exception()
+            failed += [error] if error is not None else []
+            bar.update()
+    if failed:
+        raise ComparisonError("\n".join(str(error) for error in failed))
+    results = [{"config": str(run.config), "share": run.share, **_metrics(run)} for run in runs]
+    text = table(results)
+    write_json(Path(out) / "results.json", {"runs": results})
+    (Path(out) / "table.md").write_text(text + "\n")
+    return text
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The results as a Markdown table, one row a run; a metric that a run lacks is a dash."""
+    keys = list(dict.fromkeys(key for row in results for key in row["metrics"] if "/" not in key))
+    lines = [
+        "| config | pairs | " + " | ".join(keys) + " |",
+        "|---|---|" + "---|" * len(keys),
+    ]
+    for row in results:
+        values = [row["metrics"].get(key) for key in keys]
+        cells = ["–" if value is None else f"{value:.3f}" for value in values]
+        lines.append(f"| {Path(row['config']).stem} | {row['share']:.0%} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _metrics(run: Run) -> dict[str, Any]:
+    report = json.loads((run.folder / "test" / "metrics.json").read_text())
+    return {"metrics": report["metrics"], "count": report["protocol"]["count"]}
+
+
+def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | None, options: Mapping[str, Any]) -> None:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    weights = run.folder / "ema.safetensors"
+    done = run.folder / "trained.json"
+    wanted = json.dumps({"options": _typed(run.options)})
+    train = [str(tools / "train.py"), str(run.config), "--work-dir", str(run.folder), "--resume"]
+    if done.is_file() and done.read_text() != wanted:
+        raise ComparisonError(f"{run.name}: {run.folder} holds a training with other options; choose another --out")
+    if not done.is_file():
+        _call(run, [*train, *_typed(run.options)], environment)
+        done.write_text(wanted)
+    test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test")]
+    test += ["--count", str(count)] if count is not None else []
+    _call(run, [*test, "--overwrite", *_typed(options)], environment)
+
+
+def _typed(options: Mapping[str, Any]) -> list[str]:
+    """The options as words of a command line: a value's repr is a literal, which the tools read."""
+    return ["--cfg-options", *(f"{key}={value!r}" for key, value in options.items())] if options else []
+
+
+def _call(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    log = run.folder / "output.log"
+    with log.open("ab") as file:
+        code = subprocess.run([sys.executable, *command], env=dict(environment), stdout=file, stderr=file).returncode
+    if code:
+        lines = log.read_text(errors="replace").strip().splitlines() or [""]
+        raise ComparisonError(f"{run.name}: {Path(command[0]).name} ended with exit code {code}: {lines[-1]} ({log})")

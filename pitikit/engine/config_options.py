@@ -1,0 +1,180 @@
+"""What ``--cfg-options KEY=VALUE`` means: read from the command line, set in a config's tree."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+from pitikit.engine.config_check import (
+    EXTRA_KEYS,
+    KINDS,
+    RUNNER_KEYS,
+    ConfigError,
+    argument_names,
+    component_of,
+    place_name,
+    unknown_argument,
+    untyped_keys,
+)
+from pitikit.registry import nearest
+
+
+def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Set dotted keys in a config tree; ``tree`` itself is left as it is.
+
+    ``a.b.c=v`` needs ``a.b`` to be there, or to be an argument of the component at ``a``. ``c`` has
+    to be an argument of the component at ``a.b``, or, where ``a.b`` has no ``type``, a key that it
+    has, or one beside it in a list, or that the Runner reads. A number indexes a list. A dict with
+    ``type`` or ``_delete_=True`` replaces what stood there; any other changes the keys it names.
+
+    Raises:
+        ConfigError: a key names nothing; the message has its place and the nearest valid names.
+    """
+    result: dict[str, Any] = _copy(tree)
+    # A type first, so that the arguments of the new one may be given in the same command.
+    order = sorted(options, key=lambda key: (key.count("."), not key.endswith(".type")))
+    for key in order:
+        parts = key.split(".")
+        if parts[0] in tree and parts[0] not in RUNNER_KEYS | EXTRA_KEYS:
+            warnings.warn(
+                f"--cfg-options {key}: {parts[0]!r} is a variable of the config file; parts that "
+                "the file made from it before do not change with it",
+                stacklevel=3,
+            )
+        try:
+            result = _set(result, parts, _copy(options[key]), ())
+        except ConfigError as error:
+            place = "" if str(error).startswith(key) else f"{key}: "
+            raise ConfigError(f"--cfg-options {place}{error}") from None
+    return result
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    return type(value)(_copy(v) for v in value) if type(value) in (list, tuple) else value
+
+
+def _set(
+    node: Any,
+    parts: Sequence[str],
+    value: Any,
+    place: tuple[str | int, ...],
+    beside: frozenset[str] = frozenset(),
+) -> Any:
+    """``node`` with ``value`` at ``parts`` below it.
+
+    ``place`` is where ``node`` stands, ``beside`` the keys of all dicts in the list it is from.
+    """
+    if not parts:
+        return _merge(node, value, place, beside)
+    key = parts[0]
+    if isinstance(node, (list, tuple)):
+        if not key.isdigit() or int(key) >= len(node):
+            raise ConfigError(
+                f"{place_name(place)} is a list of {len(node)}; expected an index from 0 to "
+                f"{len(node) - 1}, got {key!r}"
+            )
+        index = int(key)
+        items = list(node)
+        beside = frozenset(key for item in items if isinstance(item, Mapping) for key in item)
+        items[index] = _set(items[index], parts[1:], value, (*place, index), beside)
+        return type(node)(items)
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{place_name(place)} is {node!r}, and has no {key!r} to set")
+    _require_known(node, key, place, beside)
+    below = node.get(key)
+    if below is None and len(parts) > 1:
+        needs_type = key in KINDS or place == ("default_hooks",)
+        if needs_type and parts[1] != "type" and not untyped_keys((*place, key)):
+            raise ConfigError(
+                f"{place_name((*place, key))} is not set; give it with its type: "
+                f'{place_name((*place, key))}="dict(type=..., {parts[1]}=...)"'
+            )
+        below = {}
+    return {**node, key: _set(below, parts[1:], value, (*place, key))}
+
+
+def _merge(old: Any, new: Any, place: tuple[str | int, ...], beside: frozenset[str] = frozenset()) -> Any:
+    if isinstance(new, Mapping) and new.get("_delete_"):
+        return {key: value for key, value in new.items() if key != "_delete_"}
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "type" in new:
+        return new
+    for key, value in new.items():
+        _require_known(old, key, place, beside)
+        old = {**old, key: _merge(old.get(key), value, (*place, key))}
+    return old
+
+
+def _require_known(node: Mapping[str, Any], key: str, place: tuple[str | int, ...], beside: frozenset[str]) -> None:
+    if key in node or key == "type":
+        return
+    components = component_of(node, place)
+    if components:
+        known = argument_names(components)
+        if known is not None and key not in known:
+            raise ConfigError(unknown_argument(components, key, known, place))
+        return
+    known_keys = untyped_keys(place) | beside | set(node)
+    if known_keys and key not in known_keys:
+        raise ConfigError(f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known_keys)}")
+
+
+class _OptionAction(DictAction):
+    """mmengine's ``KEY=VALUE`` parser, which reads Python literals and ``dict(...)`` as well."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        try:
+            value = _literal(ast.parse(val.strip(), mode="eval").body)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            plain = "," not in val and not val.startswith(("[", "("))
+            return _plain(val) if plain else DictAction._parse_iterable(val)
+        # mmengine reads 1,2,3 as a list, and only (1,2,3) as a tuple.
+        bare = isinstance(value, tuple) and not val.strip().startswith("(")
+        return list(value) if bare else value
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
+        for pair in values or ():
+            if "=" not in pair or pair.startswith("="):
+                parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def _literal(node: ast.expr) -> Any:
+    """The value of a literal, in which ``dict(a=1)`` may stand for ``{'a': 1}``."""
+    if isinstance(node, ast.Call):
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+            raise ValueError(f"only dict(key=value) may be called: {ast.unparse(node)}")
+        return {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        kind = list if isinstance(node, ast.List) else tuple
+        return kind(_literal(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
+    return ast.literal_eval(node)
+
+
+def _plain(text: str) -> Any:
+    return DictAction._parse_int_float_bool(text.strip("'\""))
+
+
+def add_config_arguments(parser: ArgumentParser) -> None:
+    """Give a tool ``--cfg-options KEY=VALUE ...``, which :func:`load_config` takes as ``options``.
+
+    A value is a Python literal (``3``, ``1e-4``, ``[1, 2]``, ``"{'type': 'CFG'}"``), ``dict(...)``,
+    ``true``/``false``, a list without brackets (``10,10,3``), or else a string.
+    """
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=_OptionAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="change values of the config, e.g. model.sampler.steps=50 randomness.seed=1",
+    )

@@ -1,0 +1,162 @@
+"""One log for a whole run, however often it was stopped: JSON lines, and TensorBoard on demand."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook, LoggerHook
+
+from pitikit.engine.weights import write_atomically
+from pitikit.registry import HOOKS
+
+#: Name of the log in a work directory.
+LOG_NAME = "log.jsonl"
+#: Name of the folder that TensorBoard reads, in the same place.
+TENSORBOARD_NAME = "tensorboard"
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """Lines of a log, without those that are no JSON object: a kill may have cut off the last one."""
+    lines = []
+    for text in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
+    return lines
+
+
+def plain_number(value: Any) -> Any:
+    """A logged value as JSON has it: a number, None where it is not finite, text; other things as their text."""
+    if hasattr(value, "item"):
+        with suppress(ValueError, RuntimeError):  # of more than one element
+            value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+@HOOKS.register_module()
+class RunLogHook(Hook):
+    """Writes ``log.jsonl`` into the work directory: what the terminal shows, one JSON object a line.
+
+    A line has 'mode' ('train' or 'val'), 'iter' (iterations done) and numbers by name; one that is not finite is
+    null. mmengine starts a new dated folder with every start. This log goes on: a resumed run appends, after the
+    lines that the killed one wrote beyond its last checkpoint were dropped, so that no iteration comes twice. A run
+    that begins anew in a folder with a log renames that to ``log_<n>.jsonl``.
+
+    A log that cannot be written, on a full disk, does not stop a training: it is warned of once.
+
+    Args:
+        interval: in iterations; that of the LoggerHook by default.
+        tensorboard: write the same to the folder ``tensorboard`` as well, as one run; needs the package.
+
+    Raises:
+        ImportError: ``tensorboard`` without the package.
+    """
+
+    # Beside mmengine's LoggerHook, after all that update the numbers.
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, interval: int | None = None, tensorboard: bool = False) -> None:
+        if interval is not None and interval < 1:
+            raise ValueError(f"RunLogHook: interval={interval}: expected iterations, 1 or more")
+        if tensorboard and find_spec("tensorboard") is None:
+            raise ImportError(
+                "RunLogHook: tensorboard=True needs the package 'tensorboard', which is not installed: "
+                "pip install 'pitikit[tensorboard]', or pip install tensorboard"
+            )
+        self.interval, self.tensorboard = interval, tensorboard
+        self._writer: Any = None
+        self._warned = False
+
+    def before_train(self, runner: Any) -> None:
+        """Find the place to go on from."""
+        if self.interval is None:
+            loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+            self.interval = loggers[0].interval if loggers else 50
+        self.path = Path(runner.work_dir, LOG_NAME)
+        if not is_main_process():
+            return
+        if self.path.is_file():
+            self._go_on(runner) if runner.iter else _set_aside(self.path)
+        if self.tensorboard:
+            # torch brings the writer, and the package the format.
+            from torch.utils.tensorboard import SummaryWriter
+
+            folder = str(Path(runner.work_dir, TENSORBOARD_NAME))
+            self._writer = SummaryWriter(folder, purge_step=runner.iter + 1 if runner.iter else None)
+
+    def _go_on(self, runner: Any) -> None:
+        """Drop what is beyond the checkpoint that the run is resumed from, and a line that a kill cut off."""
+        kept = [line for line in read_log(self.path) if line.get("iter", 0) <= runner.iter]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        if text != self.path.read_text(encoding="utf-8"):
+            write_atomically(self.path, lambda temporary: _write(temporary, text))
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the means over the logger's window."""
+        assert self.interval is not None
+        if (runner.iter + 1) % self.interval == 0 and is_main_process():
+            numbers, _ = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
+            self._log("train", runner.iter + 1, numbers, runner)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Write the metrics of a validation within the training."""
+        # Without before_train there is no training: tools/test.py writes results of its own.
+        if hasattr(self, "path") and is_main_process():
+            self._log("val", runner.iter, metrics or {}, runner)
+
+    def after_run(self, runner: Any) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _log(self, mode: str, iteration: int, numbers: Mapping[str, Any], runner: Any) -> None:
+        values = {name: plain_number(value) for name, value in numbers.items() if name not in ("iter", "step", "epoch")}
+        line = json.dumps({"mode": mode, "iter": iteration, **values}, allow_nan=False)
+        try:
+            _append(self.path, line + "\n")
+            if self._writer is not None:
+                for name, value in values.items():
+                    if isinstance(value, (int, float)):
+                        self._writer.add_scalar(f"{mode}/{name}", value, iteration)
+        except OSError as error:
+            if not self._warned:
+                runner.logger.warning(f"{self.path} cannot be written ({error.strerror}), the training goes on")
+            self._warned = True
+
+
+def _append(path: Path, text: str) -> None:
+    """Add a whole line, or nothing: half a one would spoil the next."""
+    data = text.encode()
+    with open(path, "ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def _set_aside(path: Path) -> None:
+    number = 1
+    while (other := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(other)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,138 @@
+"""Data workers that die: when it is noticed, and in which words."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_DEATH = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (.*)")
+_SHARED_MEMORY = ("unable to write to file </torch", "shared memory", "unable to mmap", "Bus error")
+_MEMORY = ("MemoryError", "Unable to allocate", "Cannot allocate memory", "can't allocate memory")
+
+
+class DataWorkerError(RuntimeError):
+    """A process that reads data died, ran out of memory or of time."""
+
+
+def explain(
+    error: BaseException, workers: int, place: str, exit_codes: Sequence[int | None] = ()
+) -> DataWorkerError | None:
+    """What happened to a data worker and what to try, or None for an error that is about something else.
+
+    Args:
+        error: as torch's loader raised it.
+        workers: number of worker processes.
+        place: key of the loader in the config, such as 'train_dataloader'.
+        exit_codes: of the workers, None for one that runs; torch may have missed them.
+    """
+    text = str(error)
+    died = _DEATH.search(text)
+    in_worker = died is not None or "DataLoader worker" in text
+    # Starting a worker, or taking what it sends, fails with the system's own error.
+    near = in_worker or isinstance(error, OSError)
+    fewer = f"{place}.num_workers={workers // 2} (now {workers})" if workers > 0 else f"a smaller {place}.batch_size"
+    if "DataLoader timed out" in text:
+        what = text.splitlines()[0]
+        advice = f"a longer {place}.timeout, and whether the disk or the network share answers; {fewer}"
+    elif in_worker and any(part in text for part in _SHARED_MEMORY):
+        what = "a data worker ran out of shared memory"
+        advice = f"{fewer}; in a container more of it, such as docker run --shm-size=8g"
+    elif "items of ancdata" in text or (near and "Too many open files" in text):
+        what = "a data worker ran out of file handles"
+        advice = f"a higher `ulimit -n`; {fewer}"
+    elif near and any(part in text for part in _MEMORY):
+        what = "a data worker ran out of memory"
+        advice = f"{fewer}, or a smaller batch"
+    elif died is not None:
+        what = f"a data worker {died[1].split('. ')[0].rstrip('. ')}"
+        signals = [signal.Signals(-code).name for code in exit_codes if code is not None and code < 0]
+        if signals and "signal" not in what:
+            what += f", killed by {signals[0]}"
+        if "Killed" in what or "SIGKILL" in what:
+            what += ", as the system does to a process when memory runs out"
+        advice = f"{fewer}; {place}.num_workers=0 shows an error of the reading itself"
+    else:
+        return None
+    return DataWorkerError(f"{what} ({_room()}). Try {advice}")
+
+
+def _room() -> str:
+    """Memory that is left, where the system tells."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        sizes = {line.split(":")[0]: int(line.split()[1]) / 2**20 for line in lines}
+        found.append(f"memory: {sizes['MemAvailable']:.1f} of {sizes['MemTotal']:.1f} GiB available")
+    except (OSError, KeyError, ValueError, IndexError):
+        pass
+    if Path("/dev/shm").is_dir():
+        usage = shutil.disk_usage("/dev/shm")
+        found.append(f"/dev/shm: {usage.free / 2**30:.1f} of {usage.total / 2**30:.1f} GiB free")
+    return "; ".join(found) or "memory unknown"
+
+
+@contextmanager
+def explained(workers: int, place: str, iterator: Any = None) -> Iterator[None]:
+    """Within the context the death of a data worker is a :class:`DataWorkerError`.
+
+    ``iterator`` is torch's, whose processes are asked how they ended.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        codes = [process.exitcode for process in getattr(iterator, "_workers", ())]
+        told = explain(error, workers, place, codes)
+        if told is None:
+            raise
+        raise told from error
+
+
+class WorkerWatch:
+    """Lets torch speak of a dead worker while data are waited for, and at no other time.
+
+    Its handler of SIGCHLD raises wherever the main thread is: in the middle of an optimizer step, or of a checkpoint
+    that is written because the same SIGTERM has reached workers and main process. What is not said at once is said
+    when the next batch is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._listening = False
+        self._speak: Callable[[int, Any], Any] | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Within the context, which begins after the workers were started, torch's handler is ours."""
+        speak = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+        if not callable(speak) or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: Any) -> None:
+            if self._listening:
+                speak(number, frame)
+
+        self._speak = speak
+        signal.signal(signal.SIGCHLD, note)
+        try:
+            yield
+        finally:
+            self._speak = None
+            if signal.getsignal(signal.SIGCHLD) is note:
+                signal.signal(signal.SIGCHLD, speak)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the context the death of a worker raises, one from before as well."""
+        self._listening = True
+        try:
+            if self._speak is not None:
+                self._speak(signal.SIGCHLD, None)
+            yield
+        finally:
+            self._listening = False

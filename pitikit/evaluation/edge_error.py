@@ -1,0 +1,131 @@
+"""Do the edges of a picture lie where its sketch has them?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from pitikit.evaluation.picture_metric import PictureMetric, member, to_bytes
+from pitikit.registry import METRICS, TRANSFORMS
+
+EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 100))
+"""What made the sketches of NYU (Canny, 100 and 200), at half the thresholds.
+
+A picture of 64 pixels, enlarged to the 256 of the sketch, has slopes about half as steep. Of six pairs of thresholds
+tried on the true pictures of 37 test items of NYU, this one has the highest F1 and about as many edges as the sketches.
+"""
+
+
+def edge_agreement(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of edges, with a tolerance in their place.
+
+    Precision is the share of the pixels of ``found`` at most ``tolerance`` (Euclidean) from a pixel of ``wanted``,
+    recall the share of ``wanted`` as near to one of ``found``, F1 their harmonic mean. This is the F measure of
+    boundaries of Martin, Fowlkes and Malik (2004) in the form of Csurka et al. (2013, section 3), without the
+    one-to-one matching of pixels. All are 0 where nothing was found.
+
+    Args:
+        found, wanted: (H, W) bool; ``wanted`` has an edge.
+        tolerance: pixels.
+
+    Raises:
+        ValueError: their sizes differ, or ``wanted`` is empty.
+    """
+    if found.shape != wanted.shape or not wanted.any():
+        raise ValueError(f"edges {found.shape} and {wanted.shape}: expected one size, and at least one wanted edge")
+    if not found.any():
+        return 0.0, 0.0, 0.0
+    precision = float((_distance(wanted)[found] <= tolerance).mean())
+    recall = float((_distance(found)[wanted] <= tolerance).mean())
+    both = precision + recall
+    return precision, recall, 2 * precision * recall / both if both else 0.0
+
+
+def _distance(edges: np.ndarray) -> np.ndarray:
+    """(H, W) pixels to the nearest edge."""
+    return cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+@METRICS.register_module()
+class EdgeError(PictureMetric):
+    """``edge_F1``, ``edge_precision`` and ``edge_recall`` of a picture's edges against its sketch, means over pictures.
+
+    The picture is enlarged to the sketch's size (bicubic), and its edges are found as the sketch's were; see
+    :func:`edge_agreement`. All are between 0 and 1. ``edge_F1_ground_truth`` is what the true pictures reach at the
+    same size: a model as good as the data comes out there.
+
+    On the 109 test pictures of NYU at 64x64 that is 0.83. True pictures against the sketches of others reach 0.20, a
+    flat picture 0, and noise, which has edges everywhere, 0.33 (recall 0.93, precision 0.21): F1 up to there is no sign
+    that a sketch was followed, so read it beside precision and recall.
+
+    Pictures whose sketch has no edge ask for nothing and are left out.
+
+    Args:
+        extractor: config of a transform that makes a sketch of the member ``image``: the one of the data set's
+            pipeline, its thresholds fitted to the size of the pictures made.
+        tolerance: pixels of the sketch within which edges agree; half a pixel of a picture of 64 by default.
+        collect_device, collect_dir, prefix: see mmengine's BaseMetric.
+
+    Reads of a sample: ``pred`` uint8 (3, h, w); ``condition`` (1, H, W) in [-1, 1] or uint8, distances to the edges,
+    which are where it is lowest; and ``image`` (3, h, w) in [-1, 1] if there is one.
+    """
+
+    def __init__(
+        self,
+        extractor: Any = None,
+        tolerance: float = 2.0,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        if tolerance < 0:
+            raise ValueError(f"EdgeError: tolerance={tolerance}; expected 0 or more pixels")
+        config = EXTRACTOR if extractor is None else extractor
+        self.extractor = TRANSFORMS.build(dict(config)) if isinstance(config, dict) else config
+        self.tolerance = tolerance
+        self.facts = dict(extractor=config if isinstance(config, dict) else str(config), tolerance=tolerance)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep precision, recall and F1 of each picture and, where there is one, F1 of its truth."""
+        for sample in data_samples:
+            sketch, picture = member(sample, "condition"), member(sample, "pred")
+            if sketch is None or picture is None or sketch.ndim != 3 or sketch.shape[0] != 1:
+                self.results.append(None)
+                continue
+            wanted = to_bytes(sketch)[0].numpy() == 0
+            if not wanted.any():
+                self.results.append(())
+                continue
+            truth = member(sample, "image")
+            pictures = [picture] if truth is None else [picture, truth]
+            found = [edge_agreement(self.edges(p, wanted.shape), wanted, self.tolerance) for p in pictures]
+            self.results.append((*found[0], *(f1 for *_, f1 in found[1:])))
+
+    def edges(self, picture: Tensor, shape: tuple[int, int]) -> np.ndarray:
+        """(3, h, w) in [-1, 1] or uint8 to the edges of its enlargement to ``shape``, bool (H, W)."""
+        array = to_bytes(picture).byte().permute(1, 2, 0).numpy()
+        if array.shape[:2] != tuple(shape):
+            array = cv2.resize(array, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+        results = self.extractor.transform({"sources": {"image": array}})
+        part = results["condition_parts"][-1]
+        return part.encode(part.array)[..., 0] == 0
+
+    def compute_metrics(self, results: list) -> dict[str, float | None]:
+        """The means over pictures."""
+        names = ("edge_F1", "edge_precision", "edge_recall", "edge_F1_ground_truth")
+        known = [values for values in results if values]
+        if not known:
+            if any(values == () for values in results):
+                return self.unknown("no sketch has an edge", *names)
+            return self.unknown("no sample has a sketch, a 'condition' of one channel", *names)
+        precision, recall, f1 = np.mean([values[:3] for values in known], axis=0).tolist()
+        found: dict[str, float | None] = dict(edge_F1=f1, edge_precision=precision, edge_recall=recall)
+        true = [values[3] for values in known if len(values) > 3]
+        if true:
+            return {**found, names[3]: float(np.mean(true))}
+        return {**found, **self.unknown("no sample has an 'image', the ground truth", names[3])}

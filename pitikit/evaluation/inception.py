@@ -1,0 +1,73 @@
+"""The network behind FID and KID: the Inception of 2015-12-05, up to its last pooling."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pitikit.evaluation.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
+
+FILE_NAME = "inception_fid_pool3_fp16.safetensors"
+FEATURES = 2048
+
+_LOGITS = 1008
+_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+
+HOW_TO_GET = (
+    f"put {FILE_NAME} (the FID Inception of 2015-12-05, in pytorch-fid's names) into weights/ or into the folder that "
+    f"{WEIGHTS_VARIABLE} names, or say weights=FILE; the .pth of pytorch-fid or torch-fidelity is taken as well. "
+    "Nothing is downloaded unasked; with a network, this fetches it to where it is found: "
+    f"python -c \"import torch; torch.hub.load_state_dict_from_url('{_URL}')\""
+)
+
+
+def find_inception(weights: str | Path | None = None) -> Path | None:
+    """The file of the weights: the one given, or else in ``weights/``, or one that torch.hub has downloaded."""
+    if weights is not None:
+        return find_weights(weights)
+    return find_weights(FILE_NAME) or find_downloaded("*inception-2015-12-05-*.pth")
+
+
+class InceptionFeatures(nn.Module):
+    """torch-fidelity's Inception: pictures to the 2048 values of ``pool3``.
+
+    It resizes to 299x299 as TensorFlow 1 did, bilinear, without antialiasing and with corners not aligned, which is
+    part of the definition of FID. Always in eval mode and float32.
+
+    Args:
+        path: the weights, with or without the classifier ``fc``, which is not used.
+
+    Raises:
+        ValueError: the file is damaged or holds another network.
+    """
+
+    num_features = FEATURES
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        state = {name: value.float() for name, value in read_tensors(path).items()}
+        # torch-fidelity's network has a classifier; what comes before it does not depend on it.
+        state.setdefault("fc.weight", torch.zeros(_LOGITS, FEATURES))
+        state.setdefault("fc.bias", torch.zeros(_LOGITS))
+        # It takes its weights from a file alone, and would download them without one.
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        try:
+            self.network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], file)
+        except RuntimeError as error:
+            raise ValueError(f"{path}: not the Inception of FID ({str(error)[:300]})") from error
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W), RGB, to float32 (B, 2048)."""
+        if pictures.device.type != "cuda":
+            return self.network(pictures)[0]
+        # The ten bits of TF32 would be seen in the distance of sets that are close.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return self.network(pictures)[0]

@@ -1,0 +1,146 @@
+"""Two models in a row: 64x64 from the condition, then 256x256 from both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import Sampler, StepCallback
+from pitikit.diffusion.schedule import NoiseSchedule
+from pitikit.models.translator import DenoisingTranslator, to_uint8
+from pitikit.models.upsampler import FAST27
+from pitikit.registry import MODELS
+
+
+@MODELS.register_module()
+class Cascade(BaseModel):
+    """A base model and an upsampler that takes its pictures; for sampling, each is trained alone.
+
+    The base model's picture is clamped and quantised to 8 bits before it is enlarged, as released: the upsampler is
+    trained on such pictures.
+
+    Args:
+        base, upsampler: configs of models, or models. Each samples as its own ``sampler`` says; an upsampler whose
+            config names none takes 27 steps, initial noise times 0.997 and no guidance.
+        seed: of sampling; a picture depends on it and on the sample's id alone.
+        data_preprocessor: config; uint8 pictures to [-1, 1] by default.
+
+    Raises:
+        ValueError: the base model asks for ``low_res`` itself, or the upsampler does not.
+    """
+
+    def __init__(self, base: Any, upsampler: Any, seed: int = 0, data_preprocessor: Any = None) -> None:
+        super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
+        if isinstance(upsampler, dict) and upsampler.get("sampler") is None:
+            upsampler = {**upsampler, "sampler": dict(FAST27)}
+        self.base: DenoisingTranslator = MODELS.build(base) if isinstance(base, dict) else base
+        self.upsampler: DenoisingTranslator = MODELS.build(upsampler) if isinstance(upsampler, dict) else upsampler
+        for name, stage, expected in (("base", self.base, False), ("upsampler", self.upsampler, True)):
+            found = getattr(stage.denoiser.decoder, "low_res", expected)
+            if found != expected:
+                raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
+        self.seed = seed
+
+    @property
+    def stages(self) -> dict[str, DenoisingTranslator]:
+        """Both models in their order, by the names of the arguments: each has weights of its own to load."""
+        return {"base": self.base, "upsampler": self.upsampler}
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The base model's."""
+        return self.base.schedule
+
+    @property
+    def sampler(self) -> Sampler:
+        """The base model's, which decides what is in the picture; ``upsampler.sampler`` is the other."""
+        return self.base.sampler
+
+    @sampler.setter
+    def sampler(self, value: Sampler) -> None:
+        self.base.sampler = value
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of a picture in all: how often a callback is called."""
+        return sum(len(stage.schedule.spaced(stage.sampler.steps)) for stage in self.stages.values())
+
+    def forward(self, mode: str = "predict", **batch: Any) -> Any:
+        """Entry of mmengine's Runner; ``mode`` is 'predict'.
+
+        Raises:
+            ValueError: another mode.
+        """
+        if mode != "predict":
+            raise ValueError(f"Cascade: mode={mode!r}: expected 'predict'; train its base and its upsampler alone")
+        return self.predict(**batch)
+
+    @torch.no_grad()
+    def predict(
+        self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
+    ) -> list[dict[str, Any]]:
+        """Translate a batch.
+
+        Per sample ``dict(id, pred (3, H, W) uint8, low_res (3, h, w) uint8, both on the CPU, and what else was
+        packed)``; ``low_res`` is what was enlarged: the base model's picture, unless one is given.
+        """
+        seeds = [sample_seed(self.seed, name) for name in id]
+        low = self.predict_low_res(condition, seeds) if low_res is None else low_res
+        images, small = to_uint8(self.enlarge(low, condition, seeds)).cpu(), to_uint8(low).cpu()
+        results = []
+        for row, name in enumerate(id):
+            rest = {key: value[row] for key, value in batch.items()}
+            made = {"id": name, "pred": images[row], "low_res": small[row], "condition": condition[row]}
+            results.append({**made, **rest})
+        return results
+
+    @torch.no_grad()
+    def predict_images(
+        self,
+        condition: Tensor,
+        seeds: Sequence[int],
+        low_res: Tensor | None = None,
+        callback: StepCallback | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+
+        With ``low_res`` (B, 3, h, w) in [-1, 1] that is enlarged, and the base model is left out. ``callback`` sees
+        the steps of the one and then of the other.
+        """
+        if low_res is None:
+            low_res = self.predict_low_res(condition, seeds, callback, progress)
+        return self.enlarge(low_res, condition, seeds, callback, progress)
+
+    def predict_low_res(
+        self,
+        condition: Tensor,
+        seeds: Sequence[int],
+        callback: StepCallback | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """The base model's pictures, quantised: (B, 3, h, w) in [-1, 1]."""
+        return quantised(self.base.predict_images(condition, seeds, callback=callback, progress=progress))
+
+    def enlarge(
+        self,
+        low_res: Tensor,
+        condition: Tensor,
+        seeds: Sequence[int],
+        callback: StepCallback | None = None,
+        progress: bool = False,
+    ) -> Tensor:
+        """The upsampler's pictures (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1]."""
+        # The base model's noise began with the same seeds.
+        own = [sample_seed(seed, "upsampler") for seed in seeds]
+        return self.upsampler.predict_images(condition, own, low_res, callback, progress)
+
+
+def quantised(image: Tensor) -> Tensor:
+    """[-1, 1] to the 256 levels of a byte and back, truncated as the released code does between its two models."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).int() / 127.5 - 1

@@ -1,0 +1,227 @@
+"""Diffusion upsamplers (PITI, sec. 3.3): plain, and with a critic that has an optimizer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import get_dist_info
+from mmengine.optim import OptimWrapperDict
+from torch import Tensor, nn
+
+from pitikit.diffusion.types import Prediction, Target
+from pitikit.losses.adversarial import AdversarialLoss
+from pitikit.models.translator import DenoisingTranslator
+from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
+
+PLAIN_LOSSES = (dict(type="EpsMSE"), dict(type="VariationalBound"))
+#: The released losses beside the adversarial one.
+RELEASED_LOSSES = (*PLAIN_LOSSES, dict(type="ReleasedPerceptualLoss"))
+#: GLIDE's sampler of its upsampler.
+FAST27 = dict(type="DDPMSampler", steps="fast27", temperature=0.997)
+
+
+@MODELS.register_module()
+class Upsampler(DenoisingTranslator):
+    """A diffusion model that enlarges ``low_res``; the defaults are those of GLIDE's and of the released code.
+
+    Args:
+        denoiser: config; its decoder takes ``low_res``.
+        schedule: config; linear with 1000 steps by default.
+        losses: configs; their weighted sum is minimised.
+        timestep_sampler: config or name.
+        sampler: config; 27 steps, initial noise times 0.997 and no guidance by default.
+        drop, seed, data_preprocessor: see :class:`~pitikit.models.translator.DenoisingTranslator`.
+        crop: side of the square of each image that a training step looks at, at a random place; None for all of it.
+            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256.
+    """
+
+    def __init__(
+        self,
+        denoiser: Any,
+        schedule: Any = None,
+        losses: Sequence[Any] = PLAIN_LOSSES,
+        timestep_sampler: Any = "uniform",
+        sampler: Any = None,
+        drop: float = 0.0,
+        seed: int = 0,
+        data_preprocessor: Any = None,
+        crop: int | None = None,
+    ) -> None:
+        super().__init__(
+            denoiser,
+            schedule or dict(type="NoiseSchedule", name="linear"),
+            losses,
+            timestep_sampler,
+            sampler or dict(FAST27),
+            drop,
+            seed,
+            data_preprocessor,
+        )
+        if crop is not None and crop < 1:
+            raise ValueError(f"crop={crop}: expected a side in pixels, or None")
+        self.crop = crop
+
+    def denoise(
+        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+    ) -> tuple[Prediction, Target, Tensor]:
+        """As the parent's, on random squares of the images where ``crop`` is set.
+
+        Raises:
+            ValueError: ``low_res`` is missing.
+        """
+        if low_res is None:
+            raise ValueError(
+                "an upsampler is trained with low_res: expected a transform that writes it, such as Degrade, in "
+                "the pipeline of the data set"
+            )
+        if self.crop is not None:
+            image, low_res = self._cropped(image, low_res, self.crop)
+        return super().denoise(image, condition, low_res)
+
+    def _cropped(self, image: Tensor, low_res: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        height, width = image.shape[2:]
+        if min(height, width) < side:
+            raise ValueError(f"crop={side}: expected images of that side or more, found {height}x{width}")
+        # Enlarged first, as the decoder would do it: so a square sees what is beyond its border, as in the whole.
+        low_res = F.interpolate(low_res, size=(height, width), mode="bilinear", align_corners=False)
+        process, processes = self.place or get_dist_info()
+        # For the whole batch, of which a process takes its rows: see `draw`.
+        places = torch.rand(len(image) * processes, 2)[process::processes]
+        squares = []
+        for row, (y, x) in enumerate(places.tolist()):
+            top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
+            inside = (row, slice(None), slice(top, top + side), slice(left, left + side))
+            squares.append((image[inside], low_res[inside]))
+        images, low = zip(*squares, strict=True)
+        return torch.stack(images), torch.stack(low)
+
+
+@MODELS.register_module()
+class AdversarialUpsampler(Upsampler):
+    """A diffusion upsampler whose estimates of the clean image a critic judges; the defaults are the released ones.
+
+    Each iteration: the denoiser's estimates are made once; the critic learns from them (clamped, without gradients
+    to the denoiser) and from the true images; then the denoiser learns from its own losses and from what the critic,
+    already one step further, says of the same estimates. Before the adversarial loss begins the critic rests.
+
+    The discriminator is a part of the model: it is saved and resumed, and moves with it. Its optimizer is another,
+    in ``optim_wrapper`` under 'discriminator', the denoiser's under 'denoiser'; see
+    :class:`~pitikit.engine.optim.SeparateConstructor`.
+
+    Args:
+        denoiser, schedule, timestep_sampler, sampler, drop, seed, data_preprocessor, crop: see :class:`Upsampler`.
+        losses: configs, without the adversarial one; the released ones by default.
+        discriminator: config; the released PatchGAN by default.
+        adversarial: config of the adversarial loss; the released WGAN-GP by default.
+    """
+
+    def __init__(
+        self,
+        denoiser: Any,
+        schedule: Any = None,
+        losses: Sequence[Any] = RELEASED_LOSSES,
+        timestep_sampler: Any = "uniform",
+        sampler: Any = None,
+        drop: float = 0.0,
+        seed: int = 0,
+        data_preprocessor: Any = None,
+        crop: int | None = None,
+        discriminator: Any = None,
+        adversarial: Any = None,
+    ) -> None:
+        super().__init__(denoiser, schedule, losses, timestep_sampler, sampler, drop, seed, data_preprocessor, crop)
+        self.discriminator: nn.Module = DISCRIMINATORS.build(discriminator or dict(type="PatchDiscriminator"))
+        self.adversarial: AdversarialLoss = LOSSES.build(adversarial or dict(type="WGANGPLoss"))
+        if not isinstance(self.adversarial, AdversarialLoss):
+            name = type(self.adversarial).__name__
+            raise TypeError(f"adversarial: expected an adversarial loss such as WGANGPLoss, found {name}")
+
+    def forward(self, mode: str = "tensor", **batch: Any) -> Any:
+        """Entry of mmengine's Runner, and of :meth:`train_step`.
+
+        Args:
+            mode: 'denoise' for what :meth:`denoise` gives; with that as ``step``, 'critic' for the losses of the
+                discriminator and 'denoiser' for those of the denoiser; or one of
+                :meth:`DenoisingTranslator.forward <pitikit.models.translator.DenoisingTranslator.forward>`.
+            batch: what the data set's pipeline packed, already on the device; or ``step``.
+        """
+        if mode == "denoise":
+            return self.denoise(**batch)
+        if mode == "critic":
+            return self.critic_loss(*batch["step"])
+        if mode == "denoiser":
+            return self.denoiser_loss(*batch["step"])
+        return super().forward(mode, **batch)
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
+        """One iteration of both networks; what is logged of it.
+
+        Each wrapper has its own precision, clipping and accumulation.
+
+        Raises:
+            TypeError: there are not the two optimizers.
+        """
+        both = isinstance(optim_wrapper, OptimWrapperDict) and {"denoiser", "discriminator"} <= {*optim_wrapper.keys()}
+        if not both:
+            raise TypeError(
+                "AdversarialUpsampler: expected two optimizers: optim_wrapper=dict(constructor='SeparateConstructor', "
+                f"denoiser=dict(...), discriminator=dict(...)); found {type(optim_wrapper).__name__}"
+            )
+        own, other = optim_wrapper["denoiser"], optim_wrapper["discriminator"]
+        # Each forward pass by way of _run_forward, where wrappers for several processes listen.
+        with own.optim_context(self):
+            step = self._run_forward(self.data_preprocessor(data, True), mode="denoise")
+        logs: dict[str, Tensor] = {}
+        if self.adversarial.gate.open:
+            with other.optim_context(self):
+                logs = self._run_forward(dict(step=step), mode="critic")
+            other.update_params(logs["loss_d"])
+        else:
+            # Counted all the same, or else the windows of accumulation of the two would part.
+            other._inner_count += 1
+        with own.optim_context(self), _frozen(self.discriminator):
+            losses = self._run_forward(dict(step=step), mode="denoiser")
+            total = losses["loss"]
+        own.update_params(total)
+        return {**losses, **logs}
+
+    def critic_loss(self, prediction: Prediction, target: Target, weight: Tensor) -> dict[str, Tensor]:
+        """Losses of the discriminator: ``loss_d`` is minimised, the rest is logged."""
+        fake = prediction.x0.detach().clamp(-1, 1)
+        gate = self.adversarial.gate.weights(target.t, prediction.alpha_bar)
+        return self.adversarial.discriminator(self.discriminator, fake, target.x0, weight * gate)
+
+    def denoiser_loss(self, prediction: Prediction, target: Target, weight: Tensor) -> dict[str, Tensor]:
+        """Losses of the denoiser, the adversarial one among them: ``loss`` is minimised, the rest is logged."""
+        total, logs = self.weigh(prediction, target, weight)
+        term = total.new_zeros(len(total))
+        if self.adversarial.gate.open:
+            logits = self.discriminator(prediction.x0.clamp(-1, 1))
+            gate = self.adversarial.gate.weights(target.t, prediction.alpha_bar)
+            term = self.adversarial.weight * gate * self.adversarial.generator(logits)
+        self.adversarial.gate.advance()
+        total = total + term
+        self.timestep_sampler.update(target.t, total)
+        logs[f"loss_{self.adversarial.name}"] = (weight * term).detach().mean()
+        return {"loss": (weight * total).mean(), **logs}
+
+    def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
+        """Losses of the denoiser for a batch, with the discriminator as it is; see the parent's."""
+        return self.denoiser_loss(*self.denoise(image, condition, low_res))
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """Within the context no parameter of a module takes gradients; those it has are left alone."""
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

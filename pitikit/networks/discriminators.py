@@ -1,0 +1,69 @@
+"""Critics that tell real pictures from generated ones."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from pitikit.registry import DISCRIMINATORS
+
+
+@DISCRIMINATORS.register_module()
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al. 2017): a logit for each patch; the defaults are the released one, 2,764,737 values.
+
+    Convolutions of width 4: one of stride 2 without a norm, ``layers - 1`` of stride 2 and one of stride 1 with it,
+    and one to the logits. Leaky ReLU (0.2) between them.
+
+    Args:
+        in_channels: of the picture.
+        channels: of the first convolution; they double up to eight times that.
+        layers: convolutions of stride 2; 3 judge patches of 70x70 pixels.
+        instance_norm: normalise each feature map, without parameters, as released.
+        spectral_norm: bound the gain of every convolution (Miyato et al. 2018); its weights have other names then.
+
+    Raises:
+        ValueError: no layers or no channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        channels: int = 64,
+        layers: int = 3,
+        instance_norm: bool = True,
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(in_channels, channels, layers) < 1:
+            raise ValueError(f"in_channels={in_channels}, channels={channels}, layers={layers}: expected 1 or more")
+        self.in_channels = in_channels
+        # Each halving asks for two pixels of one, the two convolutions of stride 1 for one more each.
+        self.smallest = 3 << layers
+
+        def conv(width: int, new_width: int, stride: int) -> nn.Module:
+            made = nn.Conv2d(width, new_width, 4, stride, padding=1)
+            return parametrizations.spectral_norm(made) if spectral_norm else made
+
+        modules: list[nn.Module] = [conv(in_channels, channels, 2), nn.LeakyReLU(0.2)]
+        width = channels
+        for layer in range(1, layers + 1):
+            new_width = channels * min(2**layer, 8)
+            norm = nn.InstanceNorm2d(new_width) if instance_norm else nn.Identity()
+            modules += [conv(width, new_width, 2 if layer < layers else 1), norm, nn.LeakyReLU(0.2)]
+            width = new_width
+        # The places in the sequence are part of the released names.
+        self.model = nn.Sequential(*modules, conv(width, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real patches.
+
+        Raises:
+            ValueError: other channels, or a picture of less than a patch.
+        """
+        if image.ndim != 4 or image.shape[1] != self.in_channels or min(image.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"PatchDiscriminator: expected (B, {self.in_channels}, H, W) of {self.smallest} pixels or more, "
+                f"found {tuple(image.shape)}"
+            )
+        return self.model(image)

@@ -1,0 +1,100 @@
+"""Sheets of degradations and data sets."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pitikit.apis.browse import browse_dataset, browse_degradation, degradation_of
+from pitikit.apis.degradation_speed import DegradationSpeed, degradation_speed
+from pitikit.degradations.operation import DegradationError
+from pitikit.engine.config import ConfigError
+
+DATASET = """
+train_dataloader = dict(dataset=dict(type="SceneWorld", length=5, size=64, members=["image", "mask"], pipeline=[
+    dict(type="LoadImage"), dict(type="LoadMask", num_classes=22), dict(type="ResizePair", size=64, image_size=64),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="Degrade", degradation=dict(type="Downscale", scale=4, degradation=dict(type="JPEG")), size=16),
+    dict(type="PackInputs")]))
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "data.py"
+    path.write_text(DATASET)
+    return path
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "worn.py"
+    path.write_text("degradation = dict(type='Downscale', scale=4, degradation=dict(type='GaussianNoise', level=20))\n")
+    return path
+
+
+def cells(path):
+    sheet = np.asarray(Image.open(path)).astype(int)
+    return sheet, [sheet[4:260, 4 + 260 * i : 260 + 260 * i] for i in range(sheet.shape[1] // 260)]
+
+
+def test_a_sheet_of_samples(recipe, tmp_path, repo):
+    photo = repo / "tests/data/fixtures/china256.png"
+    path = browse_degradation(recipe, photo, samples=7, out=tmp_path / "new" / "s.png")
+    sheet, first = cells(path)
+    assert sheet.shape == (2 * 260 + 4, 6 * 260 + 4, 3)
+    assert np.array_equal(first[0], np.asarray(Image.open(photo).convert("RGB")))
+    assert np.abs(first[1] - first[0]).mean() < np.abs(first[2] - first[0]).mean()
+    assert not np.array_equal(first[2], first[3])
+    again = browse_degradation(recipe, photo, samples=7, out=tmp_path / "again.png")
+    other = browse_degradation(recipe, photo, samples=7, seed=1, out=tmp_path / "other.png")
+    assert again.read_bytes() == path.read_bytes() != other.read_bytes()
+
+
+def test_a_scene_stands_in_for_a_picture(recipe, tmp_path):
+    sheet, first = cells(browse_degradation(recipe, samples=1, out=tmp_path / "s.png"))
+    assert sheet.shape == (264, 3 * 260 + 4, 3) and first[0].std() > 20
+
+
+def test_a_sheet_of_pairs_has_low_res(config, tmp_path):
+    sheet = np.asarray(Image.open(browse_dataset(config, count=2, out=tmp_path / "p.png")))
+    assert sheet.shape[1] == 3 * 132 + 4 and sheet.shape[0] > 2 * 132
+    with pytest.raises(ConfigError, match="val_dataloader"):
+        browse_dataset(config, "val", out=tmp_path / "p.png")
+    with pytest.raises(ValueError, match="count=0"):
+        browse_dataset(config, count=0, out=tmp_path / "p.png")
+
+
+def test_where_the_degradation_is_found(config, recipe, tmp_path, repo):
+    assert type(degradation_of(config)).__name__ == "Downscale"
+    plain = tmp_path / "plain.py"
+    plain.write_text("seed = 3\n")
+    with pytest.raises(ConfigError, match="neither"):
+        degradation_of(plain)
+    odd = tmp_path / "odd.png"
+    Image.fromarray(np.zeros((50, 64, 3), np.uint8)).save(odd)
+    with pytest.raises(DegradationError, match="scale=4 does not divide"):
+        browse_degradation(recipe, odd, out=tmp_path / "s.png")
+    assert not (tmp_path / "s.png").exists()
+
+
+def test_speed_is_measured_and_scaled(recipe):
+    speed = degradation_speed(recipe, pictures=4, rounds=1)
+    assert speed.rate > 1e8 and speed.pictures > 1 and 1e-3 < speed.l0 < 10
+    known = DegradationSpeed(rate=177e9, pictures=116.0, l0=0.0185, shape=(256, 256))
+    assert known.scale == pytest.approx(2) and known.pictures_ratio == pytest.approx(2)
+    assert known.l0_ratio == pytest.approx(5)
+    assert "29 -> 58.0" in known.table() and "0.185 -> 0.092" in known.table() and "two cores" in known.table()
+
+
+def test_the_tool(config, recipe, repo, tmp_path):
+    def call(*arguments):
+        command = [sys.executable, repo / "tools/browse.py", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    done = call("degradation", recipe, "--samples", 2, "--out", "s.png")
+    assert done.returncode == 0 and done.stdout.strip() == "s.png" and (tmp_path / "s.png").is_file()
+    failed = call("degradation", recipe, "nowhere.png", "--out", "t.png")
+    assert failed.returncode == 2 and "nowhere.png" in failed.stderr and "Traceback" not in failed.stderr

@@ -1,0 +1,190 @@
+"""All that is wrong with data, at once."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pitikit.apis import check_data as module
+from pitikit.apis.check_data import check_data
+from pitikit.apis.data_probe import Probe, kind_of
+from pitikit.data.errors import DataError
+from pitikit.engine.config import ConfigError
+
+LOAD = """
+load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=5), dict(type="ResizePair", size=32, image_size=16)]
+"""
+PAIRS = (
+    LOAD
+    + """
+data = dict(type="PairedImageDataset", root={root!r}, image="images/{{id}}.png", metainfo=dict(classes=list("abcde")))
+train_dataloader = dict(batch_size=2, dataset=dict(
+    **data, ids={train}, pipeline=[*load, dict(type="RandomFlip", prob=0.5), dict(type="PackInputs")]))
+val = dict(**data, ids={val}, test_mode=True, pipeline=[*load, dict(type="PackInputs", keep=["label"])])
+val_dataloader = dict(batch_size=2, dataset=val)
+test_dataloader = dict(batch_size=1, dataset=val)
+"""
+)
+COUNT = 12
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for k in range(COUNT):
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(root / f"images/p{k:02d}.png")
+        label = np.zeros((40, 40), np.uint8)
+        label[:, 20:] = 1 + k % 2
+        label[:10] = 255
+        Image.fromarray(label).save(root / f"labels/p{k:02d}.png")
+    return root
+
+
+@pytest.fixture
+def config(root, tmp_path):
+    names = [f"p{k:02d}" for k in range(COUNT)]
+    path = tmp_path / "pairs.py"
+    path.write_text(PAIRS.format(root=str(root), train=names[:8], val=names[8:]))
+    return path
+
+
+def test_good_data(config, tmp_path):
+    report = check_data(config, out=tmp_path / "out", progress=False)
+    assert report.status == 0 and report.same == {"test": "val"}
+    train, val = report.splits
+    assert (train.size, train.read, train.bad_count) == (8, 8, 0) and val.read == 4
+    assert train.sizes == {"40×40": 8}
+    image, condition = train.values["image"], train.values["condition"]
+    assert image.shapes == {"(3, 16, 16) uint8": 8} and condition.shapes == {"(3, 32, 32) uint8": 8}
+    assert 100 < image.mean < 155 and condition.low == 0 and condition.high <= 192
+    # A quarter of each map is unlabelled, half of the rest is 0, and the other half 1 or 2 in turn.
+    shares = {row["label"]: row["share"] for row in train.histogram()}
+    assert shares == {0: 0.375, 1: 0.1875, 2: 0.1875, 3: 0, 4: 0, 255: 0.25}
+    assert [row["items"] for row in train.histogram()] == [8, 4, 4, 0, 0, 8]
+    text = report.table()
+    assert "labels that never occur: 3 d, 4 e" in text and "test: the data of val" in text
+    saved = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert saved["splits"][0]["labels"][1] == dict(label=1, name="b", share=0.1875, items=4)
+    sheet = cv2.imread(str(tmp_path / "out" / "sheet_train.png"))
+    assert sheet.shape[0] > 8 * 128 and sheet.shape[1] > 2 * 128
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_everything_bad_at_once(config, root, tmp_path, workers):
+    (root / "images/p00.png").write_bytes(b"nothing")
+    (root / "images/p01.png").write_bytes(b"nothing either")
+    Image.fromarray(np.full((40, 40), 77, np.uint8)).save(root / "labels/p02.png")
+    Image.fromarray(np.zeros((40, 30), np.uint8)).save(root / "labels/p03.png")
+    (root / "labels/p04.png").unlink()
+    (root / "labels/p05.png").unlink()
+    Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(root / "images/p06.png")
+    # A mirrored picture in the other split is the same picture.
+    picture = Image.open(root / "images/p07.png")
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "images/p11.png")
+    report = check_data(config, out=tmp_path / "out", workers=workers, progress=False)
+    assert report.status == 1
+    train = report.splits[0]
+    assert {kind: [each["item"] for each in entries] for kind, entries in train.bad.items()} == {
+        "no mask": ["p04", "p05"],
+        "a file that is no picture": ["p00", "p01"],
+        "label ids N to N": ["p02"],
+        "mask of N×N pixels": ["p03"],
+    }
+    assert train.bad_count == 6 and (train.read, train.size) == (8, 8)
+    assert train.notes == {"image of a single value": ["p06"]}
+    assert report.shared() == {"train and val": ["p07"]}
+    text = report.table()
+    assert "6 bad" in text and "BAD 2 × no mask" in text and "p03.png" in text and "share 1 pictures: p07" in text
+    # No advice to pass over them: that is what is asked here.
+    assert "on_error" not in text
+
+
+def test_one_split_and_a_count(config, tmp_path):
+    report = check_data(config, "val", tmp_path / "out", count=2, progress=False)
+    assert [split.name for split in report.splits] == ["val"] and report.splits[0].read == 2
+    assert "2 of 4 items read" in report.table()
+
+
+SCENES = """
+load = [dict(type="LoadImage"), dict(type="LoadCaption", length=20,
+        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY"))]
+train_dataloader = dict(batch_size=2, dataset=dict(
+    type="SceneWorld", length=5000, size=32, members=["image", "caption"],
+    pipeline=[*load, dict(type="ResizePair", size=32, image_size=16), dict(type="PackInputs")]))
+"""
+
+
+def test_captions_of_scenes(tmp_path):
+    (tmp_path / "scenes.py").write_text(SCENES)
+    report = check_data(tmp_path / "scenes.py", out=tmp_path / "out", count=3, progress=False)
+    (train,) = report.splits
+    assert (train.size, train.read, report.status) == (5000, 3, 0)
+    assert train.values["condition"].low >= -1 and not train.histogram()
+    assert (cv2.imread(train.sheet)[:, :100] < 100).any()
+
+
+def test_a_synthetic_set_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SYNTHETIC_COUNT", 2)
+    (tmp_path / "scenes.py").write_text(SCENES)
+    assert check_data(tmp_path / "scenes.py", out=tmp_path / "out", progress=False).splits[0].read == 2
+
+
+def test_ctrl_c_reports_what_was_read(config, tmp_path, monkeypatch):
+    read = Probe.__getitem__
+
+    def interrupted(self, number):
+        if number == 7:
+            raise KeyboardInterrupt
+        return read(self, number)
+
+    monkeypatch.setattr(Probe, "__getitem__", interrupted)
+    monkeypatch.setattr(module, "_BATCH", 2)
+    report = check_data(config, out=tmp_path / "out", progress=False)
+    assert report.status == 130 and [split.read for split in report.splits] == [6]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["interrupted"] is True
+    assert "interrupted" in report.table() and (tmp_path / "out" / "sheet_train.png").is_file()
+
+
+def test_sets_that_cannot_be_built_and_shapes_that_make_no_batch(config, root, tmp_path):
+    text = config.read_text()
+    config.write_text(text.replace('dict(type="ResizePair", size=32, image_size=16)', "*()"))
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(root / "images/p00.png")
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(root / "labels/p00.png")
+    report = check_data(config, "train", tmp_path / "a", progress=False)
+    assert report.status == 1 and any("make no batch" in line for line in report.splits[0].problems)
+    config.write_text(text.replace(str(root), str(root / "elsewhere")))
+    report = check_data(config, "train", tmp_path / "b", progress=False)
+    assert report.status == 1 and "no such folder" in report.splits[0].bad
+
+
+def test_what_is_refused(config, tmp_path):
+    with pytest.raises(ValueError, match="split='tran'"):
+        check_data(config, "tran")
+    with pytest.raises(ValueError, match="count=0"):
+        check_data(config, count=0)
+    (tmp_path / "none.py").write_text("model = None")
+    with pytest.raises(ConfigError, match="has not train_dataloader"):
+        check_data(tmp_path / "none.py", "train")
+
+
+def test_kinds():
+    assert kind_of(DataError("label ids 0 to 77, out of range: 77 (9 pixels)")) == "label ids N to N"
+    assert kind_of(DataError("a picture that cannot be decoded (12 bytes)")) == "a picture that cannot be decoded"
+    assert kind_of(KeyError("x")) == "KeyError"
+
+
+def test_from_the_command_line(repo, config, root, tmp_path):
+    import subprocess
+    import sys
+
+    (root / "images/p00.png").write_bytes(b"nothing")
+    command = [sys.executable, str(repo / "tools/check_data.py"), str(config), "--out", str(tmp_path / "o")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "BAD 1 × a file that is no picture" in done.stdout and "8/8" in done.stderr

@@ -1,0 +1,101 @@
+"""Several configs alike: what each run is told, what is done once, what is said when one fails."""
+
+import json
+
+import pytest
+
+from pitikit.apis.comparison import ComparisonError, compare, plan, table
+
+TWO = "configs/scenes/piti_small_mask.py"
+ONE = "configs/scenes/piti_small_mask_one-stage.py"
+
+TRAIN = """
+import sys, pathlib
+folder = pathlib.Path(sys.argv[sys.argv.index("--work-dir") + 1])
+with (folder / "calls").open("a") as file:
+    file.write(" ".join(sys.argv[1:]) + chr(10))
+if "FAIL" in str(folder.parents[1]) and "one-stage" in str(folder):
+    sys.exit("error: no such prior")
+(folder / "ema.safetensors").touch()
+"""
+TEST = """
+import json, sys, pathlib
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir(exist_ok=True)
+share = float(out.parent.name)
+report = {"metrics": {"mIoU": share / 100, "LPIPS": None, "IoU/sky": 1.0}, "protocol": {"count": 5}}
+(out / "metrics.json").write_text(json.dumps(report))
+"""
+
+
+@pytest.fixture
+def tools(tmp_path):
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "test.py").write_text(TEST)
+    return folder
+
+
+def test_every_config_meets_every_share_and_stages_keep_their_proportions(tmp_path):
+    runs = plan([TWO, ONE], [0.25, 1], tmp_path, iterations=300, options={"randomness.seed": 3})
+    assert [(run.config.stem, run.share) for run in runs] == [
+        ("piti_small_mask", 0.25),
+        ("piti_small_mask", 1),
+        ("piti_small_mask_one-stage", 0.25),
+        ("piti_small_mask_one-stage", 1),
+    ]
+    first = runs[0]
+    assert first.folder == tmp_path / "piti_small_mask" / "25"
+    assert first.options["train_dataloader.dataset.subset"] == 0.25 and first.options["randomness.seed"] == 3
+    assert first.options["train_cfg.max_iters"] == 300
+    whole = plan([TWO], [1], tmp_path)[0]
+    assert "train_cfg.max_iters" not in whole.options and "stages.0.until" not in whole.options
+    # 500 of 2,400 iterations are the first stage's.
+    assert first.options["stages.0.until"] == 62
+    assert "stages.0.until" not in runs[2].options
+
+
+def test_another_prior_is_not_forced_on_what_starts_from_scratch(tmp_path):
+    scratch = "configs/scenes/piti_small_mask_from-scratch.py"
+    runs = plan([TWO, scratch], [1], tmp_path, prior="other.safetensors")
+    assert [run.options.get("load_from") for run in runs] == ["other.safetensors", None]
+
+
+def test_a_comparison_gives_a_table_and_does_nothing_twice(tmp_path, tools):
+    out = tmp_path / "out"
+    runs = plan([TWO, ONE], [0.25, 1], out, iterations=10)
+    text = compare(runs, out, tools, jobs=2)
+    assert (out / "table.md").read_text() == text + "\n"
+    assert "| piti_small_mask | 25% | 0.250 | – |" in text and "IoU/sky" not in text
+    assert json.loads((out / "results.json").read_text())["runs"][3]["metrics"]["mIoU"] == 1.0
+    compare(runs, out, tools)
+    call = (runs[0].folder / "calls").read_text().splitlines()
+    assert len(call) == 1 and "--resume" in call[0] and "train_dataloader.dataset.subset=0.25" in call[0]
+    with pytest.raises(ComparisonError, match="other options"):
+        compare(plan([TWO], [0.25], out, iterations=11), out, tools)
+
+
+def test_a_failed_run_is_named_with_its_last_line_and_the_others_are_finished(tmp_path, tools):
+    out = tmp_path / "FAIL"
+    runs = plan([ONE, TWO], [1], out)
+    with pytest.raises(
+        ComparisonError, match=r"one-stage, 100%: train.py ended with exit code 1: error: no such prior"
+    ):
+        compare(runs, out, tools)
+    assert (runs[1].folder / "test" / "metrics.json").is_file()
+
+
+def test_wrong_plans_are_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="share 0: expected more than 0"):
+        plan([TWO], [0], tmp_path)
+    with pytest.raises(ValueError, match="two of the same name"):
+        plan([TWO, TWO], [1], tmp_path)
+
+
+def test_the_table_shows_every_metric_once():
+    rows = [
+        {"config": "a/x.py", "share": 0.5, "metrics": {"PSNR": 10.0}},
+        {"config": "y.py", "share": 1, "metrics": {"FID": 3.25}},
+    ]
+    assert table(rows).splitlines()[2:] == ["| x | 50% | 10.000 | – |", "| y | 100% | – | 3.250 |"]

@@ -1,0 +1,203 @@
+"""What is handed over to be translated: what is understood, and what is refused in which words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pitikit.apis.inputs import ConditionReader
+from pitikit.apis.translator import Translator
+from pitikit.data.errors import DataError
+
+KINDS = ("mask", "sketch", "geometry")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_an_image_and_an_array_are_the_same(translators, files, kind, scene):
+    translator = translators[kind]
+    members = translator.members
+    by_file = translator({m: files[m] for m in members}, ids=["x"])
+    opened = {m: np.load(files[m]) if m == "depth" else Image.open(files[m]) for m in members}
+    normals = np.asarray(Image.open(files["normals"]))
+    arrays = dict(mask=scene.label, sketch=scene.sketch, normals=normals, depth=scene.depth)
+    by_image = translator(opened, ids=["x"])
+    by_array = translator({m: arrays[m] for m in members}, ids=["x"])
+    assert np.array_equal(by_file, by_image)
+    assert np.array_equal(by_file, by_array)
+    if len(members) == 1:
+        assert np.array_equal(by_file, translator(str(files[members[0]]), ids=["x"]))
+
+
+def test_partners_are_found_beside_a_file(translators, files):
+    geometry = translators["geometry"]
+    expected = geometry({m: files[m] for m in ("normals", "depth")})
+    for given in (files["depth"], files["normals"], files["depth"].parent, files["root"]):
+        assert np.array_equal(geometry(given), expected)
+    files["normals"].unlink()
+    with pytest.raises(DataError, match="no normals beside it"):
+        geometry(files["depth"])
+    with pytest.raises(DataError, match="keep them in folders of these names"):
+        geometry(files["photo"])
+
+
+def wrong_inputs(files, scene):
+    """What is wrong, kind of model, input, words of the message."""
+    root = files["root"]
+    (root / "empty").mkdir()
+    (root / "notes.png").write_text("no picture")
+    cut = root / "cut.png"
+    cut.write_bytes(files["mask"].read_bytes()[:200])
+    grey = root / "grey.png"
+    Image.fromarray(np.where(scene.label < 10, 0, scene.label).astype(np.uint8)).save(grey)
+    bits = root / "bits.png"
+    Image.fromarray(scene.sketch).convert("1").save(bits)
+    high = scene.label.copy()
+    high[0, 0] = 40
+    return [
+        ("mask", root / "absent.png", "no such file"),
+        ("mask", root / "empty", "a folder without pictures"),
+        ("mask", root / "notes.png", "no picture"),
+        ("mask", cut, "cannot be decoded"),
+        ("mask", files["photo"], "channels"),
+        ("mask", files["sketch"], "this looks like a sketch"),
+        ("mask", bits, "this looks like a sketch"),
+        ("mask", scene.sketch, "this looks like a sketch"),
+        ("mask", scene.image, "channels"),
+        ("mask", high, r"40 \(1 pixels\)"),
+        ("mask", Image.fromarray(scene.image), "channels"),
+        ("mask", scene.label[None, None], "shape"),
+        ("mask", 3, "type int"),
+        ("mask", [], "no input"),
+        ("mask", {"label": scene.label}, "'mask'"),
+        ("sketch", files["mask"], "a colour picture"),
+        ("sketch", grey, "this looks like a label map"),
+        ("sketch", scene.label, "label map"),
+        ("sketch", files["photo"], "colour picture"),
+        ("geometry", scene.depth, "give a dict"),
+        ("geometry", {"depth": files["depth"]}, "'normals' and 'depth'"),
+        ("geometry", {"depth": files["mask"], "normals": files["normals"]}, "8-bit"),
+        ("geometry", {"depth": files["depth"], "normals": files["photo"]}, "unit normals"),
+        ("geometry", {"depth": files["depth"], "normals": files["mask"]}, "channels"),
+    ]
+
+
+def test_errors_say_what_is_wrong(translators, files, scene):
+    for kind, given, words in wrong_inputs(files, scene):
+        with pytest.raises(DataError, match=words) as caught:
+            translators[kind](given)
+        # The file that a picture in memory goes through is nobody's business.
+        if not isinstance(given, (str, Path)):
+            assert "/tmp" not in str(caught.value).replace(str(files["root"]), "")
+
+
+def test_pipeline_without_a_condition(translators):
+    pipeline = [dict(type="LoadImage"), dict(type="PackInputs")]
+    with pytest.raises(ValueError, match="loads no condition"):
+        Translator(translators["mask"].model, pipeline)
+    with pytest.raises(ValueError, match="no pipeline"):
+        Translator(translators["mask"].model, {"test_dataloader": {}})
+
+
+def text_reader():
+    words = dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY")
+    return ConditionReader([dict(type="LoadCaption", tokenizer=words), dict(type="PackInputs")])
+
+
+def test_captions_are_texts_and_paths_are_files(tmp_path):
+    reader = text_reader()
+    path = tmp_path / "one.txt"
+    path.write_text("day clear grass")
+    text, file = reader.find(["day clear grass", path])
+    assert (text.id, file.id) == ("0", "one")
+    tokens = reader.read(text)
+    assert tokens.dtype == torch.int64 and torch.equal(tokens, reader.read(file))
+    assert not torch.equal(tokens, reader.read(reader.find("night clear grass")[0]))
+
+
+def test_texts_that_would_not_be_understood_are_refused(tmp_path):
+    reader = text_reader()
+    path = tmp_path / "two.txt"
+    path.write_text("day cler\n gras")
+    for given in (path, path.read_text()):
+        with pytest.raises(DataError, match=r"'cler' \(did you mean 'clear'") as caught:
+            reader.read(reader.find(given)[0])
+        assert "'gras' (did you mean 'grass'" in str(caught.value)
+        assert (str(path) in str(caught.value)) == (given is path)
+    with pytest.raises(DataError, match="give a file as pathlib.Path"):
+        reader.read(reader.find(str(path))[0])
+    for given in (np.zeros((4, 4), np.uint8), Image.new("L", (4, 4)), 5):
+        with pytest.raises(DataError, match="a text, or the pathlib.Path of a text file"):
+            reader.find(given)
+    (tmp_path / "picture.txt").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match="UTF-8"):
+        reader.read(reader.find(tmp_path / "picture.txt")[0])
+
+
+def test_a_folder_gives_what_the_model_takes(translators, files):
+    folder = files["mask"].parent
+    (folder / "five.txt").write_text("day clear grass")
+    assert [item.sources for item in translators["mask"].reader.find(folder)] == [{"mask": files["mask"]}]
+    assert [item.sources for item in text_reader().find(folder)] == [{"caption": folder / "five.txt"}]
+    (folder / "five.txt").unlink()
+    with pytest.raises(DataError, match=r"without text files \(.txt\)"):
+        text_reader().find(folder)
+
+
+def test_a_pattern_stands_for_the_files_it_fits(translators, files):
+    reader = translators["mask"].reader
+    pattern = str(files["mask"].parent / "f*.png")
+    assert [item.id for item in reader.find(pattern)] == ["five"]
+    odd = files["mask"].rename(files["mask"].parent / "f[1].png")
+    assert [item.id for item in reader.find(str(odd))] == ["f[1]"]
+    with pytest.raises(DataError, match="no file that fits this pattern"):
+        reader.find(pattern.replace("/f", "/g"))
+
+
+def test_arrays_of_other_shapes_and_types_that_mean_the_same(translators, scene):
+    mask, sketch, geometry = (translators[kind] for kind in ("mask", "sketch", "geometry"))
+    expected = mask(scene.label)
+    for same in (scene.label[..., None], scene.label[None], scene.label[None, ..., None], scene.label.astype(np.int64)):
+        assert np.array_equal(mask(same), expected)
+    assert np.array_equal(mask(scene.label > 5), mask((scene.label > 5).astype(np.uint8)))
+    expected = sketch(scene.sketch)
+    rgba = np.dstack([scene.sketch] * 3 + [np.full_like(scene.sketch, 255)])
+    for same in (scene.sketch > 0, scene.sketch[..., None], scene.sketch / 255, scene.sketch.astype(np.float32), rgba):
+        assert np.array_equal(sketch(same), expected)
+    given = {"normals": scene.normals, "depth": scene.depth}
+    assert np.array_equal(geometry({**given, "depth": scene.depth[..., None]}), geometry(given))
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_arrays_and_objects_are_refused(translators, scene, files):
+    normals, depth = scene.normals, scene.depth
+    raw = files["mask"].read_bytes()
+    frames = [Image.fromarray(scene.label), Image.fromarray(scene.label.T)]
+    frames[0].save(files["root"] / "moves.gif", save_all=True, append_images=frames[1:])
+    odd = [
+        ("mask", np.zeros((0, 4), np.uint8), r"an empty array of shape \(0, 4\)"),
+        ("mask", np.zeros((4, 0), np.uint8), "an empty array"),
+        ("mask", np.zeros((0, 4, 4, 1), np.uint8), "no input"),
+        ("mask", scene.label.astype(np.float32), "cast whole numbers"),
+        ("mask", scene.label.astype(object), "an array of object"),
+        ("mask", scene.label.astype(complex), "an array of complex128"),
+        ("mask", scene.label[0], "shape"),
+        ("mask", np.zeros((64, 64, 2), np.uint8), r"shape \(64, 64, 2\)"),
+        ("mask", raw, "type bytes.*PIL.Image.open"),
+        ("mask", torch.zeros(4, 4), r"type Tensor.*numpy\(\)"),
+        ("mask", files["root"] / "moves.gif", "2 pictures; expected one"),
+        ("mask", "", "an empty path"),
+        ("sketch", np.zeros((0, 4), np.uint8), "an empty array"),
+        ("sketch", np.full((8, 8), np.nan), "NaN"),
+        ("sketch", np.full((8, 8), -1.0), "negative"),
+        ("sketch", scene.sketch.astype(complex), "an array of complex128"),
+        ("sketch", np.dstack([scene.sketch] * 4), "alpha channel"),
+        ("geometry", {"normals": normals.transpose(2, 0, 1), "depth": depth}, r"normals \(H, W, 3\)"),
+        ("geometry", {"normals": normals * np.nan, "depth": depth}, "not finite"),
+        ("geometry", {"normals": normals, "depth": np.zeros((0, 4))}, "an empty array"),
+    ]
+    for kind, given, words in odd:
+        with pytest.raises(DataError, match=words):
+            translators[kind](given)
+    assert translators["sketch"](np.zeros((1, 1), np.uint8)).shape == (1, 1, 16, 16, 3)

@@ -1,0 +1,107 @@
+"""The transform that writes low_res."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pitikit.data.degrading import Degrade
+from pitikit.data.errors import DataError
+from pitikit.data.scenes import SceneWorld
+from pitikit.data.transforms import LoadImage, PackInputs, RandomFlip, ResizePair, resize_image
+from pitikit.degradations.operation import DegradationError
+from pitikit.engine.config import load_config
+from pitikit.registry import TRANSFORMS
+
+NOISY = dict(type="Downscale", scale=4, degradation=dict(type="GaussianNoise", level=20))
+
+
+@pytest.fixture(scope="module")
+def photo(repo):
+    return np.asarray(Image.open(repo / "tests/data/fixtures/china256.png").convert("RGB"))
+
+
+def run(image, *steps, seed=0):
+    results = dict(id="a7", sources=dict(image=image), rng=np.random.default_rng(seed))
+    for step in steps:
+        results = step(results)
+    return results
+
+
+def test_low_res_is_packed_beside_the_image(photo):
+    step = TRANSFORMS.build(dict(type="Degrade", degradation=NOISY, size=64))
+    for keep in ((), ("low_res",)):
+        sample = run(photo, LoadImage(), step, PackInputs(keep=keep))
+        assert sample["low_res"].shape == (3, 64, 64) and sample["low_res"].dtype == torch.uint8
+        assert np.array_equal(sample["image"].permute(1, 2, 0).numpy(), photo), "the image stays"
+    small = resize_image(photo, 64).transpose(2, 0, 1).astype(int)
+    assert 2 < np.abs(sample["low_res"].numpy() - small).mean() < 30
+
+
+def test_plain_low_res_is_what_a_base_model_is_trained_on(photo):
+    made = run(photo, LoadImage(), ResizePair(256, 256), Degrade(), PackInputs())["low_res"]
+    base = run(photo, LoadImage(), ResizePair(256, 64), PackInputs())["image"]
+    assert torch.equal(made, base)
+
+
+def test_one_draw_has_one_low_res(photo):
+    step = Degrade(NOISY)
+    same = [run(photo, LoadImage(), step, seed=s)["low_res"] for s in (3, 3, 4)]
+    assert np.array_equal(same[0], same[1]) and not np.array_equal(same[0], same[2])
+
+
+def test_workers_and_passes():
+    pipeline = [LoadImage(), Degrade(NOISY, 16)]
+    world = SceneWorld(3, size=64, members=["image"], pipeline=pipeline)
+    first = [world[i]["low_res"] for i in range(3)]
+    again = SceneWorld(3, size=64, members=["image"], pipeline=pipeline)
+    assert all(np.array_equal(again[i]["low_res"], first[i]) for i in (2, 0, 1))
+    again.set_epoch(1)
+    assert not np.array_equal(again[0]["low_res"], first[0])
+
+
+def test_a_flip_after_it_moves_low_res_too(photo):
+    plain = run(photo, LoadImage(), Degrade(), PackInputs())
+    late = run(photo, LoadImage(), Degrade(), RandomFlip(1.0), PackInputs())
+    assert torch.equal(late["low_res"], plain["low_res"].flip(-1))
+    assert torch.equal(late["image"], plain["image"].flip(-1))
+
+
+def test_bytes_are_rounded():
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    results = run(picture, LoadImage(), Degrade(lambda image, rng: image[:4, :4] + np.float32(0.4 / 255), 4))
+    assert (results["low_res"] == 200).all()
+
+
+def test_errors_name_the_item_and_what_to_do(photo):
+    cases = [
+        ((LoadImage(), Degrade(dict(type="Downscale", scale=5))), "scale=5 does not divide"),
+        ((LoadImage(), Degrade(dict(type="JPEG"))), "256, 256.*Downscale"),
+        ((LoadImage(), Degrade(dict(type="Resize", size="final"))), "'final'"),
+        ((LoadImage(), ResizePair(64, 32), Degrade()), "32×32.*image_size"),
+        ((Degrade(),), "LoadImage"),
+    ]
+    for steps, words in cases:
+        with pytest.raises(DataError, match=f"'a7'.*{words}"):
+            run(photo, *steps)
+    with pytest.raises(DataError, match="square"):
+        run(photo[:, :128], LoadImage(), Degrade())
+    with pytest.raises(ValueError, match="size=0"):
+        Degrade(size=0)
+    with pytest.raises(DegradationError):
+        Degrade(degradation=7)
+
+
+def test_a_config_takes_a_recipe_by_name(repo, tmp_path):
+    config = tmp_path / "c.py"
+    config.write_text(
+        f"_base_ = ['{repo}/configs/_base_/degradations/bsr_light.py']\n"
+        "train_dataloader = dict(dataset=dict(type='SceneWorld', length=2, size=256, members=['image'], pipeline=[\n"
+        "    dict(type='LoadImage'), dict(type='Degrade', degradation={{_base_.degradation}}, size=64),\n"
+        "    dict(type='PackInputs')]))\n"
+    )
+    cfg = load_config(config)
+    dataset = dict(cfg.train_dataloader["dataset"])
+    dataset.pop("type")
+    sample = SceneWorld(**dataset)[0]
+    assert sample["low_res"].shape == (3, 64, 64) and sample["image"].shape == (3, 256, 256)

@@ -1,0 +1,78 @@
+"""Noise has the size, the colours and the dependence on brightness that it says."""
+
+import numpy as np
+import pytest
+
+from pitikit.degradations.noise import CameraNoise, GaussianNoise, PoissonNoise, SpeckleNoise
+
+GREY = np.full((128, 128, 3), 0.5, np.float32)
+DARK = np.full((128, 128, 3), 0.125, np.float32)
+
+
+def added(operation, picture=GREY, seed=0):
+    return operation(picture, np.random.default_rng(seed)).astype(np.float64) - picture
+
+
+def test_gaussian_levels():
+    noise = added(GaussianNoise(10, colour=1, grey=0))
+    assert abs(noise.std() * 255 - 10) < 0.2 and abs(noise.mean()) < 1e-3
+    assert np.abs(np.corrcoef(noise.reshape(-1, 3).T) - np.eye(3)).max() < 0.05
+    noise = added(GaussianNoise(10, colour=0, grey=1))
+    assert np.abs(noise - noise[..., :1]).max() < 1e-6 and abs(noise.std() * 255 - 10) < 0.3
+
+
+def test_whole_levels_are_bsrgans():
+    spreads = [added(GaussianNoise((1, 2), whole=True, colour=1, grey=0), seed=s).std() * 255 for s in range(40)]
+    assert all(min(abs(s - 1), abs(s - 2)) < 0.05 for s in spreads)
+    assert 8 < sum(s > 1.5 for s in spreads) < 32
+
+
+def test_correlated_noise_is_bounded_by_its_level():
+    operation = GaussianNoise((2, 20), colour=0, grey=0)
+    correlations = []
+    for seed in range(30):
+        noise = added(operation, seed=seed).reshape(-1, 3)
+        assert np.linalg.eigvalsh(np.cov(noise.T)).max() ** 0.5 * 255 < 20 * 1.5
+        correlations.append(np.corrcoef(noise.T)[0, 1])
+    assert np.mean(correlations) > 0.1, "entries of the covariance are taken without their sign"
+
+
+def test_kinds_are_drawn_as_often_as_said():
+    operation = GaussianNoise(20, colour=0.4, grey=0.4)
+    grey = 0
+    for seed in range(200):
+        noise = added(operation, GREY[:8, :8], seed)
+        grey += np.abs(noise - noise[..., :1]).max() < 1e-6
+    assert 55 < grey < 105
+
+
+def test_speckle_grows_with_brightness():
+    speckle = SpeckleNoise(25, colour=1, grey=0)
+    assert added(speckle).std() / added(speckle, DARK).std() == pytest.approx(4, rel=0.05)
+    assert np.array_equal(speckle(GREY * 0, np.random.default_rng(0)), GREY * 0)
+
+
+def test_poisson_has_the_variance_of_counts():
+    noise = added(PoissonNoise(1000, grey=0))
+    assert noise.var() == pytest.approx(0.5 / 1000, rel=0.05) and abs(noise.mean()) < 1e-3
+    assert added(PoissonNoise(1000, strength=2, grey=0)).var() == pytest.approx(4 * 0.5 / 1000, rel=0.05)
+    assert added(PoissonNoise(1000, grey=0), DARK).var() == pytest.approx(0.125 / 1000, rel=0.05)
+    noise = added(PoissonNoise(1000, grey=1))
+    assert np.abs(noise - noise[..., :1]).max() < 1e-6 and noise.std() > 0.01
+
+
+def test_camera_without_noise_gives_the_picture_back(photo, rng):
+    made = CameraNoise(shot=1e-12, read=0, mosaic=False)(photo, rng)
+    assert np.quantile(np.abs(made - photo), 0.99) < 2e-3
+    flat = CameraNoise(shot=1e-12, read=0)(GREY, rng)
+    assert np.abs(flat - GREY).max() < 2e-3, "the mosaic of a flat picture is flat"
+    made = CameraNoise(shot=1e-12, read=0)(photo, rng)
+    assert np.abs(made - photo).mean() < 0.03
+
+
+def test_neighbours_share_the_noise_of_a_camera():
+    noise = added(CameraNoise(shot=0.01))
+    beside = np.corrcoef(noise[:, :-1, 0].ravel(), noise[:, 1:, 0].ravel())[0, 1]
+    assert beside > 0.3 and 0.005 < noise.std() < 0.2
+    noise = added(CameraNoise(shot=0.01, mosaic=False))
+    assert abs(np.corrcoef(noise[:, :-1, 0].ravel(), noise[:, 1:, 0].ravel())[0, 1]) < 0.05

@@ -1,0 +1,115 @@
+"""A training of two networks by the Runner: resumed bit for bit, and in two processes as in one."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pitikit.engine.checkpoints import POINTER
+from pitikit.engine.config import load_config
+from pitikit.engine.runner import TranslationRunner
+from pitikit.engine.weights import WeightsError, read_checkpoint, save_weights
+from pitikit.registry import MODELS
+
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "tests" / "configs" / "tiny_upsampler.py"
+#: Beyond rounding: a step of an optimizer moves a parameter by up to 1e-3.
+TOLERANCE = 1e-4
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    """Weights without a zero among them."""
+    denoiser = MODELS.build(load_config(CONFIG).model).denoiser
+    generator = torch.Generator().manual_seed(3)
+    weights = {n: v + 0.05 * torch.randn(v.shape, generator=generator) for n, v in denoiser.state_dict().items()}
+    return save_weights(tmp_path_factory.mktemp("prior") / "prior.safetensors", weights)
+
+
+@pytest.fixture(scope="module")
+def train(prior):
+    """``train(folder, resume=False, **options)``."""
+
+    def run(folder, resume=False, **options):
+        cfg = load_config(CONFIG, {key.replace("__", "."): value for key, value in options.items()}, folder)
+        cfg.resume, cfg.load_from = resume, None if resume else str(prior)
+        cfg.experiment_name = f"adversarial{next(_NUMBERS)}"
+        runner = TranslationRunner.from_cfg(cfg)
+        runner.train()
+        return runner
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(train, tmp_path_factory):
+    """Folder of a run of 10 iterations; the critic begins in the middle of a window of accumulation."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    train(folder)
+    return folder
+
+
+def test_both_have_learned(unbroken):
+    first, last = (read_checkpoint(unbroken / f"iter_{n}.pth") for n in (5, 10))
+    for part in ("denoiser.encoder", "denoiser.decoder", "discriminator"):
+        names = [name for name in last["state_dict"] if name.startswith(part)]
+        assert any(not torch.equal(first["state_dict"][name], last["state_dict"][name]) for name in names)
+    assert int(last["state_dict"]["adversarial.gate.iteration"]) == 10
+    assert last["optimizer"].keys() == {"denoiser", "discriminator"}
+    assert {"train/lr", "train/lr_encoder", "train/lr_discriminator", "train/loss_d", "train/loss_adv"} <= {
+        *last["logs"]
+    }
+
+
+def test_a_resumed_run_ends_as_the_unbroken_one(unbroken, train, tmp_path, compare):
+    shutil.copy(unbroken / "iter_5.pth", tmp_path)
+    (tmp_path / POINTER).write_text(str(tmp_path / "iter_5.pth"))
+    started = read_checkpoint(tmp_path / "iter_5.pth")
+    assert [name for name in started["gradients"] if name.startswith("discriminator")]
+    train(tmp_path, resume=True)
+    assert not compare(*(read_checkpoint(folder / "iter_10.pth") for folder in (unbroken, tmp_path)))
+
+
+def test_a_checkpoint_of_another_discriminator_does_not_fit(unbroken, train, tmp_path):
+    shutil.copy(unbroken / "iter_5.pth", tmp_path)
+    with pytest.raises(WeightsError, match="(?s)does not fit the model.*discriminator"):
+        train(tmp_path, resume=True, model__discriminator__channels=8)
+
+
+def test_absent_weights_are_told_before_the_first_iteration(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("pitikit.losses.backbones.REPOSITORY", tmp_path)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
+    with pytest.raises(FileNotFoundError, match="no weights of vgg16 are here"):
+        train(tmp_path, model__losses=[dict(type="EpsMSE"), dict(type="PerceptualLoss", network="vgg16")])
+    assert not list(tmp_path.glob("iter_*.pth"))
+
+
+def test_two_processes_train_as_one(unbroken, prior, tmp_path):
+    options = {"train_dataloader.batch_size": 1}
+    job = dict(name="two", options=options, parallel=dict(type="Replicated"))
+    program = ROOT / "tests" / "engine" / "train_together.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(program), str(CONFIG), str(prior), str(tmp_path), json.dumps([job])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    expected, found = (read_checkpoint(folder / "iter_10.pth") for folder in (unbroken, tmp_path / "two"))
+    before = read_checkpoint(unbroken / "iter_5.pth")["state_dict"]
+    for part in ("denoiser", "discriminator"):
+        names = [name for name in before if name.startswith(part)]
+        assert largest_difference(expected["state_dict"], before, names) > 10 * TOLERANCE
+        assert largest_difference(expected["state_dict"], found["state_dict"], names) < TOLERANCE
+    assert expected["state_dict"].keys() == found["state_dict"].keys()
+
+
+def largest_difference(a, b, names):
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in names)

@@ -1,0 +1,142 @@
+"""One log of a run, whatever happened to it."""
+
+import errno
+import json
+import sys
+import types
+
+import pytest
+
+from pitikit.engine import logs
+from pitikit.engine.logs import RunLogHook, plain_number, read_log
+
+
+def lines(folder, name="log.jsonl"):
+    """Every line, read strictly: NaN is no JSON."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    return [json.loads(text, parse_constant=refuse) for text in (folder / name).read_text().splitlines()]
+
+
+def without_times(found):
+    return [{key: value for key, value in line.items() if not key.endswith("time")} for line in found]
+
+
+def test_a_killed_run_goes_on_without_doubles(run, tmp_path):
+    options = dict(default_hooks__logger__interval=3)
+    run(tmp_path / "whole", train_cfg__max_iters=20, **options)
+    expected = lines(tmp_path / "whole")
+    assert [line["iter"] for line in expected] == [3, 6, 9, 12, 15, 18]
+    assert {"mode", "lr", "loss", "loss_mse", "grad_norm", "time"} <= expected[0].keys()
+
+    folder = tmp_path / "killed"
+    run(folder, train_cfg__max_iters=10, **options)
+    # As after a kill in iteration 17, in the middle of a line.
+    with open(folder / "log.jsonl", "a") as file:
+        file.write('{"mode": "train", "iter": 12, "loss": 5}\n{"mode": "train", "iter": 15, "loss": 5}\n{"mode": "tr')
+    run(folder, resume=True, train_cfg__max_iters=20, **options)
+    assert without_times(lines(folder)) == without_times(expected)
+
+
+def test_a_run_that_begins_anew_keeps_the_old_log(run, tmp_path):
+    for _ in range(3):
+        run(tmp_path, train_cfg__max_iters=2)
+    for name in ("log.jsonl", "log_1.jsonl", "log_2.jsonl"):
+        assert [line["iter"] for line in lines(tmp_path, name)] == [1, 2]
+
+
+def test_an_interval_of_its_own(run, tmp_path):
+    run(tmp_path, train_cfg__max_iters=5, default_hooks__run_log=dict(type="RunLogHook", interval=2))
+    assert [line["iter"] for line in lines(tmp_path)] == [2, 4]
+    with pytest.raises(ValueError, match="interval=0"):
+        RunLogHook(interval=0)
+
+
+def test_only_the_main_process_writes(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "is_main_process", lambda: False)
+    run(tmp_path, train_cfg__max_iters=2)
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_full_disk_does_not_stop_the_training(run, tmp_path, monkeypatch, capsys):
+    append, calls = logs._append, []
+
+    def full(path, text):
+        calls.append(text)
+        if len(calls) in (2, 3):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(path, text)
+
+    monkeypatch.setattr(logs, "_append", full)
+    run(tmp_path, train_cfg__max_iters=4)
+    assert [line["iter"] for line in lines(tmp_path)] == [1, 4]
+    assert capsys.readouterr().out.count("log.jsonl cannot be written (No space left on device)") == 1
+
+
+def test_half_a_line_is_taken_back(tmp_path):
+    import signal
+
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "log.jsonl"
+    logs._append(path, "x" * 90 + "\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            logs._append(path, "y" * 50 + "\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    logs._append(path, "z\n")
+    assert path.read_text() == "x" * 90 + "\nz\n"
+
+
+def test_values_are_json():
+    import numpy as np
+    import torch
+
+    assert [plain_number(v) for v in (1, 0.5, True, None, "a")] == [1, 0.5, True, None, "a"]
+    assert [plain_number(v) for v in (float("nan"), float("inf"))] == [None, None]
+    assert [plain_number(v) for v in (np.float32(0.5), torch.tensor(2), torch.tensor([float("nan")]))] == [0.5, 2, None]
+    assert plain_number(np.zeros(2)) == "[0. 0.]"
+
+
+def test_lines_that_are_cut_off_are_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"iter": 1}\n[3]\n\n{"it')
+    assert read_log(tmp_path / "log.jsonl") == [{"iter": 1}]
+
+
+def test_tensorboard_that_is_missing(monkeypatch):
+    monkeypatch.setattr(logs, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'pitikit\[tensorboard\]'"):
+        RunLogHook(tensorboard=True)
+
+
+def test_tensorboard_is_one_run(run, tmp_path, monkeypatch):
+    """The package stands in for itself: what it is told is looked at."""
+    made = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step=None):
+            self.folder, self.purge_step, self.values, self.closed = folder, purge_step, [], False
+            made.append(self)
+
+        def add_scalar(self, name, value, step):
+            self.values.append((name, step))
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(logs, "find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    options = dict(default_hooks__run_log__tensorboard=True, default_hooks__checkpoint__interval=2)
+    run(tmp_path, train_cfg__max_iters=2, **options)
+    run(tmp_path, resume=True, train_cfg__max_iters=4, **options)
+    first, second = made
+    assert first.folder == second.folder == str(tmp_path / "tensorboard")
+    assert (first.purge_step, second.purge_step) == (None, 3)
+    assert [step for name, step in first.values + second.values if name == "train/loss"] == [1, 2, 3, 4]
+    assert first.closed and second.closed

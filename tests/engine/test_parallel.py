@@ -1,0 +1,251 @@
+"""Two processes train as one does: copies of the model, shares of it, resumed, and when one of them cannot save."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from pitikit.engine import parallel
+from pitikit.engine.config import load_config
+from pitikit.engine.parallel import GradientMean, WholeState, gathered, load_state, own_share, share_as
+from pitikit.engine.weights import read_checkpoint
+
+# Nine trainings, which wait for each other's processes: two minutes where others compute too.
+pytestmark = pytest.mark.timeout(900)
+
+PROGRAM = Path(__file__).with_name("train_together.py")
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = [
+    dict(name="encoder", until=12, train=["encoder"], lr=1e-3, drop=0.3),
+    dict(name="joint", lr=1e-3, drop=0.3),
+]
+OPTIONS = {
+    "train_cfg.max_iters": 20,
+    "default_hooks.checkpoint.interval": 10,
+    "default_hooks.checkpoint.max_keep_ckpts": -1,
+    # The last one hooks into the attention blocks, and leaves its part of the graph beside the model's output.
+    "model.losses": [dict(type="EpsMSE"), dict(type="VariationalBound"), dict(type="TokenAlignment", grid=2)],
+    # Masks of dropout are drawn in each process for itself.
+    "model.denoiser.decoder.dropout": 0.0,
+    # Biases before a norm have gradients of rounding errors alone, which Adam would blow up to whole steps.
+    "optim_wrapper.optimizer.eps": 1e-3,
+    "optim_wrapper.clip_grad": dict(max_norm=0.5),
+}
+ACCUMULATING = {
+    **OPTIONS,
+    "train_cfg.max_iters": 4,
+    "default_hooks.checkpoint.interval": 2,
+    "optim_wrapper.accumulative_counts": 3,
+}
+#: The tiny model in several buckets of gradients.
+COPIES, SHARES = dict(type="Replicated", bucket_mb=0.05), dict(type="FullySharded")
+#: Beyond rounding: a step of the optimizer moves a parameter by up to 1e-3.
+TOLERANCE = 1e-4
+
+
+def with_hooks(options, config):
+    """Stages, an average, and a look at samples."""
+    rows = {**config.train_dataloader.dataset, "length": 1}
+    grid = dict(type="SampleGridHook", dataset=rows, interval=20, rows=1, seeds=(0,))
+    hooks = [dict(type="StageHook", stages=STAGES), dict(type="DenoiserEMA", decay=0.9), grid]
+    return {**options, "custom_hooks": hooks}
+
+
+@pytest.fixture(scope="module")
+def hooked(tiny_config):
+    """OPTIONS and ACCUMULATING with the hooks."""
+    config = load_config(tiny_config)
+    return with_hooks(OPTIONS, config), with_hooks(ACCUMULATING, config)
+
+
+@pytest.fixture(scope="module")
+def together(hooked, tiny_config, prior, tmp_path_factory):
+    """Folder of the trainings in two processes, batch 2 each."""
+    out = tmp_path_factory.mktemp("together")
+    plain, accumulating = hooked
+    jobs = [
+        dict(name="copies", options=plain, parallel=COPIES),
+        dict(name="copies_resumed", options=plain, parallel=COPIES, start="copies/iter_10.pth"),
+        dict(name="shares", options=plain, parallel=SHARES),
+        dict(name="shares_resumed", options=plain, parallel=SHARES, start="shares/iter_10.pth"),
+        dict(name="shares_of_copies", options=plain, parallel=SHARES, start="copies/iter_10.pth"),
+        # In between: what follows shows that both have survived it.
+        dict(name="full", options=plain, parallel=COPIES, full=10),
+        dict(name="copies_accumulating", options=accumulating, parallel=COPIES),
+        dict(name="shares_accumulating", options=accumulating, parallel=SHARES),
+        dict(
+            name="shares_accumulating_resumed",
+            options=accumulating,
+            parallel=SHARES,
+            start="shares_accumulating/iter_2.pth",
+        ),
+    ]
+    command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), json.dumps(jobs)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=800)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-5000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(hooked, run, recorder, tmp_path_factory):
+    """Folder of the same training in one process with batch 4, and its batches."""
+    folder, batches = tmp_path_factory.mktemp("alone"), recorder()
+    options = {key.replace(".", "__"): value for key, value in hooked[0].items()}
+    run(folder, hooks=(batches,), train_dataloader__batch_size=4, **options)
+    return folder, batches.batches
+
+
+def largest_difference(a, b):
+    """Of two dicts of tensors with the same names: the largest, and where."""
+    assert a.keys() == b.keys()
+    return max(((a[name].double() - b[name].double()).abs().max().item(), name) for name in a if a[name].numel())
+
+
+def assert_close(a, b):
+    for part in ("state_dict", "ema"):
+        assert largest_difference(a[part], b[part]) < (TOLERANCE, ""), part
+    assert torch.equal(a["state_dict"]["timestep_sampler.counts"], b["state_dict"]["timestep_sampler.counts"])
+    states = [checkpoint["optimizer"]["state"] for checkpoint in (a, b)]
+    assert states[0].keys() == states[1].keys()
+    for index in states[0]:
+        assert largest_difference(states[0][index], states[1][index]) < (TOLERANCE, ""), index
+    for name in ("loss", "loss_mse", "loss_align", "grad_norm"):
+        (x, _), (y, _) = (checkpoint["logs"][f"train/{name}"] for checkpoint in (a, b))
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["copies", "shares", "shares_of_copies"])
+def test_two_processes_with_batch_2_equal_one_with_batch_4(name, together, alone):
+    a, b = read_checkpoint(alone[0] / "iter_20.pth"), read_checkpoint(together / name / "iter_20.pth")
+    assert_close(a, b)
+    # The timestep sampler has left its uniform beginning, and drawn from what it learned.
+    assert (a["state_dict"]["timestep_sampler.counts"] == 2).all()
+    before = read_checkpoint(alone[0] / "iter_10.pth")
+    with pytest.raises(AssertionError):
+        assert_close(before, b)
+
+
+def test_the_data_are_those_of_one_process(together, alone):
+    seen = [json.loads((together / "copies" / f"seen_{rank}.json").read_text())[0] for rank in (0, 1)]
+    for iteration, rows in enumerate(zip(*seen, strict=True)):
+        joined = tuple(itertools.chain.from_iterable(zip(*rows, strict=True)))
+        assert joined == alone[1][iteration][0]
+
+
+def test_what_follows_the_draws_differs_between_processes(together):
+    first, second = (json.loads((together / "copies" / f"seen_{rank}.json").read_text())[1] for rank in (0, 1))
+    assert all(a != b for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("straight", "resumed", "end"),
+    [
+        ("copies", "copies_resumed", 20),
+        ("shares", "shares_resumed", 20),
+        ("shares_accumulating", "shares_accumulating_resumed", 4),
+    ],
+)
+def test_resumed_to_the_bit(straight, resumed, end, together, compare):
+    a, b = (read_checkpoint(together / name / f"iter_{end}.pth") for name in (straight, resumed))
+    assert not compare(a, b)
+
+
+def test_shares_and_copies_leave_the_same_kind_of_checkpoint(together, run, hooked, prior):
+    a, b = (read_checkpoint(together / name / "iter_10.pth") for name in ("copies", "shares"))
+    assert a.keys() == b.keys()
+    assert [type(value) for value in a["state_dict"].values()] == [type(value) for value in b["state_dict"].values()]
+    # One process goes on from it.
+    folder = together / "alone_of_shares"
+    folder.mkdir()
+    shutil.copy(together / "shares" / "iter_10.pth", folder)
+    options = {key.replace(".", "__"): value for key, value in hooked[0].items()}
+    run(folder, resume=True, train_dataloader__batch_size=4, **options)
+    assert_close(read_checkpoint(folder / "iter_20.pth"), read_checkpoint(together / "shares" / "iter_20.pth"))
+
+
+def test_gradients_between_two_steps_are_in_the_checkpoint(together):
+    a, b = (read_checkpoint(together / f"{name}_accumulating" / "iter_2.pth") for name in ("copies", "shares"))
+    assert a["gradients"]
+    assert largest_difference(a["gradients"], b["gradients"]) < (1e-5, "")
+
+
+def test_samples_are_those_of_one_process(together, alone):
+    expected = cv2.imread(str(alone[0] / "samples" / "0000020.png")).astype(int)
+    for name in ("copies", "shares"):
+        found = cv2.imread(str(together / name / "samples" / "0000020.png")).astype(int)
+        assert found.shape == expected.shape and abs(found - expected).max() <= 2
+
+
+def test_all_hear_that_the_disk_is_full(together):
+    first, second = ((together / "full" / f"error_{rank}.txt").read_text() for rank in (0, 1))
+    assert "No space left on device" in first and "in process 0" not in first
+    assert "No space left on device" in second and "in process 0" in second
+
+
+# ---- parts, in a group of one
+
+
+@pytest.fixture
+def group():
+    """A process group of this process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_gradients_of_whatever_learns_are_averaged(group, monkeypatch):
+    # As if the other process had found none at all.
+    monkeypatch.setattr(parallel, "get_world_size", lambda: 2)
+    torch.manual_seed(0)
+    plain, copy = (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 1)) for _ in range(2))
+    copy.load_state_dict(plain.state_dict())
+    # 3 to 16 numbers of 4 bytes a tensor: several buckets, one tensor larger than any.
+    mean = GradientMean(copy, bucket_mb=40 / 2**20)
+    assert [len(bucket) for bucket in mean._buckets] == [3, 1, 2]
+    x = torch.randn(5, 2)
+    for frozen in ("1", "", "0", "2", ""):
+        for model in (plain, copy):
+            for name, part in model.named_children():
+                part.requires_grad_(name != frozen)
+            model.zero_grad()
+            model(x).square().mean().backward()
+        for a, b in zip(plain.parameters(), copy.parameters(), strict=True):
+            assert (a.grad is None) == (b.grad is None)
+            assert a.grad is None or torch.equal(a.grad / 2, b.grad)
+
+
+def test_a_pass_that_accumulates_or_reaches_a_part_only(group, monkeypatch):
+    monkeypatch.setattr(parallel, "get_world_size", lambda: 2)
+    model = nn.ModuleDict(dict(a=nn.Linear(1, 1, bias=False), b=nn.Linear(1, 1, bias=False)))
+    GradientMean(model, bucket_mb=1e-6)
+    x = torch.ones(1, 1)
+    model["a"](x).sum().backward()
+    assert model["a"].weight.grad.item() == 0.5 and model["b"].weight.grad is None
+    # What is there has been averaged, and is halved here because the other process is not: (0.5 + 1) / 2.
+    (model["a"](x) + model["b"](x)).sum().backward()
+    assert (model["a"].weight.grad.item(), model["b"].weight.grad.item()) == (0.75, 0.5)
+
+
+def test_states_of_a_model_that_is_not_sharded():
+    model = nn.Linear(2, 3)
+    state = model.state_dict()
+    whole = WholeState(model)
+    whole.state_dict()["weight"].fill_(2.0)
+    whole.put_back()
+    assert (model.weight == 2).all() and own_share(model.weight) is model.weight
+    tree = gathered({"a": [state["weight"]], "b": (1, "c")})
+    assert torch.equal(tree["a"][0], model.weight) and tree["b"] == (1, "c")
+    load_state(model, {name: share_as(value + 1, value) for name, value in state.items()})
+    assert (model.weight == 3).all()
+    with pytest.raises(RuntimeError, match="Missing"):
+        load_state(model, {"weight": state["weight"]})

@@ -1,0 +1,127 @@
+"""Two models in a row."""
+
+import pytest
+import torch
+
+from pitikit.models.cascade import Cascade, quantised
+from pitikit.models.translator import to_uint8
+from pitikit.registry import MODELS
+
+ENCODER = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2)
+DECODER = dict(
+    type="GlideUNet", channels=16, multipliers=(1,), res_blocks=1, attention_sizes=(), head_width=8, groups=8,
+    token_width=16, dropout=0.0,
+)  # fmt: skip
+BASE = dict(
+    type="DenoisingTranslator",
+    denoiser=dict(encoder=ENCODER, decoder=dict(DECODER, image_size=8)),
+    sampler=dict(type="DDPMSampler", steps=3, guidance=dict(type="CFG", scale=1.5)),
+)
+UPSAMPLER = dict(
+    type="AdversarialUpsampler",
+    denoiser=dict(encoder=ENCODER, decoder=dict(DECODER, image_size=32, low_res=True)),
+    sampler=dict(type="DDIMSampler", steps=2),
+)
+CONDITION = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+IDS = ["a", "b", "c"]
+
+
+def cascade(upsampler=UPSAMPLER, **options) -> Cascade:
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type="Cascade", base=BASE, upsampler=upsampler, **options))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def test_quantised_truncates_to_the_levels_of_a_byte():
+    values = torch.tensor([-3.0, -1.0, 100.9 / 127.5 - 1, 0.0, 1.0, 2.0])
+    levels = (quantised(values) + 1) * 127.5
+    assert levels.tolist() == pytest.approx([0, 0, 100, 127, 255, 255])
+
+
+def test_the_upsampler_gets_the_quantised_picture():
+    model, seen = cascade(), []
+    encode = model.upsampler.denoiser.encode
+    model.upsampler.denoiser.encode = lambda condition, low_res=None: seen.append(low_res) or encode(condition, low_res)
+    image = model.predict_images(CONDITION, [1, 2, 3])
+    assert image.shape == (3, 3, 32, 32)
+    torch.testing.assert_close(seen[0], quantised(model.base.predict_images(CONDITION, [1, 2, 3])))
+    levels = (seen[0] + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+
+
+def test_predict():
+    model = cascade()
+    results = model(mode="predict", condition=CONDITION, id=IDS, label=torch.arange(3))
+    assert [result["id"] for result in results] == IDS and [int(result["label"]) for result in results] == [0, 1, 2]
+    for result in results:
+        assert result["pred"].shape == (3, 32, 32) and result["pred"].dtype == torch.uint8
+        assert result["low_res"].shape == (3, 8, 8) and result["low_res"].dtype == torch.uint8
+    alone = model.predict(condition=CONDITION[2:], id=IDS[2:])[0]
+    assert (alone["pred"].int() - results[2]["pred"].int()).abs().max() <= 1
+    again = model.predict(condition=CONDITION[:1], id=["another"])[0]
+    assert not torch.equal(again["low_res"], results[0]["low_res"])
+
+
+def test_a_given_low_res_takes_the_place_of_the_base_model():
+    model = cascade()
+    model.base.predict_images = None
+    low = torch.rand(3, 3, 8, 8) * 2 - 1
+    results = model.predict(condition=CONDITION, id=IDS, low_res=low)
+    assert torch.equal(results[1]["low_res"], to_uint8(low)[1])
+    assert model.predict_images(CONDITION, [0, 0, 0], low).shape == (3, 3, 32, 32)
+
+
+def test_the_two_draw_different_noise():
+    model, drawn = cascade(), []
+    for stage in model.stages.values():
+        call = stage.sampler.__call__
+        stage.sampler = Recorder(call, drawn, stage.sampler)
+    model.predict_images(CONDITION[:1], [7])
+    assert not torch.equal(drawn[0].flatten()[:100], drawn[1].flatten()[:100])
+
+
+class Recorder:
+    """A sampler that keeps the first noise of each call."""
+
+    def __init__(self, call, drawn, inner):
+        self.call, self.drawn, self.inner = call, drawn, inner
+        self.needs_null = inner.needs_null
+
+    def __call__(self, decode, schedule, pair, noise, shape, *rest):
+        self.drawn.append(noise.randn(shape))
+        return self.call(decode, schedule, pair, noise, shape, *rest)
+
+
+def test_samplers_and_steps():
+    model = cascade()
+    assert model.steps == 5 and model.schedule is model.base.schedule
+    calls = []
+    model.predict_images(CONDITION[:1], [0], callback=lambda index, t, x, prediction: calls.append(x.shape[-1]))
+    assert calls == [8] * 3 + [32] * 2
+    mine = model.base.sampler
+    model.sampler = model.upsampler.sampler
+    assert model.base.sampler is model.upsampler.sampler is not mine
+
+
+@pytest.mark.parametrize("kind", ["DenoisingTranslator", "Upsampler"])
+def test_an_upsampler_without_a_sampler_takes_the_released_one(kind):
+    upsampler = {key: value for key, value in UPSAMPLER.items() if key != "sampler"}
+    sampler = cascade({**upsampler, "type": kind}).upsampler.sampler
+    assert (sampler.steps, sampler.temperature, sampler.needs_null) == ("fast27", 0.997, False)
+
+
+def test_live_models_stay_as_they_are():
+    made = cascade()
+    again = Cascade(made.base, made.upsampler)
+    assert again.base is made.base and again.upsampler.sampler.steps == 2
+
+
+def test_what_cannot_be():
+    with pytest.raises(ValueError, match="mode='loss': expected 'predict'"):
+        cascade()(mode="loss")
+    with pytest.raises(ValueError, match="upsampler: expected a decoder with low_res=True, found low_res=False"):
+        Cascade(BASE, BASE)
+    with pytest.raises(ValueError, match="base: expected a decoder with low_res=False"):
+        Cascade(UPSAMPLER, UPSAMPLER)

@@ -1,0 +1,64 @@
+"""What the flags of tools/train.py make of a config; the training itself is tested in tests/engine."""
+
+import runpy
+import sys
+
+import pytest
+
+from pitikit.engine.distributed import LAUNCHERS
+
+
+@pytest.fixture
+def asked(repo, tiny_training, tmp_path, monkeypatch):
+    """``asked(*flags)``: the config that a runner would be built from."""
+    main = runpy.run_path(str(repo / "tools" / "train.py"))["main"]
+    seen = []
+
+    class Runner:
+        @classmethod
+        def from_cfg(cls, cfg):
+            seen.append(cfg)
+            return cls()
+
+        def train(self):
+            pass
+
+    monkeypatch.setitem(main.__globals__, "RUNNERS", {"TranslationRunner": Runner})
+
+    def call(*flags):
+        monkeypatch.setattr(sys, "argv", ["train.py", tiny_training, "--work-dir", str(tmp_path), *flags])
+        main()
+        return seen[-1]
+
+    return call
+
+
+@pytest.fixture
+def tiny_training(repo):
+    return str(repo / "tests" / "configs" / "tiny_training.py")
+
+
+def test_launcher(asked, monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert asked().launcher == "none"
+    assert [asked("--launcher", name).launcher for name in LAUNCHERS] == ["none", "none", "pytorch", "slurm"]
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    assert asked().launcher == "pytorch"
+    with pytest.raises(SystemExit):
+        asked("--launcher", "mpi")
+
+
+def test_amp(asked):
+    assert "precision" not in asked().optim_wrapper
+    for flags, precision in ((["--amp"], "bfloat16"), (["--amp", "bf16"], "bfloat16"), (["--amp", "fp16"], "float16")):
+        wrapper = asked(*flags).optim_wrapper
+        assert (wrapper.type, wrapper.precision) == ("AutocastOptimWrapper", precision)
+
+
+def test_resume_begins_anew_where_there_is_nothing(asked, tmp_path):
+    assert not asked("--resume").resume
+    (tmp_path / "iter_3.pth").touch()
+    found = asked("--resume", "--cfg-options", "load_from=weights/some.safetensors")
+    assert found.resume and found.load_from is None

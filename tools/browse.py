@@ -1,0 +1,52 @@
+"""Look at what a model learns from: samples of a degradation, or pairs of a data set.
+
+python tools/browse.py degradation configs/_base_/degradations/bsr_light.py photo.png --samples 22 --out sheet.png
+python tools/browse.py dataset configs/scenes/piti_small_mask.py --split train --count 8 --out pairs.png
+
+A degradation's sheet begins with the picture and its plain reduction. Without a picture it shows a synthetic scene.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from pitikit.apis.browse import browse_dataset, browse_degradation
+from pitikit.apis.check_data import SPLITS
+from pitikit.apis.cli import run
+from pitikit.engine.config import add_config_arguments
+
+
+def parse(arguments: list[str] | None = None) -> Namespace:
+    """Read the command line."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="what", required=True)
+    worn = kinds.add_parser("degradation", help="samples of a degradation")
+    worn.add_argument("config", type=Path, help="config with 'degradation', or with Degrade in a pipeline")
+    worn.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture; a synthetic scene by default")
+    worn.add_argument("--samples", type=int, default=16, metavar="N", help="how many")
+    pairs = kinds.add_parser("dataset", help="pairs of a data set, as the model sees them")
+    pairs.add_argument("config", type=Path)
+    pairs.add_argument("--split", choices=SPLITS, default="train")
+    pairs.add_argument("--count", type=int, default=8, metavar="N", help="how many pairs")
+    for each in (worn, pairs):
+        each.add_argument("--seed", type=int, default=0, help="of the samples, or of the choice and augmentation")
+        each.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+        add_config_arguments(each)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the sheet, print its path."""
+    given = parse(arguments)
+    if given.what == "degradation":
+        path = browse_degradation(
+            given.config, given.image, given.samples, given.seed, given.out, options=given.cfg_options
+        )
+    else:
+        path = browse_dataset(given.config, given.split, given.count, given.seed, given.out, given.cfg_options)
+    print(path)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,35 @@
+"""Train and test several configs alike, at several shares of the training pairs, and print one table.
+
+python tools/compare.py configs/scenes/piti_small_mask*.py --shares 0.25 0.5 1 --iterations 600 --out work_dirs/compare
+
+Interrupted, it goes on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from pitikit.apis.cli import run
+from pitikit.apis.comparison import compare, plan
+from pitikit.engine.config import add_config_arguments
+
+
+def main() -> None:
+    """Parse the arguments, train and test, print the table."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="+", type=Path, help="paths of configs")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/compare"), help="folder of the comparison")
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the training pairs, such as 0.25 1")
+    parser.add_argument("--iterations", type=int, help="of every training; the borders of the stages move with it")
+    parser.add_argument("--prior", type=Path, help="weights to start from, for the configs that start from some")
+    parser.add_argument("--count", type=int, help="only the first so many pictures of each test set")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    add_config_arguments(parser)
+    args = parser.parse_args()
+    runs = plan(args.configs, args.shares, args.out, args.iterations, args.cfg_options, args.prior)
+    print(compare(runs, args.out, Path(__file__).parent, args.jobs, args.count, args.cfg_options))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,28 @@
+"""Draw the curves of trainings, several runs in one picture.
+
+python tools/plot_log.py work_dirs/RUN ... [--keys loss grad_norm val/PSNR] [--smooth 10] [--out curves.png] [--log]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pitikit.apis.cli import run
+from pitikit.apis.plot_log import plot_logs
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, draw, print the last and the lowest values."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a work directory, or a log")
+    parser.add_argument("--keys", nargs="+", default=["loss"], help="numbers to draw, a panel each")
+    parser.add_argument("--smooth", type=int, default=1, metavar="N", help="mean over N lines of the log")
+    parser.add_argument("--out", type=Path, default=Path("curves.png"), help="a .png, .pdf or .svg file")
+    parser.add_argument("--log", action="store_true", help="logarithmic values")
+    given = parser.parse_args(arguments)
+    print(plot_logs(given.runs, given.keys, given.smooth, given.out, given.log).table())
+
+
+if __name__ == "__main__":
+    run(main)
