@@ -177,6 +177,12 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
+        except Exception:
+            if self.runner.world_size > 1:
+                # What fails in one process fails in all, and a launcher sends SIGTERM to those that are left as soon
+                # as the first has ended: the others still have to say why they end.
+                before[signal.SIGTERM] = signal.SIG_IGN
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
