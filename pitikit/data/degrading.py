@@ -1,13 +1,15 @@
-"""The transform that writes the upsampler's input: the final image, small and worn."""
+"""The transforms that write the upsampler's input: the final image, small and worn, or what a base model made."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from pitikit.data.errors import DataError
+from pitikit.data.reading import read_image
 from pitikit.data.transforms import resize_image
 from pitikit.degradations.operation import DegradationError, built
 from pitikit.registry import TRANSFORMS
@@ -73,4 +75,61 @@ class Degrade(BaseTransform):
             )
         # Rounded, as the released code does; the base model's own pictures come as bytes too.
         results["low_res"] = np.rint(worn * np.float32(255)).astype(np.uint8)
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadLowRes(BaseTransform):
+    """Read ``results['low_res']``, RGB uint8 (size, size, 3), from the pictures that a base model made, by id.
+
+    For training it belongs after :class:`Degrade`, whose result it replaces in some of the draws; for a test, in its
+    place. Where the pair was flipped the picture is flipped too.
+
+    Args:
+        path: where the pictures are, such as 'work_dirs/low_res/images/{id}.png': what ``tools/cache_low_res.py``
+            writes for training pairs, and ``tools/test.py`` for a test set.
+        prob: share of the draws that take it; the others keep the ``low_res`` they have.
+        size: side of ``low_res`` in pixels.
+
+    Raises:
+        DataError: there is no picture for an item, or one of another size; or an item that keeps its ``low_res`` has
+            none.
+        ValueError: a path without '{id}', ``prob`` out of range.
+    """
+
+    def __init__(self, path: str, prob: float = 1.0, size: int = 64) -> None:
+        if path.count("{id}") != 1:
+            raise ValueError(f"path={path!r}; expected one '{{id}}', as in 'low_res/images/{{id}}.png'")
+        if not 0 <= prob <= 1:
+            raise ValueError(f"prob={prob}; expected 0 to 1")
+        self.path, self.prob, self.size = path, prob, size
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read the picture, or leave what is there."""
+        rng = results.get("rng")
+        if self.prob < 1 and (rng if rng is not None else np.random.default_rng()).random() >= self.prob:
+            if "low_res" not in results:
+                raise DataError(
+                    "no low_res to keep", "one in every draw", "put Degrade before, or set prob=1", item=results["id"]
+                )
+            return results
+        path = Path(self.path.replace("{id}", results["id"])).expanduser()
+        if not path.is_file():
+            raise DataError(
+                "no picture of a base model",
+                "one of every item",
+                "tools/cache_low_res.py makes those of training pairs, tools/test.py those of a test set",
+                path,
+                results["id"],
+            )
+        picture = read_image(path)
+        if picture.shape[:2] != (self.size, self.size):
+            height, width = picture.shape[:2]
+            raise DataError(
+                f"a picture of {width}×{height} pixels",
+                f"{self.size}×{self.size}, as the base model makes them",
+                path=path,
+                item=results["id"],
+            )
+        results["low_res"] = np.ascontiguousarray(picture[:, ::-1]) if results.get("flipped") else picture
         return results

@@ -73,6 +73,8 @@ class Sampler(ABC):
         shape: Sequence[int],
         callback: StepCallback | None = None,
         progress: bool = False,
+        start: Tensor | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
         """Sample.
 
@@ -84,10 +86,18 @@ class Sampler(ABC):
             shape: (3, H, W) of a sample.
             callback: called after every step.
             progress: show a bar, if there are at least 20 steps.
+            start: images (B, 3, H, W) in [-1, 1] to begin from instead of pure noise (SDEdit, Meng et al. 2022): they
+                are noised, and the last steps make pictures like them.
+            strength: with ``start``, the share of the steps that is made; 1 leaves little of the image, 0 all of it.
 
         Returns:
             (B, 3, H, W), within [-1, 1] when ``clip_x0``.
+
+        Raises:
+            ValueError: ``strength`` out of range.
         """
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength={strength}: expected 0 to 1")
         timesteps = schedule.spaced(self.steps)
         alpha_bars = schedule.alpha_bar[timesteps].to(noise.device)
 
@@ -100,6 +110,12 @@ class Sampler(ABC):
             denoise = guidance.wrap(denoise)
         x = noise.randn(shape) * self.temperature
         order = list(enumerate(timesteps))[::-1]
+        if start is not None:
+            order = order[len(order) - round(strength * len(order)) :]
+            if not order:
+                return start
+            noised_to = torch.full((len(x),), order[0][1], device=x.device)
+            x = schedule.add_noise(start, noised_to, x)
         bar = tqdm(order, desc="sampling", unit="step", disable=not progress or len(order) < PROGRESS_FROM_STEPS)
         for done, (index, t) in enumerate(bar):
             prediction = denoise(x, torch.full((len(x),), t, device=x.device), pair)

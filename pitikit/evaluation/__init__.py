@@ -6,5 +6,6 @@ from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import MeanIoU
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.segmenter import SceneSegmenter
+from pitikit.evaluation.sharpness import Sharpness
 
-__all__ = ["FID", "LPIPS", "PSNR", "EdgeError", "MeanIoU", "SceneSegmenter"]
+__all__ = ["FID", "LPIPS", "PSNR", "EdgeError", "MeanIoU", "SceneSegmenter", "Sharpness"]

@@ -177,15 +177,23 @@ class DenoisingTranslator(BaseModel):
         low_res: Tensor | None = None,
         callback: StepCallback | None = None,
         progress: bool = False,
+        start: Tensor | None = None,
+        strength: float = 1.0,
     ) -> Tensor:
-        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample."""
+        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+
+        ``callback``, ``progress``, ``start``, ``strength``: see :class:`~pitikit.diffusion.samplers.Sampler`.
+        """
         batch = len(condition)
         cond = self.denoiser.encode(condition, low_res)
         null = self.denoiser.null(batch, low_res) if self.sampler.needs_null else None
         side = self.denoiser.decoder.image_size
         noise = NoiseSource(seeds, condition.device)
         pair = ConditionPair(cond, null)
-        return self.sampler(self.denoiser.decode, self.schedule, pair, noise, (3, side, side), callback, progress)
+        shape = (3, side, side)
+        return self.sampler(
+            self.denoiser.decode, self.schedule, pair, noise, shape, callback, progress, start, strength
+        )
 
 
 def to_uint8(image: Tensor) -> Tensor:

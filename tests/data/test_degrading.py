@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.data.degrading import Degrade
+from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, PackInputs, RandomFlip, ResizePair, resize_image
@@ -105,3 +105,40 @@ def test_a_config_takes_a_recipe_by_name(repo, tmp_path):
     dataset.pop("type")
     sample = SceneWorld(**dataset)[0]
     assert sample["low_res"].shape == (3, 64, 64) and sample["image"].shape == (3, 256, 256)
+
+
+def low_res_of_a_base_model(folder, photo):
+    (folder / "images").mkdir(exist_ok=True)
+    picture = 255 - resize_image(photo, 64)
+    Image.fromarray(picture).save(folder / "images/a7.png")
+    return picture, str(folder / "images/{id}.png")
+
+
+def test_pictures_of_a_base_model_by_id(photo, tmp_path):
+    picture, path = low_res_of_a_base_model(tmp_path, photo)
+    for prob in (0.0, 1.0):
+        flipped = run(photo, LoadImage(), RandomFlip(prob), LoadLowRes(path), PackInputs())["low_res"]
+        expected = picture[:, ::-1] if prob else picture
+        assert np.array_equal(flipped.permute(1, 2, 0).numpy(), expected)
+
+
+def test_a_share_of_the_draws_takes_them(photo, tmp_path):
+    picture, path = low_res_of_a_base_model(tmp_path, photo)
+    steps = [LoadImage(), ResizePair(256, 256), Degrade(), LoadLowRes(path, prob=0.25)]
+    taken = [np.array_equal(run(photo, *steps, seed=seed)["low_res"], picture) for seed in range(40)]
+    assert 4 <= sum(taken) <= 17 and taken == [
+        np.array_equal(run(photo, *steps, seed=seed)["low_res"], picture) for seed in range(40)
+    ]
+
+
+def test_a_base_model_s_picture_is_missing_or_of_another_size(photo, tmp_path):
+    _, path = low_res_of_a_base_model(tmp_path, photo)
+    with pytest.raises(DataError, match="64×64 pixels; expected 32×32"):
+        run(photo, LoadImage(), LoadLowRes(path, size=32))
+    with pytest.raises(DataError, match="no picture of a base model.*cache_low_res"):
+        run(photo, LoadImage(), LoadLowRes(str(tmp_path / "other/{id}.png")))
+    with pytest.raises(DataError, match="no low_res to keep"):
+        run(photo, LoadImage(), LoadLowRes(path, prob=0.0))
+    for wrong in (dict(path="images/a.png"), dict(path=path, prob=1.5)):
+        with pytest.raises(ValueError, match="expected"):
+            LoadLowRes(**wrong)

@@ -143,3 +143,28 @@ def test_the_last_step_adds_no_noise_whatever_is_drawn():
         results = [sampler.step(prediction, alpha_bar, one, NoiseSource([seed, seed])) for seed in (0, 1)]
         assert torch.equal(*results)
         torch.testing.assert_close(results[0], prediction.x0, rtol=1e-5, atol=1e-5)
+
+
+def test_a_start_is_noised_as_far_as_the_strength_says():
+    start = torch.rand(2, *SHAPE) * 2 - 1
+    seen = []
+
+    def decode(x_t, t, cond):
+        seen.append((int(t[0]), x_t))
+        return oracle(start)(x_t, t, cond)
+
+    def sample(strength):
+        seen.clear()
+        noise = NoiseSource([1, 2])
+        return DDIMSampler(steps=10)(decode, SCHEDULE, pair(2), noise, SHAPE, start=start, strength=strength)
+
+    assert torch.equal(sample(0.0), start) and not seen
+    torch.testing.assert_close(sample(0.3), start, atol=2e-3, rtol=0)
+    steps = SCHEDULE.spaced(10)
+    assert [t for t, _ in seen] == steps[:3][::-1]
+    noise = NoiseSource([1, 2]).randn(SHAPE)
+    assert torch.equal(seen[0][1], SCHEDULE.add_noise(start, torch.full((2,), steps[2]), noise))
+    sample(1.0)
+    assert len(seen) == 10
+    with pytest.raises(ValueError, match="strength=2"):
+        sample(2)

@@ -1,0 +1,104 @@
+"""A base model's pictures of training pairs, for an upsampler to learn from: the work of ``tools/cache_low_res.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DefaultScope
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from pitikit.apis.benchmark import _write_picture, picture_path, read_picture
+from pitikit.apis.building import build_model
+from pitikit.apis.protocol import ProtocolError, differences, make_protocol, read_protocol, write_json
+from pitikit.diffusion.noise import sample_seed
+from pitikit.engine.config import ConfigError, load_config
+from pitikit.models.translator import to_uint8
+from pitikit.registry import DATASETS, SCOPE
+
+
+def cache_low_res(
+    config: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    strength: float = 0.5,
+    count: int | None = None,
+    batch_size: int = 16,
+    options: Mapping[str, Any] | None = None,
+    device: Any = None,
+    progress: bool = True,
+) -> int:
+    """Write ``out/images/<id>.png`` for the training pairs of a base model; returns how many were made now.
+
+    The sampling begins from the true picture with noise on it, so that the result still is a picture of the same
+    thing, with the flaws that a base model's pictures have: an upsampler cannot learn from a picture of something
+    else. Pictures are written as they are made; a second call makes those that are missing.
+
+    Args:
+        config: of the base model; the pairs of its ``train_dataloader`` are taken, unflipped.
+        checkpoint: its weights.
+        out: folder; ``protocol.json`` there says what made the pictures.
+        strength: share of the sampling steps that is made: 1 begins from noise alone, 0 gives the true picture.
+        count: only the first so many pairs.
+        batch_size: pictures at a time; they do not depend on it.
+        options: what ``--cfg-options`` gave.
+        device: the first GPU, if there is one, by default.
+        progress: show a bar.
+
+    Raises:
+        ConfigError: a wrong config, or one without training pairs.
+        ProtocolError: ``out`` holds pictures that something else made.
+        ValueError: an argument out of range, or pairs without an image.
+    """
+    for name, value in (("count", count), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: expected 1 or more")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength={strength}: expected 0 to 1")
+    cfg = load_config(config, options)
+    if not cfg.get("train_dataloader"):
+        raise ConfigError(f"{config}: has no 'train_dataloader', whose pairs are wanted")
+    given = cfg.train_dataloader.dataset.to_dict()
+    given["pipeline"] = [step for step in given["pipeline"] if step["type"] != "RandomFlip"]
+    model = build_model(cfg, checkpoint, device)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        dataset: Any = DATASETS.build(given)
+    total = min(count or len(dataset), len(dataset))
+
+    folder = Path(out)
+    made_by = make_protocol(
+        model, {**cfg, "test_dataloader": {"dataset": given}}, config, options or {}, checkpoint, total
+    )
+    made_by["strength"] = strength
+    there = read_protocol(folder / "protocol.json")
+    if there is None and folder.is_dir() and any(folder.iterdir()):
+        raise ProtocolError(f"{folder}: holds files, but no protocol.json to tell what made them; give another --out")
+    changed = differences(there, made_by) if there is not None else []
+    if changed:
+        raise ProtocolError(
+            f"{folder}: holds pictures of another protocol; give another --out\n  " + "\n  ".join(changed)
+        )
+    write_json(folder / "protocol.json", made_by)
+
+    names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
+    wanted = [i for i in range(total) if names is None or read_picture(picture_path(folder, names[i])) is None]
+    made = 0
+    with tqdm(total=total, initial=total - len(wanted), unit="picture", disable=not progress) as bar:
+        for batch in DataLoader(Subset(dataset, wanted), batch_size):
+            rows = [i for i, name in enumerate(batch["id"]) if read_picture(picture_path(folder, name)) is None]
+            bar.update(len(batch["id"]))
+            if not rows:
+                continue
+            if "image" not in batch:
+                raise ValueError(f"{config}: its training pairs have no image to begin from")
+            ready = model.data_preprocessor(batch, False)
+            seeds = [sample_seed(model.seed, batch["id"][row]) for row in rows]
+            images = model.predict_images(
+                ready["condition"][rows], seeds, start=ready["image"][rows], strength=strength
+            )
+            for row, image in zip(rows, to_uint8(images).cpu(), strict=True):
+                _write_picture(picture_path(folder, batch["id"][row]), image)
+                made += 1
+    return made

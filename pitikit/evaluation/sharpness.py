@@ -1,0 +1,66 @@
+"""How much fine detail pictures have, beside the true ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_bytes
+from pitikit.registry import METRICS
+
+#: ITU-R BT.601: what of red, green and blue makes up brightness.
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
+@METRICS.register_module()
+class Sharpness(PictureMetric):
+    """``sharpness``: energy of the high spatial frequencies of all pictures over that of the true ones.
+
+    1 is as much fine detail as the truth has, less is blur, more is noise or ringing. Energy is the mean power of the
+    brightness in grey levels, under a Hann window, at frequencies from ``cutoff`` to 1/2 cycle a pixel.
+
+    Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1].
+
+    Args:
+        cutoff: in cycles a pixel. The default, 1/8, is the finest that a picture of a quarter of the side holds: what
+            an upsampler from 64 to 256 has to make up.
+
+    Raises:
+        ValueError: ``cutoff`` out of range, or picture and truth differ in size.
+    """
+
+    def __init__(self, cutoff: float = 0.125) -> None:
+        super().__init__()
+        if not 0 <= cutoff < 0.5:
+            raise ValueError(f"cutoff={cutoff}: expected 0 to 0.5 cycles a pixel")
+        self.cutoff = cutoff
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep two numbers a picture."""
+        for sample in data_samples:
+            pair = picture_pair(sample)
+            if pair is not None:
+                self.results.append(tuple(high_energy(to_bytes(picture), self.cutoff) for picture in pair))
+
+    def compute_metrics(self, results: list) -> dict[str, float | None]:
+        """The ratio of the sums, so that a flat picture does not decide it."""
+        made, true = (sum(pair[side] for pair in results) for side in (0, 1))
+        if not results:
+            return self.unknown("no sample has an 'image', the ground truth", "sharpness")
+        if true == 0:
+            return self.unknown("the true pictures have no detail at these frequencies", "sharpness")
+        return {"sharpness": made / true}
+
+
+def high_energy(picture: Tensor, cutoff: float) -> float:
+    """Mean power of (3, H, W), in squared grey levels, at frequencies of ``cutoff`` cycles a pixel and above."""
+    grey = torch.einsum("c,chw->hw", LUMA, picture.float())
+    height, width = grey.shape
+    # Without a window the jump from one border to the opposite one counts as detail.
+    window = torch.hann_window(height, False)[:, None] * torch.hann_window(width, False)
+    power = torch.fft.fft2((grey - grey.mean()) * window).abs().square() / window.square().sum()
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width))
+    return float(power[frequency >= cutoff].double().sum() / (height * width))

@@ -1,0 +1,77 @@
+"""A base model's pictures of training pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine import Config
+from mmengine.registry import DefaultScope
+
+from pitikit.apis.benchmark import read_picture
+from pitikit.apis.low_res_cache import cache_low_res
+from pitikit.apis.protocol import ProtocolError
+from pitikit.data.scenes import SceneWorld
+from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
+from pitikit.engine.weights import save_weights
+from pitikit.registry import MODELS
+
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("pitikit"):
+        denoiser = MODELS.build(Config.fromfile(CONFIG).model).denoiser
+    for parameter in denoiser.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, denoiser.state_dict())
+    return path
+
+
+def made(folder):
+    return {path.stem: read_picture(path) for path in sorted((folder / "images").glob("*.png"))}
+
+
+def truths(count):
+    pipeline = [LoadImage(), LoadMask(num_classes=22), ResizePair(32, 16), PackInputs()]
+    world = SceneWorld(7, start=100, size=32, pipeline=pipeline)
+    return {world[i]["id"]: world[i]["image"] for i in range(count)}
+
+
+def distance(pictures, others):
+    return np.mean([(pictures[name].float() - others[name].float()).abs().mean() for name in pictures])
+
+
+def test_the_share_of_steps_says_how_far_from_the_truth(weights, tmp_path):
+    for strength in (0.0, 0.5, 1.0):
+        assert cache_low_res(CONFIG, weights, tmp_path / str(strength), strength, 3, progress=False) == 3
+    true = truths(3)
+    found = [distance(made(tmp_path / str(strength)), true) for strength in (0.0, 0.5, 1.0)]
+    assert found[0] == 0 and 1 < found[1] < found[2], "unflipped, and ever further away"
+
+
+def test_a_picture_does_not_depend_on_the_batch_and_is_made_once(weights, tmp_path):
+    cache_low_res(CONFIG, weights, tmp_path / "a", batch_size=3, progress=False)
+    assert cache_low_res(CONFIG, weights, tmp_path / "b", batch_size=1, count=2, progress=False) == 2
+    (tmp_path / "b/images/scene_000100.png").write_bytes(b"broken")
+    assert cache_low_res(CONFIG, weights, tmp_path / "b", batch_size=7, progress=False) == 6
+    a, b = made(tmp_path / "a"), made(tmp_path / "b")
+    assert len(a) == 7 and a.keys() == b.keys()
+    assert all((a[name].int() - b[name].int()).abs().max() <= 1 for name in a)
+
+
+def test_pictures_of_something_else_are_left_alone(weights, tmp_path):
+    cache_low_res(CONFIG, weights, tmp_path / "a", count=1, progress=False)
+    with pytest.raises(ProtocolError, match="strength: 0.5 there, 0.25 now"):
+        cache_low_res(CONFIG, weights, tmp_path / "a", 0.25, count=1, progress=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/notes.txt").write_text("mine")
+    with pytest.raises(ProtocolError, match="no protocol.json"):
+        cache_low_res(CONFIG, weights, tmp_path / "b", progress=False)
+    for wrong in (dict(strength=2), dict(count=0), dict(batch_size=0)):
+        with pytest.raises(ValueError, match="expected"):
+            cache_low_res(CONFIG, weights, tmp_path / "c", **wrong)
+    assert not (tmp_path / "c").exists()

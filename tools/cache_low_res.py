@@ -1,0 +1,47 @@
+"""Write a base model's pictures of its training pairs, which an upsampler may learn from beside degraded ones.
+
+python tools/cache_low_res.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out work_dirs/low_res
+
+Then, after Degrade in the pipeline of the upsampler's training set:
+dict(type="LoadLowRes", path="work_dirs/low_res/images/{id}.png", prob=0.5)
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from pitikit.apis.cli import run
+from pitikit.apis.low_res_cache import cache_low_res
+from pitikit.engine.config import add_config_arguments
+
+
+def main() -> None:
+    """Parse the arguments and write the pictures."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="path of the base model's config")
+    parser.add_argument("checkpoint", type=Path, help="its weights")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument(
+        "--strength", type=float, default=0.5, help="share of the steps that is made, from the true picture (0.5)"
+    )
+    parser.add_argument("--count", type=int, help="only the first so many pairs")
+    parser.add_argument("--batch-size", type=int, default=16, help="pictures at a time (16)")
+    parser.add_argument("--device", help="such as cuda:1; the first GPU, if there is one, by default")
+    add_config_arguments(parser)
+    args = parser.parse_args()
+    made = cache_low_res(
+        args.config,
+        args.checkpoint,
+        args.out,
+        args.strength,
+        args.count,
+        args.batch_size,
+        args.cfg_options,
+        args.device,
+    )
+    print(f"{made} pictures made: {args.out}")
+
+
+if __name__ == "__main__":
+    run(main)
