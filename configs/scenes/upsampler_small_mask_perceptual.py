@@ -6,7 +6,7 @@
 _base_ = ["./upsampler_small_mask_degradation.py"]
 model = dict(
     losses=[
-        dict(type="EpsMSE"),
+        dict(type="EpsMSE", v_weight=5),
         dict(type="VariationalBound"),
         dict(type="PerceptualLoss", network="vgg16", weight=0.004, alpha_power=1.0),
     ]

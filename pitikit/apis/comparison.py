@@ -87,7 +87,9 @@ def plan(
                     given[f"stages.{index}.until"] = max(1, round(stage["until"] * iterations / total))
         for share in shares:
             folder = Path(out) / path.stem / f"{share:.0%}".rstrip("%")
-            runs.append(Run(path, share, folder, {**given, "train_dataloader.dataset.subset": share}))
+            # Not every kind of data set has shares; all of it needs none.
+            part = {"train_dataloader.dataset.subset": share} if share < 1 else {}
+            runs.append(Run(path, share, folder, {**given, **part}))
     return runs
 
 

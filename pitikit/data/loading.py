@@ -216,6 +216,28 @@ def _fits(ids: np.ndarray, offset: int, num_classes: int) -> bool:
     return bool(((labels < num_classes) & ((labels >= 0) | (ids == 0))).all())
 
 
+@TRANSFORMS.register_module()
+class LoadBlank(BaseTransform):
+    """A white condition picture, the null condition of PITI, for pictures of which nothing is known.
+
+    A model that is trained on such pairs alone has no condition to follow.
+
+    Args:
+        channels: of the condition.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
+        if channels < 1:
+            raise ValueError(f"channels={channels}; expected 1 or more")
+        self.channels = channels
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add a part of the image's size, or of one pixel that is resized where there is no image."""
+        height, width = results["image"].shape[:2] if "image" in results else (1, 1)
+        white = np.full((height, width, self.channels), 255, np.uint8)
+        return add_part(results, ConditionPart("blank", white, "nearest", np.asarray), None)
+
+
 def read_text(path: Path) -> str:
     """Read a caption file: its text, stripped. Raises DataError for a missing file or one that is
     not UTF-8.

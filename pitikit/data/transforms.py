@@ -15,12 +15,13 @@ from PIL import Image
 
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
-from pitikit.data.loading import LoadCaption, LoadImage, LoadMask
+from pitikit.data.loading import LoadBlank, LoadCaption, LoadImage, LoadMask
 from pitikit.data.loading_geometry import LoadDepth, LoadNormals
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.registry import TRANSFORMS
 
 __all__ = [
+    "LoadBlank",
     "LoadCaption",
     "LoadDepth",
     "LoadImage",

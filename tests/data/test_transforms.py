@@ -9,6 +9,7 @@ from PIL import Image
 
 from pitikit.data.errors import DataError
 from pitikit.data.transforms import (
+    LoadBlank,
     LoadCaption,
     LoadDepth,
     LoadImage,
@@ -190,6 +191,14 @@ def test_caption_becomes_tokens(tmp_path):
 def test_a_picture_of_which_nothing_is_known_has_an_empty_caption():
     load = LoadCaption(Letters(), length=3, text="")
     assert run({}, load)["condition"].tolist() == [-1, -1, -1]
+
+
+def test_a_picture_of_which_nothing_is_known_has_the_null_condition():
+    for loaders in ([LoadImage(), LoadBlank()], [LoadBlank(channels=3)]):
+        packed = run(dict(image=IMAGE), *loaders, RandomFlip(1.0), ResizePair(32, 32), PackInputs())
+        assert packed["condition"].shape == (3, 32, 32) and bool((packed["condition"] == 255).all())
+    with pytest.raises(ValueError, match="channels=0"):
+        LoadBlank(0)
 
 
 def test_caption_builds_its_tokenizer():

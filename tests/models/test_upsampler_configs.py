@@ -9,8 +9,11 @@ from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
 ROWS = ("plain", "degradation", "perceptual", "adversarial")
 
 
-def row(repo, name):
-    return load_config(repo / "configs" / "scenes" / f"upsampler_small_mask_{name}.py")
+TABLES = ("scenes/upsampler_small_mask", "photographs/upsampler_small")
+
+
+def row(repo, name, table=TABLES[0]):
+    return load_config(repo / "configs" / f"{table}_{name}.py")
 
 
 def denoiser_of(config):
@@ -22,9 +25,13 @@ def size(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_each_row_of_the_table_adds_one_thing(repo):
-    configs = {name: row(repo, name) for name in ROWS}
-    pipelines = {name: config.train_dataloader.dataset.pipeline for name, config in configs.items()}
+@pytest.mark.parametrize("table", TABLES)
+def test_each_row_of_the_table_adds_one_thing(repo, table):
+    configs = {name: row(repo, name, table) for name in ROWS}
+    datasets = {name: config.train_dataloader.dataset for name, config in configs.items()}
+    parts = {name: dataset.get("datasets", [dataset]) for name, dataset in datasets.items()}
+    assert all([t.type for t in part.pipeline] == [t.type for t in p[0].pipeline] for p in parts.values() for part in p)
+    pipelines = {name: part[-1].pipeline for name, part in parts.items()}
     degraded = {name: [t for t in p if t.type == "Degrade"][0].get("degradation") for name, p in pipelines.items()}
     assert degraded["plain"] is None and degraded["degradation"] is not None
     assert degraded["degradation"] == degraded["perceptual"] == degraded["adversarial"]
@@ -34,7 +41,7 @@ def test_each_row_of_the_table_adds_one_thing(repo):
     assert [configs[name].model.type for name in ROWS] == ["Upsampler"] * 3 + ["AdversarialUpsampler"]
     # Equal in all else.
     for name in ROWS:
-        for key in ("train_cfg", "stages", "test_dataloader"):
+        for key in ("train_cfg", "stages", "test_dataloader", "load_from"):
             assert configs[name][key] == configs["plain"][key], (name, key)
         assert configs[name].model.denoiser == configs["plain"].model.denoiser
     wrapper, plain = configs["adversarial"].optim_wrapper, configs["plain"].optim_wrapper

@@ -23,6 +23,6 @@ val_dataset = dict(
     ],
 )
 
-train_dataloader = dict(dataset=train_dataset)
+train_dataloader = dict(batch_size=4, dataset=train_dataset)
 val_dataloader = dict(dataset=val_dataset)
 test_dataloader = dict(dataset=val_dataset)

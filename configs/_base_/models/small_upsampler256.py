@@ -29,7 +29,8 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="linear"),
-    losses=[dict(type="EpsMSE"), dict(type="VariationalBound")],
+    # Weighted towards the noisy timesteps, where a short training decides whether pictures hold together.
+    losses=[dict(type="EpsMSE", v_weight=5), dict(type="VariationalBound")],
     timestep_sampler=dict(type="UniformTimesteps"),
     sampler=dict(type="DDPMSampler", steps="fast27", temperature=0.997),
 )
