@@ -152,6 +152,11 @@ class DenoisingTranslator(BaseModel):
         own = slice(process, None, processes)
         return t[own], weight[own], noise[own].contiguous(), drop[own]
 
+    @property
+    def steps(self) -> int:
+        """Sampling steps of a picture: how often a callback is called."""
+        return len(self.schedule.spaced(self.sampler.steps))
+
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to minimise and what to log: mmengine would add the terms to their sum once more."""
         return losses["loss"], losses

@@ -12,6 +12,7 @@ from mmengine.dist import get_dist_info
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from pitikit.diffusion.samplers import StepCallback
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.models.translator import DenoisingTranslator
@@ -37,6 +38,9 @@ class Upsampler(DenoisingTranslator):
         drop, seed, data_preprocessor: see :class:`~pitikit.models.translator.DenoisingTranslator`.
         crop: side of the square of each image that a training step looks at, at a random place; None for all of it.
             The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256.
+        strength: share of the sampling steps that is made. Below 1 they begin at the enlarged ``low_res`` with noise on
+            it instead of at noise alone (SDEdit, Meng et al. 2022), so that the colours of the whole, which the first
+            steps decide and a short training learns last, are those of ``low_res``. The released code's is 1.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Upsampler(DenoisingTranslator):
         seed: int = 0,
         data_preprocessor: Any = None,
         crop: int | None = None,
+        strength: float = 1.0,
     ) -> None:
         super().__init__(
             denoiser,
@@ -63,7 +68,10 @@ class Upsampler(DenoisingTranslator):
         )
         if crop is not None and crop < 1:
             raise ValueError(f"crop={crop}: expected a side in pixels, or None")
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength={strength}: expected a share above 0 and up to 1")
         self.crop = crop
+        self.strength = strength
 
     def denoise(
         self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
@@ -81,6 +89,35 @@ class Upsampler(DenoisingTranslator):
         if self.crop is not None:
             image, low_res = self._cropped(image, low_res, self.crop)
         return super().denoise(image, condition, low_res)
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of a picture, with those that ``strength`` leaves out left out."""
+        return round(self.strength * super().steps)
+
+    @torch.no_grad()
+    def predict_images(
+        self,
+        condition: Tensor,
+        seeds: Sequence[int],
+        low_res: Tensor | None = None,
+        callback: StepCallback | None = None,
+        progress: bool = False,
+        start: Tensor | None = None,
+        strength: float | None = None,
+    ) -> Tensor:
+        """As the parent's, beginning at ``low_res`` where the model's ``strength`` is below 1 and nothing else is said.
+
+        Raises:
+            ValueError: ``low_res`` is missing.
+        """
+        if low_res is None:
+            raise ValueError("an upsampler has nothing to enlarge: expected low_res")
+        if start is None and self.strength < 1:
+            side = self.denoiser.decoder.image_size
+            start = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
+        share = self.strength if strength is None else strength
+        return super().predict_images(condition, seeds, low_res, callback, progress, start, share)
 
     def _cropped(self, image: Tensor, low_res: Tensor, side: int) -> tuple[Tensor, Tensor]:
         height, width = image.shape[2:]
@@ -113,7 +150,8 @@ class AdversarialUpsampler(Upsampler):
     :class:`~pitikit.engine.optim.SeparateConstructor`.
 
     Args:
-        denoiser, schedule, timestep_sampler, sampler, drop, seed, data_preprocessor, crop: see :class:`Upsampler`.
+        denoiser, schedule, timestep_sampler, sampler, drop, seed, data_preprocessor, crop, strength: see
+            :class:`Upsampler`.
         losses: configs, without the adversarial one; the released ones by default.
         discriminator: config; the released PatchGAN by default.
         adversarial: config of the adversarial loss; the released WGAN-GP by default.
@@ -132,8 +170,11 @@ class AdversarialUpsampler(Upsampler):
         crop: int | None = None,
         discriminator: Any = None,
         adversarial: Any = None,
+        strength: float = 1.0,
     ) -> None:
-        super().__init__(denoiser, schedule, losses, timestep_sampler, sampler, drop, seed, data_preprocessor, crop)
+        super().__init__(
+            denoiser, schedule, losses, timestep_sampler, sampler, drop, seed, data_preprocessor, crop, strength
+        )
         self.discriminator: nn.Module = DISCRIMINATORS.build(discriminator or dict(type="PatchDiscriminator"))
         self.adversarial: AdversarialLoss = LOSSES.build(adversarial or dict(type="WGANGPLoss"))
         if not isinstance(self.adversarial, AdversarialLoss):

@@ -295,3 +295,26 @@ def test_what_is_missing_or_too_small_is_told():
         Upsampler(DENOISER, crop=0)
     with pytest.raises(TypeError, match="expected an adversarial loss such as WGANGPLoss, found EpsMSE"):
         AdversarialUpsampler(DENOISER, losses=PLAIN, adversarial=dict(type="EpsMSE"))
+
+
+def test_a_strength_below_one_begins_at_low_res():
+    torch.manual_seed(0)
+    # A tenth of fast27 is 3 steps, at timesteps so small that even a network that knows nothing keeps the picture.
+    whole, short = (Upsampler(DENOISER, strength=strength).eval() for strength in (1.0, 0.1))
+    short.load_state_dict(whole.state_dict())
+    low, seen = torch.rand(1, 3, 8, 8) * 1.6 - 0.8, []
+    condition = torch.ones(1, 3, 32, 32)
+
+    def note(index, t, x, prediction):
+        seen.append(t)
+
+    enlarged = torch.nn.functional.interpolate(low, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    made = short.predict_images(condition, [3], low, note)
+    assert len(seen) == short.steps == 3 and seen == short.schedule.spaced("fast27")[:3][::-1]
+    assert (made - enlarged).abs().mean() < 0.5 * (whole.predict_images(condition, [3], low) - enlarged).abs().mean()
+    assert whole.steps == 27
+    for strength in (0, 1.5):
+        with pytest.raises(ValueError, match="strength"):
+            Upsampler(DENOISER, strength=strength)
+    with pytest.raises(ValueError, match="expected low_res"):
+        whole.predict_images(condition, [3])
