@@ -264,6 +264,7 @@ MODELS = _child(
     "pitikit.models",
     "pitikit.data.preprocessor",
     "pitikit.evaluation.segmenter",
+    "pitikit.evaluation.geometry_estimator",
     checked=False,
 )
 DATASETS = _child(

@@ -1,6 +1,7 @@
 """Measure BSR-light (or any degradation) and L0 smoothing, next to the figures of the released code.
 
-python tools/benchmark_degradations.py [CONFIG] [--image photo.png] [--pictures 500]
+python tools/benchmark_degradations.py --pictures 500
+python tools/benchmark_degradations.py configs/_base_/degradations/bsr_light.py --image photo.png
 """
 
 from __future__ import annotations

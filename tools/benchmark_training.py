@@ -1,7 +1,7 @@
 """Measure time and memory of training iterations at full size, beside those of the released code.
 
-python tools/benchmark_training.py [CONFIG] [--batch 1] [--stages 1 2] [--precision float32 bfloat16]
-    [--repeats 5] [--threads N] [--out FILE.json] [--cfg-options key=value ...]
+python tools/benchmark_training.py --repeats 3 --out timing.json
+python tools/benchmark_training.py configs/scenes/piti_small_mask.py --batch 8 --stages 1 --precision bfloat16
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pitikit.engine.optim import PRECISIONS
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "config", nargs="?", default=str(CONFIG), help="path of a training; the full-size base for masks"
     )

@@ -26,12 +26,12 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     worn.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture; a synthetic scene by default")
     worn.add_argument("--samples", type=int, default=16, metavar="N", help="how many")
     pairs = kinds.add_parser("dataset", help="pairs of a data set, as the model sees them")
-    pairs.add_argument("config", type=Path)
-    pairs.add_argument("--split", choices=SPLITS, default="train")
+    pairs.add_argument("config", type=Path, help="path of a config")
+    pairs.add_argument("--split", choices=SPLITS, default="train", help="of the data set; train by default")
     pairs.add_argument("--count", type=int, default=8, metavar="N", help="how many pairs")
     for each in (worn, pairs):
         each.add_argument("--seed", type=int, default=0, help="of the samples, or of the choice and augmentation")
-        each.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+        each.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the sheet")
         add_config_arguments(each)
     return parser.parse_args(arguments)
 

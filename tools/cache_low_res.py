@@ -1,9 +1,10 @@
-"""Write a base model's pictures of its training pairs, which an upsampler may learn from beside degraded ones.
+r"""Write a base model's pictures of its training pairs, which an upsampler may learn from beside degraded ones.
 
-python tools/cache_low_res.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out work_dirs/low_res
+    python tools/cache_low_res.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
+        --out work_dirs/low_res
 
 Then, after Degrade in the pipeline of the upsampler's training set:
-dict(type="LoadLowRes", path="work_dirs/low_res/images/{id}.png", prob=0.5)
+    dict(type="LoadLowRes", path="work_dirs/low_res/images/{id}.png", prob=0.5)
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Read everything a config would read, and report all that is wrong with it at once.
 
-python tools/check_data.py CONFIG [--split train|val|test|all] [--out DIR] [--workers N] [--count N]
+    python tools/check_data.py configs/scenes/piti_small_mask.py --split val
+    PITIKIT_DATA=data python tools/check_data.py configs/mask/piti_small_camvid.py --workers 2 --out camvid_data
 
 Prints the bad items by kind, the class histogram, ranges and sizes; writes report.json and a sheet of random pairs
 as the model sees them. The exit status is 1 if anything is bad.
@@ -19,10 +20,10 @@ from pitikit.engine.config import add_config_arguments
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, check, print; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
+    parser.add_argument("config", type=Path, help="path of a config")
+    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="what to read; all by default")
     parser.add_argument("--out", type=Path, metavar="DIR", help="of report and sheets; <work_dir>/data by default")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read; 0 for this one")
     parser.add_argument("--count", type=int, metavar="N", help="look at so many items of each split, spread evenly")
     parser.add_argument("--seed", type=int, default=0, help="of the choice for the sheet")
     add_config_arguments(parser)

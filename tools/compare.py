@@ -1,6 +1,7 @@
 """Train and test several configs alike, at several shares of the training pairs, and print one table.
 
-python tools/compare.py configs/scenes/piti_small_mask*.py --shares 0.25 0.5 1 --iterations 600 --out work_dirs/compare
+    python tools/compare.py configs/scenes/piti_small_mask*.py --shares 0.25 0.5 1 --iterations 600
+    python tools/compare.py configs/mask/piti_small_camvid*.py --count 64 --jobs 2 --out work_dirs/camvid
 
 Interrupted, it goes on where it stopped when the same command is given again.
 """

@@ -1,6 +1,9 @@
 """Draw the curves of trainings, several runs in one picture.
 
-python tools/plot_log.py work_dirs/RUN ... [--keys loss grad_norm val/PSNR] [--smooth 10] [--out curves.png] [--log]
+    python tools/plot_log.py work_dirs/piti_small_mask work_dirs/piti_small_mask_one-stage --smooth 10
+    python tools/plot_log.py work_dirs/piti_small_mask --keys loss grad_norm val/PSNR --log --out curves.png
+
+It prints the last and the lowest value of each.
 """
 
 from __future__ import annotations

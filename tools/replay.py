@@ -1,6 +1,6 @@
 """Repeat the iteration that stopped a training because its loss was not finite, and say where it began.
 
-python tools/replay.py CONFIG work_dirs/RUN/failed_batch.pth [CHECKPOINT]
+    python tools/replay.py configs/scenes/piti_small_mask.py work_dirs/piti_small_mask/failed_batch.pth
 
 Prints the terms of the loss for each sample, and the first module whose output is not finite. With CHECKPOINT the
 denoiser has the parameters of that file instead of those that failed.

@@ -8,6 +8,10 @@ It writes DIR/images/<id>.png, DIR/grid.png (condition | result | ground truth),
 DIR/protocol.json, the conditions under which the pictures were made. An interrupted test goes on
 where it stopped when the same command is given again; pictures of another checkpoint, seed or
 sampler are never mixed in.
+
+A cascade takes the weights of both its stages, with a comma:
+    python tools/test.py configs/scenes/cascade_small_mask.py \
+        weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ def main() -> None:
     """Parse the arguments, test, print the table."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
-    parser.add_argument("checkpoint", type=Path, help="exported weights, or a training checkpoint (its EMA)")
+    parser.add_argument(
+        "checkpoint", help="exported weights, or a training checkpoint (its EMA); BASE,UPSAMPLER of a cascade"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; <work_dir>/test by default")
     parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
     parser.add_argument("--count", type=int, help="only the first so many pictures")

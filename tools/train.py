@@ -1,7 +1,11 @@
 """Train: pretraining, adaptation, any stage.
 
-python tools/train.py CONFIG [--work-dir DIR] [--resume] [--amp [bf16|fp16]] [--cfg-options key=value ...]
-torchrun --nproc-per-node N tools/train.py CONFIG ...
+    python tools/train.py configs/scenes/piti_small_mask.py
+    python tools/train.py configs/scenes/piti_small_mask.py --resume
+    python tools/train.py configs/scenes/piti_small_mask.py --amp --work-dir trial --cfg-options stages.0.lr=5e-4
+    torchrun --nproc-per-node 2 tools/train.py configs/scenes/piti_small_mask.py
+
+The work directory gets checkpoints, sample grids, log.jsonl and ema.safetensors, the weights that the other tools take.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ PRECISIONS = dict(bf16="bfloat16", fp16="float16")
 
 def main() -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="path of a config")
     parser.add_argument("--work-dir", help="where logs, checkpoints and samples go; work_dirs/<config> by default")
     parser.add_argument(
@@ -33,10 +37,12 @@ def main() -> None:
     )
     add_config_arguments(parser)
     args = parser.parse_args()
-    options = dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
     if args.amp:
-        options.update({"optim_wrapper.type": "AutocastOptimWrapper", "optim_wrapper.precision": PRECISIONS[args.amp]})
-    cfg = load_config(args.config, options, args.work_dir)
+        wrapper = cfg.optim_wrapper
+        # One optimizer, or several by the names of what they train.
+        for part in [wrapper] if "optimizer" in wrapper else [wrapper[key] for key in wrapper if key != "constructor"]:
+            part.update(type="AutocastOptimWrapper", precision=PRECISIONS[args.amp])
     cfg.launcher = resolve_launcher(args.launcher)
     if args.resume and find_checkpoints(cfg.work_dir):
         # A checkpoint stands for everything that load_from would start from.

@@ -8,6 +8,9 @@ r"""Turn condition pictures, or texts, into images.
         layout.txt --out translated
     python tools/translate.py configs/mask/piti_glide64_two-stage_coco.py random mask.png --out timed \
         --cfg-options model.sampler.steps=5
+    python tools/translate.py configs/scenes/cascade_small_mask.py \
+        weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors \
+        configs/scenes/inputs/mask --out enlarged --keep-low-res
 
 INPUT is a file or a folder: pictures, or text files (.txt) where texts are translated, as by a prior.
 Where a model takes several pictures at once (depth and normals), they lie in folders of those names,
@@ -15,7 +18,7 @@ under the same file name, and INPUT is one of the files, one of the folders, or 
 them.
 
 CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
-to see how long a model takes.
+to see how long a model takes. A cascade takes those of both its stages, with a comma: BASE,UPSAMPLER.
 """
 
 from __future__ import annotations
@@ -34,13 +37,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config of the model")
-    parser.add_argument("checkpoint", help="its weights, or 'random'")
+    parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next ones count on from it")
     parser.add_argument("--samples", type=int, default=1, help="pictures per input")
     parser.add_argument("--batch-size", type=int, default=8, help="pictures at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
+    parser.add_argument("--low-res", type=Path, metavar="DIR", help="pictures to enlarge, named as the inputs")
+    parser.add_argument("--keep-low-res", action="store_true", help="write what is enlarged to DIR/low_res as well")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     add_config_arguments(parser)
     return parser.parse_args(arguments)
@@ -49,10 +54,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Translate and write."""
     given = parse(arguments)
-    weights = None if given.checkpoint == "random" else given.checkpoint
-    translator = Translator.from_config(given.config, weights, given.device, given.cfg_options)
+    translator = Translator.from_config(given.config, given.checkpoint, given.device, given.cfg_options)
     paths = translator.write(
-        given.inputs, given.out, given.seed, given.samples, given.batch_size, overwrite=given.overwrite
+        given.inputs,
+        given.out,
+        given.seed,
+        given.samples,
+        given.batch_size,
+        overwrite=given.overwrite,
+        low_res=given.low_res,
+        keep_low_res=given.keep_low_res,
     )
     for path in paths:
         tqdm.write(str(path))  # print would tear the bar

@@ -6,7 +6,7 @@ _base_ = [
     "../_base_/models/small64.py",
     "../_base_/datasets/nyuv2_geometry.py",
     "../_base_/schedules/small_two-stage.py",
-    "../_base_/evaluation_photographs.py",
+    "../_base_/evaluation_geometry.py",
     "../_base_/default_runtime.py",
 ]
 model = dict(denoiser=dict(encoder=dict(in_channels=6)))

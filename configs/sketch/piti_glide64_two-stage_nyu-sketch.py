@@ -6,7 +6,7 @@ _base_ = [
     "../_base_/models/glide64.py",
     "../_base_/datasets/nyuv2_sketch.py",
     "../_base_/schedules/two-stage.py",
-    "../_base_/evaluation_photographs.py",
+    "../_base_/evaluation_sketches.py",
     "../_base_/default_runtime.py",
 ]
 model = dict(denoiser=dict(encoder=dict(in_channels=1)))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from pitikit.apis.building import build_model
+from pitikit.apis.building import Checkpoint, build_model
 from pitikit.apis.protocol import (
     Protocol,
     ProtocolError,
@@ -27,7 +27,8 @@ from pitikit.apis.protocol import (
     read_protocol,
     write_json,
 )
-from pitikit.data.pictures import write_grid, write_png
+from pitikit.apis.results import save_picture
+from pitikit.data.pictures import write_grid
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.weights import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
@@ -74,7 +75,7 @@ class BenchmarkReport:
 
 def benchmark(
     config: str | Path,
-    checkpoint: str | Path,
+    checkpoint: Checkpoint,
     out: str | Path | None = None,
     seed: int | None = None,
     count: int | None = None,
@@ -91,7 +92,8 @@ def benchmark(
 
     Args:
         config: path; its ``test_dataloader`` and ``test_evaluator`` are used (PSNR and LPIPS by default).
-        checkpoint: exported weights, or a training checkpoint, of which the EMA is used.
+        checkpoint: exported weights, or a training checkpoint, of which the EMA is used; of a cascade those of its
+            stages, ``{'base': path, 'upsampler': path}``. 'random' stands for untrained ones.
         out: folder; by default ``test`` in the config's ``work_dir``.
         seed: of the sampling; the model's ``seed`` by default.
         count: only the first so many pictures; with another count the same folder may be used.
@@ -224,19 +226,12 @@ def _translate(model: Any, batch: dict[str, Any], folder: Path) -> tuple[int, li
     prepared = model.data_preprocessor(batch, False)
     if missing:
         for result in model(mode="predict", **_rows(prepared, missing)):
-            _write_picture(picture_path(folder, result["id"]), result["pred"])
+            save_picture(picture_path(folder, result["id"]), result["pred"])
     samples = [
         {**{key: value[row] for key, value in prepared.items()}, "pred": read_picture(path)}
         for row, path in enumerate(paths)
     ]
     return len(missing), samples
-
-
-def _write_picture(path: Path, picture: Tensor) -> None:
-    def write(temporary: Path) -> None:
-        write_png(temporary, picture)
-
-    write_atomically(path, write)
 
 
 def _rows(batch: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from torch.utils.flop_counter import FlopCounterMode
 
+from pitikit.apis.quiet import busy_cores, disturbance
+from pitikit.apis.stopwatch import WARM_UP, Stopwatch
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import DATASETS, MODELS, RUNNERS
@@ -30,8 +31,6 @@ STAGES: dict[int, list[str]] = {1: ["encoder"], 2: ["encoder", "decoder"]}
 RELEASED = {1: (5.2, 4.8), 2: (5.65, 8.4)}
 #: GFLOP/s of a product of 2048 x 2048 matrices in float32 on the machine of those figures.
 RELEASED_RATE = 177.0
-#: Iterations before the clock starts: memory is obtained and kernels are chosen in them.
-WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Cell:
         gigabytes: peak memory: of the whole process on the CPU, of torch's tensors on a GPU.
         teraflop: arithmetic of an iteration, in 10^12 operations (a multiplication and an addition are two).
         rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured right afterwards.
+        busy: cores that other processes kept busy just before.
     """
 
     stage: int
@@ -56,6 +56,7 @@ class Cell:
     teraflop: float
     rate: float
     rate32: float
+    busy: float = 0.0
 
     @property
     def images_per_s(self) -> float:
@@ -98,47 +99,40 @@ class RandomPairs:
 
     Args:
         image, condition: shapes (3, H, W) and (C, H', W').
+        low_res: shape (3, h, w) of the input of an upsampler; None for none.
         length: number of pairs.
     """
 
-    def __init__(self, image: Sequence[int], condition: Sequence[int], length: int = 64) -> None:
+    def __init__(
+        self, image: Sequence[int], condition: Sequence[int], low_res: Sequence[int] | None = None, length: int = 64
+    ) -> None:
         generator = torch.Generator().manual_seed(0)
         self.length = length
-        self.image = torch.randint(0, 256, tuple(image), generator=generator, dtype=torch.uint8)
-        self.condition = torch.randint(0, 256, tuple(condition), generator=generator, dtype=torch.uint8)
+        shapes = {"image": image, "condition": condition} | ({"low_res": low_res} if low_res is not None else {})
+        self.tensors = {
+            name: torch.randint(0, 256, tuple(shape), generator=generator, dtype=torch.uint8)
+            for name, shape in shapes.items()
+        }
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"id": str(index), "image": self.image, "condition": self.condition}
+        return {"id": str(index), **self.tensors}
 
 
-class _Stopwatch(Hook):
-    """Takes the time from the end of an iteration to the end of the next."""
+class _CountsLast(Stopwatch):
+    """Counts the operations of the last iteration alone, when time and memory have been measured."""
 
-    priority = "VERY_LOW"
+    gigabytes = 0.0
 
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.operations = 0
-        self._last = 0.0
+    def counts(self, runner: Any) -> bool:
+        return runner.iter == runner.max_iters - 1
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        if runner.iter == 0:
-            self._counter = FlopCounterMode(display=False)
-            self._counter.__enter__()
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        if runner.iter == 0:
-            self._counter.__exit__(None, None, None)
-            self.operations = self._counter.get_total_flops()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if runner.iter >= WARM_UP:
-            self.seconds.append(now - self._last)
-        self._last = now
+        if self.counts(runner):
+            self.gigabytes = peak(next(runner.model.parameters()).device.type)
+        super().before_train_iter(runner, batch_idx, data_batch)
 
 
 def benchmark_training(
@@ -178,11 +172,18 @@ def benchmark_training(
     cells = []
     for stage in stages:
         for precision in precisions:
-            # The peak of a process never falls: each cell has its own, and not one forked from this.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                arguments = (str(config), stage, precision, batch, repeats, threads, dict(options or {}))
-                cells.append(pool.submit(measure, *arguments).result())
+            arguments = (str(config), stage, precision, batch, repeats, threads, dict(options or {}))
+            cells.append(in_fresh_process(measure, *arguments))
     return cells
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function`` returns in a process of its own: the peak of a process never falls.
+
+    It is not forked from this one, whose memory it would have.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def measure(
@@ -195,31 +196,14 @@ def measure(
     options: Mapping[str, Any] | None = None,
 ) -> Cell:
     """Measure one cell in this process; see :func:`benchmark_training`."""
+    busy = busy_cores()
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         cfg = load_config(config, options, folder)
-        denoiser = _shapes(cfg.model.denoiser)
         cfg.optim_wrapper.precision = precision
         cfg.stages = [dict(name=f"stage {stage}", train=STAGES[stage], lr=3e-5, drop=0.2 if stage == 2 else 0.0)]
-        cfg.custom_hooks = [hook for hook in cfg.get("custom_hooks", []) if hook["type"] == "DenoiserEMA"]
-        cfg.default_hooks = dict.fromkeys(["timer", "logger", "checkpoint", "param_scheduler"])
-        cfg.train_dataloader = dict(
-            batch_size=batch,
-            num_workers=0,
-            sampler=dict(type="DrawSampler"),
-            collate_fn=dict(type="default_collate"),
-            dataset=dict(type="RandomPairs", **denoiser),
-        )
-        cfg.train_cfg = dict(type="TranslationTrainLoop", max_iters=WARM_UP + repeats)
-        cfg.load_from, cfg.resume, cfg.log_level = None, False, "WARNING"
-        for key in [key for key in cfg if key.startswith(("val_", "test_"))]:
-            cfg[key] = None
-        runner = RUNNERS.get(cfg.get("runner_type", "TranslationRunner")).from_cfg(cfg)
-        stopwatch = _Stopwatch()
-        runner.register_hook(stopwatch)
-        runner.train()
-        device = next(runner.model.parameters()).device.type
-    gigabytes = _peak(device)
+        stopwatch = _CountsLast()
+        device = train(cfg, batch, WARM_UP + repeats + 1, stopwatch)
     rates = {name: matrix_rate(PRECISIONS[name] or torch.float32, device) for name in {precision, "float32"}}
     return Cell(
         stage=stage,
@@ -228,22 +212,61 @@ def measure(
         threads=threads,
         device=torch.cuda.get_device_name() if device == "cuda" else device,
         seconds=statistics.median(stopwatch.seconds),
-        gigabytes=gigabytes,
-        teraflop=stopwatch.operations / 1e12,
+        gigabytes=stopwatch.gigabytes,
+        teraflop=stopwatch.operations[0] / 1e12,
         rate=rates[precision],
         rate32=rates["float32"],
+        busy=busy,
     )
 
 
-def _shapes(denoiser: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Shapes of a picture and of a condition, without the memory of the network."""
+def train(cfg: Any, batch: int, iterations: int, hook: Hook) -> str:
+    """Train iterations of a config on random pairs with a hook, without validation, checkpoints or logs.
+
+    Args:
+        cfg: with its precision and stages; the rest is changed.
+        batch: pictures in an iteration.
+        iterations: how many.
+        hook: what measures.
+
+    Returns:
+        The kind of device.
+    """
+    cfg.custom_hooks = [each for each in cfg.get("custom_hooks", []) if each["type"] == "DenoiserEMA"]
+    cfg.default_hooks = dict.fromkeys(["timer", "logger", "checkpoint", "param_scheduler"])
+    cfg.train_dataloader = dict(
+        batch_size=batch,
+        num_workers=0,
+        sampler=dict(type="DrawSampler"),
+        collate_fn=dict(type="default_collate"),
+        dataset=dict(type="RandomPairs"),
+    )
+    cfg.train_cfg = dict(type="TranslationTrainLoop", max_iters=iterations)
+    cfg.load_from, cfg.resume, cfg.log_level = None, False, "WARNING"
+    for key in [key for key in cfg if key.startswith(("val_", "test_"))]:
+        cfg[key] = None
+    runner = RUNNERS.get(cfg.get("runner_type", "TranslationRunner")).from_cfg(cfg)
+    # Of the network that is there: one without memory (pair_shapes) brings 30 MB of modules.
+    runner._train_dataloader["dataset"].update(_shapes(runner.model.denoiser))
+    runner.register_hook(hook)
+    runner.train()
+    return next(runner.model.parameters()).device.type
+
+
+def pair_shapes(denoiser: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Shapes of a picture, a condition and, for an upsampler, ``low_res``, without the memory of the network."""
     with torch.device("meta"):
-        built = MODELS.build({"type": "Denoiser", **denoiser})
+        return _shapes(MODELS.build({"type": "Denoiser", **denoiser}))
+
+
+def _shapes(built: Any) -> dict[str, list[int]]:
     side = built.decoder.image_size
-    return {"image": [3, side, side], "condition": list(built.encoder.null_condition(1).shape[1:])}
+    found = {"image": [3, side, side], "condition": list(built.encoder.null_condition(1).shape[1:])}
+    return found | ({"low_res": [3, side // 4, side // 4]} if getattr(built.decoder, "low_res", False) else {})
 
 
-def _peak(device: str) -> float:
+def peak(device: str) -> float:
+    """Gigabytes so far: of the process on the CPU, of torch's tensors on a GPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     # Linux counts in kilobytes, macOS in bytes.
@@ -285,4 +308,5 @@ def table(cells: Sequence[Cell]) -> str:
     where = f"{first.threads} CPU threads" if first.device == "cpu" else first.device
     lines.append(f"\n{where}, torch {torch.__version__}, float32 product {first.rate32:.0f} GFLOP/s;")
     lines.append(f"released: its seconds at {RELEASED_RATE:.0f} GFLOP/s, scaled to that of the row's own run.")
+    lines += filter(None, [disturbance(max(cell.busy for cell in cells))])
     return "\n".join(lines)

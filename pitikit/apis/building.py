@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,13 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 
 from pitikit.engine.config import apply_options, load_config
-from pitikit.engine.weights import existing_file, load_weights
-from pitikit.registry import MODELS, SCOPE
+from pitikit.engine.weights import WeightsError, existing_file, load_weights
+from pitikit.registry import MODELS, SCOPE, find_class
+
+#: A file of weights, None or 'random'; of a cascade those of its stages by name, or 'BASE,UPSAMPLER'.
+Checkpoint = str | Path | Mapping[str, str | Path | None] | None
+#: In the place of a file: the weights stay as they are made, always the same ones.
+RANDOM = "random"
 
 
 def read_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
@@ -22,13 +27,63 @@ def read_config(config: str | Path | Config, options: Mapping[str, Any] | None =
     return Config(apply_options(config.to_dict(), options)) if options else config
 
 
-def build_model(cfg: Config, checkpoint: str | Path | None, device: str | torch.device | None = None) -> Any:
+def stages_of(model: Any) -> dict[str, Any]:
+    """The models that sample one after the other, by name: of a cascade its stages, otherwise ``model`` as ''."""
+    return getattr(model, "stages", None) or {"": model}
+
+
+def steps_of(model: Any) -> int:
+    """Sampling steps of a picture, of all stages together."""
+    return sum(stage.steps for stage in stages_of(model).values())
+
+
+def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Path | None]:
+    """The file of each stage, None for random weights; a model of one stage has it under ''.
+
+    Args:
+        cfg: with ``model``.
+        checkpoint: see :data:`Checkpoint`; None or 'random' alone means all stages.
+
+    Raises:
+        ValueError: files and stages are not the same number, or have other names.
+    """
+    kind = cfg["model"].get("type")
+    stages = getattr(find_class(kind, MODELS) if isinstance(kind, str) else kind, "STAGES", ())
+    if stages:
+        given = _by_stage(stages, checkpoint)
+    elif isinstance(checkpoint, Mapping):
+        raise ValueError(f"weights of {', '.join(checkpoint)}: {kind} is one model, and expects one file")
+    else:
+        given = {"": checkpoint}
+    return {name: None if file is None or str(file) == RANDOM else Path(file) for name, file in given.items()}
+
+
+def _by_stage(stages: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Path | None]:
+    if checkpoint is None or str(checkpoint) == RANDOM:
+        return dict.fromkeys(stages)
+    if isinstance(checkpoint, Mapping):
+        if set(checkpoint) == set(stages):
+            return {name: checkpoint[name] for name in stages}
+        found = f"weights of {', '.join(checkpoint)}"
+    else:
+        files = [file.strip() for file in str(checkpoint).split(",")]
+        if len(files) == len(stages) and all(files):
+            return dict(zip(stages, files, strict=True))
+        found = f"weights {str(checkpoint)!r}"
+    example = ", ".join(f"{name!r}: path" for name in stages)
+    raise ValueError(
+        f"{found}: a cascade expects those of each of its stages, {','.join(stages).upper()} on the command line (two "
+        f"paths and a comma), {{{example}}} in Python; 'random' stands for untrained ones"
+    )
+
+
+def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device | None = None) -> Any:
     """The model of a config in evaluation mode, on a device.
 
     Args:
         cfg: with ``model`` and ``test_dataloader``.
-        checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None
-            leaves the weights random, always the same ones.
+        checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or 'random'
+            leaves the weights random, always the same ones. Of a cascade ``{'base': path, 'upsampler': path}``.
         device: see :func:`to_device`.
 
     Raises:
@@ -40,15 +95,22 @@ def build_model(cfg: Config, checkpoint: str | Path | None, device: str | torch.
             raise ValueError(f"{cfg.filename or 'config'}: has no {key!r}, which translating needs")
     # Checked before the model is built, which takes seconds at full size.
     pipeline_of(cfg)
-    if checkpoint is not None:
-        existing_file(checkpoint)
+    files = weight_files(cfg, checkpoint)
+    for file in files.values():
+        if file is not None:
+            existing_file(file)
     with DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
     # A wrong number of steps is told before anything is read.
-    model.schedule.spaced(model.sampler.steps)
-    if checkpoint is not None:
-        load_weights(model.denoiser, checkpoint)
+    steps_of(model)
+    for name, stage in stages_of(model).items():
+        file = files[name]
+        if file is not None:
+            try:
+                load_weights(stage.denoiser, file)
+            except WeightsError as error:
+                raise WeightsError(f"{name}: {error}" if name else str(error)) from error
     return to_device(model, device).eval()
 
 

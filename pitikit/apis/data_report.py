@@ -21,6 +21,7 @@ from pitikit.data.pictures import Picture, write_grid
 _SHOWN = 3
 _CLASSES_SHOWN = 30
 _IGNORED = 255
+_DARK = 64
 
 
 @dataclass
@@ -130,7 +131,9 @@ class SplitReport:
         lines += [f"  BAD {problem}" for problem in self.problems]
         notes = {**self.notes, "the same picture": [" = ".join(group) for group in self.twice]}
         for note, items in notes.items():
-            if items:
+            if len(items) == self.read > 1:
+                lines.append(f"  note: every item: {note}")
+            elif items:
                 lines.append(
                     f"  note: {len(items)} × {note}: {', '.join(items[:_SHOWN])}" + ", …" * (len(items) > _SHOWN)
                 )
@@ -231,14 +234,17 @@ class DataReport:
 
 
 def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None:
-    """Write samples as a sheet, condition, low_res and image of each in a row; captions as text."""
+    """Write samples as a sheet, condition, low_res and image of each in a row; captions as text.
+
+    A condition of one channel that is dark, as distances to edges are, is brightened, so that one can see it.
+    """
     rows = []
     small = any(isinstance(sample.get("low_res"), Tensor) for sample, _ in pairs)
     for sample, caption in pairs:
         image, condition = sample.get("image"), sample.get("condition")
         shown: list[Picture] = []
         if isinstance(condition, Tensor) and condition.ndim == 3:
-            shown.append(_bytes(condition))
+            shown.append(_condition(condition))
         elif caption:
             shown.append(_text(caption))
         for picture in (sample.get("low_res"), image):
@@ -247,6 +253,17 @@ def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None
         rows.append(shown or [_text(str(sample.get("id", "")))])
     titles = ["condition", *(["low_res"] if small else []), "image"] if max(map(len, rows)) > 1 else []
     write_grid(path, rows, titles)
+
+
+def _condition(condition: Tensor) -> Picture:
+    """To be seen: words for one of a single value, a dark one of one channel brightened."""
+    if condition.min() == condition.max():
+        return _text(f"{condition.min().item():g} everywhere")
+    picture = _bytes(condition)
+    if len(picture) == 1 and picture.float().mean() < _DARK:
+        # Edges stay black; a distance of 1 becomes 40, of 10 100.
+        picture = (255 * (picture / 255).pow(1 / 3)).round().to(torch.uint8)
+    return picture
 
 
 def _bytes(picture: Tensor) -> Tensor:

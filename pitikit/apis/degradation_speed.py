@@ -69,7 +69,9 @@ class DegradationSpeed:
                 f"{'L0 smoothing, seconds':24}{self.l0:10.4f}{seconds:>22}{self.l0_ratio:8.2f}{'4':>8}",
                 "The released figures were taken on two cores that made 177 GFLOP/s together, and are scaled by the "
                 "ratio of one core's products. That code computes on one thread nearly all the time, so its pictures "
-                "are counted as those of one core; per two cores the first ratio would be twice as high.",
+                "are counted as those of one core; per two cores the first ratio would be twice as high. Both "
+                "degradations are bound by memory and transforms more than by arithmetic: where a core's products are "
+                "faster than its memory, the scaled figures flatter the released code.",
             ]
         )
 

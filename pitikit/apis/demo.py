@@ -1,4 +1,4 @@
-"""The demonstration: the shipped models on the committed inputs, as a panel, with mIoU and time."""
+"""The demonstration: the shipped models on the committed inputs, as panels, with mIoU and time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pitikit.apis.building import read_config, stages_of
 from pitikit.apis.inputs import Item
+from pitikit.apis.results import save_picture
 from pitikit.apis.translator import Translator
 from pitikit.data.conditions import encode_normals, voc_palette
-from pitikit.data.pictures import write_grid
+from pitikit.data.pictures import to_rgb, write_grid
 from pitikit.data.reading import read_grey, read_ids, read_image
 from pitikit.data.scenes import CLASSES, render_scene
 from pitikit.data.transforms import resize_image
@@ -25,6 +27,7 @@ from pitikit.evaluation.mean_iou import MeanIoU
 REPOSITORY = Path(__file__).resolve().parents[2]
 INPUTS = REPOSITORY / "configs" / "scenes" / "inputs"
 SEGMENTER = "weights/scenes_segmenter.safetensors"
+UPSAMPLER = REPOSITORY / "weights" / "scenes_upsampler.safetensors"
 
 #: Of the validation range: by their ids the same seed makes what tools/test.py makes.
 SCENES = (2_000_008, 2_000_011, 2_000_013, 2_000_029)
@@ -39,15 +42,22 @@ class Modality:
         name: for the reader.
         config: path, absolute or relative to the repository.
         weights: the same.
+        cascade: the same, of a config that puts the upsampler behind this model; None: pictures stay as they are.
     """
 
     name: str
     config: str
     weights: str
+    cascade: str | None = None
 
 
 MODALITIES = tuple(
-    Modality(name, f"configs/scenes/piti_small_{name}.py", f"weights/scenes_{name}.safetensors")
+    Modality(
+        name,
+        f"configs/scenes/piti_small_{name}.py",
+        f"weights/scenes_{name}.safetensors",
+        f"configs/scenes/cascade_small_{name}.py",
+    )
     for name in ("mask", "sketch", "geometry")
 )
 
@@ -57,22 +67,28 @@ class Report:
     """What a demonstration gave.
 
     Attributes:
-        panel: path of the PNG.
+        panel: path of the PNG with all pictures as the base models make them.
         scores: modality -> mIoU, mIoU of the true pictures, seconds of its sampling.
-        seconds: in all, from reading the weights to writing the panel.
+        seconds: in all, from reading the weights to writing the panels.
+        enlarged: path of the PNG with the enlarged pictures, None without an upsampler.
+        enlarging: modality -> seconds of its upsampling.
     """
 
     panel: Path
     scores: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    enlarged: Path | None = None
+    enlarging: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """A table, and the panel's name."""
-        lines = [f"{'modality':<12}{'mIoU':>8}{'true pictures':>16}{'seconds':>10}"]
+        """A table, and the names of the panels."""
+        lines = [f"{'modality':<12}{'mIoU':>8}{'true pictures':>16}{'seconds':>10}{'to 256':>10}"]
         for name, (made, true, seconds) in self.scores.items():
-            lines.append(f"{name:<12}{made:>8.3f}{true:>16.3f}{seconds:>10.1f}")
-        lines.append("mIoU is of the labels that a segmenter finds in the pictures, 22 classes.")
-        return "\n".join([*lines, f"{self.panel} ({self.seconds:.0f} s)"])
+            more = f"{self.enlarging[name]:>10.1f}" if name in self.enlarging else f"{'-':>10}"
+            lines.append(f"{name:<12}{made:>8.3f}{true:>16.3f}{seconds:>10.1f}{more}")
+        lines.append("mIoU is of the labels that a segmenter finds in the 64x64 pictures, 22 classes.")
+        panels = " and ".join(str(path) for path in (self.panel, self.enlarged) if path)
+        return "\n".join([*lines, f"{panels} ({self.seconds:.0f} s)"])
 
 
 def write_inputs(folder: Path = INPUTS, scenes: Sequence[int] = SCENES) -> Iterator[Path]:
@@ -110,19 +126,21 @@ def run_demo(
     seeds: Sequence[int] = (0, 1, 2),
     segmenter: Any = None,
     say: Callable[[str], None] = lambda text: None,
+    upsampler: Path | None = UPSAMPLER,
 ) -> Report:
-    """Translate the inputs of every modality and write ``out/panel.png``.
+    """Translate the inputs of every modality and write ``out/panel.png``; enlarge, and write ``out/panel_256.png``.
 
     Args:
-        out: folder of the panel.
+        out: folder of the panels, and of the enlarged pictures, ``<modality>/<scene>.png``.
         modalities: which models.
         inputs: folder with one folder a member, ``image`` and ``mask`` among them.
-        seeds: one picture of each input a seed.
+        seeds: one picture of each input a seed; those of the first one are enlarged.
         segmenter: config or module for mIoU; the shipped one by default.
         say: told what is going on.
+        upsampler: weights; without the file, or with None, nothing is enlarged.
 
     The panel has a row a scene: for each modality the condition and its results, and at the end the
-    true picture.
+    true picture. That of the enlarged pictures has a row for each scene and modality.
 
     Raises:
         ValueError: weights or inputs are missing or do not fit.
@@ -133,16 +151,20 @@ def run_demo(
     truths = {path.stem: read_image(path) for path in sorted((inputs / "image").glob("*.png"))}
     labels = {name: read_ids(inputs / "mask" / f"{name}.png") for name in truths}
     rows: list[list[np.ndarray]] = [[] for _ in truths]
+    large: list[list[list[np.ndarray]]] = [[] for _ in truths]
     titles: list[str] = []
+    if upsampler is not None and not Path(upsampler).is_file():
+        say(f"{upsampler}: no such file, so nothing is enlarged")
+        upsampler = None
     for modality in modalities:
+        translator, cascade = _translators(modality, upsampler)
         say(f"{modality.name}: {len(truths)} inputs, {len(seeds)} seeds")
-        translator = Translator.from_config(REPOSITORY / modality.config, REPOSITORY / modality.weights)
         items = translator.reader.find(inputs)
-        pictures = translator([item.sources for item in items], seed=list(seeds), batch_size=12)
-        side = pictures.shape[2]
+        sources = [item.sources for item in items]
+        pictures = translator(sources, seed=list(seeds), batch_size=12)
         for row, item, made in zip(rows, items, pictures, strict=True):
             row += [_shown(translator, item), *made]
-            truth = resize_image(truths[item.id], side)
+            truth = resize_image(truths[item.id], pictures.shape[2])
             for picture in made:
                 sample = dict(id=item.id, label=torch.from_numpy(labels[item.id].copy()))
                 sample.update(pred=_tensor(picture), image=_tensor(truth).float() / 127.5 - 1)
@@ -155,15 +177,40 @@ def run_demo(
             translator.timing.seconds,
         )
         titles += [modality.name, *(f"seed {seed}" for seed in seeds)]
+        if cascade is None:
+            continue
+        enlarged = cascade(sources, seed=seeds[0], batch_size=len(items), low_res=pictures[:, 0])[:, 0]
+        report.enlarging[modality.name] = cascade.timing.seconds
+        for cells, item, small, made in zip(large, items, pictures[:, 0], enlarged, strict=True):
+            save_picture(Path(out) / modality.name / f"{item.id}.png", made)
+            condition = _squeezed(to_rgb(_shown(translator, item)))
+            cells.append([condition, small, _bicubic(small, made.shape[0]), made, truths[item.id]])
     for row, truth in zip(rows, truths.values(), strict=True):
         row.append(truth)
-
-    def write(path: Path) -> None:
-        write_grid(path, rows, [*titles, "true picture"], cell=128)
-
-    write_atomically(report.panel, write)
+    _write_panel(report.panel, rows, [*titles, "true picture"], 128)
+    if report.enlarging:
+        report.enlarged = Path(out) / "panel_256.png"
+        columns = ["condition", "base model, 64x64", "bicubic to 256x256", "upsampler, 256x256", "true picture"]
+        _write_panel(report.enlarged, [row for cells in large for row in cells], columns, SIZE)
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _translators(modality: Modality, upsampler: Path | None) -> tuple[Translator, Translator | None]:
+    """The base model's translator, and that of the cascade where there is an upsampler."""
+    weights = REPOSITORY / modality.weights
+    if modality.cascade is None or upsampler is None:
+        return Translator.from_config(REPOSITORY / modality.config, weights), None
+    config = read_config(REPOSITORY / modality.cascade)
+    cascade = Translator.from_config(config, {"base": weights, "upsampler": upsampler})
+    return Translator(stages_of(cascade.model)["base"], config), cascade
+
+
+def _write_panel(path: Path, rows: list[list[np.ndarray]], titles: list[str], cell: int) -> None:
+    def write(temporary: Path) -> None:
+        write_grid(temporary, rows, titles, cell=cell)
+
+    write_atomically(path, write)
 
 
 def _shown(translator: Translator, item: Item) -> np.ndarray:
@@ -171,6 +218,22 @@ def _shown(translator: Translator, item: Item) -> np.ndarray:
     if translator.members == ("sketch",):
         return read_grey(item.sources["sketch"])
     return translator.reader.read(item).permute(1, 2, 0).numpy()
+
+
+def _squeezed(picture: np.ndarray) -> np.ndarray:
+    """A wide picture (H, W, 3) made smaller, on a white square of side H: normals and depth stand side by side."""
+    height, width = picture.shape[:2]
+    if width == height:
+        return picture
+    square = np.full((height, height, 3), 255, np.uint8)
+    small = Image.fromarray(picture).resize((height, height * height // width), Image.Resampling.BOX)
+    top = (height - small.height) // 2
+    square[top : top + small.height] = np.asarray(small)
+    return square
+
+
+def _bicubic(picture: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _tensor(picture: np.ndarray) -> torch.Tensor:

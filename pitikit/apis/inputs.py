@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pitikit.data.dataset import build_pipeline
+from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
 from pitikit.data.loading import fetch, read_text
 from pitikit.data.reading import read_grey, read_ids, read_normals
@@ -214,8 +215,8 @@ _ADVICE = {
 
 
 def _is_for_training(step: Any) -> bool:
-    # Loaders of targets for metrics have encode=None; see ConditionPart.
-    return isinstance(step, (LoadImage, RandomFlip)) or getattr(step, "encode", step) is None
+    # Loaders of targets for metrics have encode=None; see ConditionPart. What is enlarged is not the condition's half.
+    return isinstance(step, (LoadImage, RandomFlip, Degrade, LoadLowRes)) or getattr(step, "encode", step) is None
 
 
 def _list(names: Sequence[str]) -> str:
@@ -232,8 +233,7 @@ def _as_list(inputs: Any) -> list[Any]:
 
 def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
     folder = path.parent.parent / member
-    found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem]
-    found = [f for f in found if f.suffix.lower() in suffixes]
+    found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem and f.suffix.lower() in suffixes]
     if not found:
         wanted = f"{path.stem} with one of {', '.join(sorted(suffixes))} in {folder}"
         raise DataError(f"no {member} beside it", f"a file {wanted}", path=path)

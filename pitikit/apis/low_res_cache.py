@@ -10,9 +10,10 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from pitikit.apis.benchmark import _write_picture, picture_path, read_picture
+from pitikit.apis.benchmark import picture_path, read_picture
 from pitikit.apis.building import build_model
 from pitikit.apis.protocol import ProtocolError, differences, make_protocol, read_protocol, write_json
+from pitikit.apis.results import save_picture
 from pitikit.diffusion.noise import sample_seed
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.models.translator import to_uint8
@@ -99,6 +100,6 @@ def cache_low_res(
                 ready["condition"][rows], seeds, start=ready["image"][rows], strength=strength
             )
             for row, image in zip(rows, to_uint8(images).cpu(), strict=True):
-                _write_picture(picture_path(folder, batch["id"][row]), image)
+                save_picture(picture_path(folder, batch["id"][row]), image)
                 made += 1
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 
 import torch
 
+from pitikit.apis.building import RANDOM, Checkpoint, stages_of, weight_files
 from pitikit.engine.weights import write_atomically
 from pitikit.evaluation.weight_files import file_sha256
 
 Protocol = dict[str, Any]
 
 #: What a picture does not depend on: another value of these is no other protocol.
-FREE = ("count", "config", "options", "checkpoint.path")
+FREE = re.compile(r"count|config|options(\..*)?|checkpoint\.(\w+\.)?path")
 
 
 class ProtocolError(ValueError):
@@ -65,31 +67,31 @@ def make_protocol(
     config: Mapping[str, Any],
     config_path: str | Path,
     options: Mapping[str, Any],
-    checkpoint: str | Path,
+    checkpoint: Checkpoint,
     count: int,
 ) -> Protocol:
     """The conditions under which ``model`` makes the pictures of its test set.
 
+    Of a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each stage, by its name.
+
     Args:
-        model: a :class:`~pitikit.models.translator.DenoisingTranslator`, on its device.
+        model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of them, on its device.
         config: with 'model' and 'test_dataloader'.
         config_path, options: where it came from, and what the command line changed.
-        checkpoint: file of the weights.
+        checkpoint: file or files of the weights.
         count: number of pictures.
     """
-    sampler = describe(model.sampler)
-    guidance = sampler.pop("guidance", [])
-    sampler.pop("steps", None)
+    stages, files = stages_of(model), weight_files(config, checkpoint)
+    facts = {name: _facts(stage, files[name]) for name, stage in stages.items()}
+    alone, own = "" in facts, next(iter(facts.values()))
+    last = list(stages.values())[-1]
     device = next(model.parameters()).device
     protocol = {
-        "checkpoint": {"path": str(checkpoint), "sha256": file_sha256(checkpoint)},
+        **(own if alone else {key: {name: fact[key] for name, fact in facts.items()} for key in own}),
         "config": str(config_path),
         "options": options,
-        "sampler": sampler,
-        "guidance": guidance,
-        "steps": len(model.schedule.spaced(model.sampler.steps)),
         "seed": model.seed,
-        "resolution": model.denoiser.decoder.image_size,
+        "resolution": last.denoiser.decoder.image_size,
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
         "model": config["model"],
@@ -98,6 +100,19 @@ def make_protocol(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return plain(protocol)
+
+
+def _facts(stage: Any, file: Path | None) -> dict[str, Any]:
+    """What is to be said of a model that samples."""
+    sampler = describe(stage.sampler)
+    guidance = sampler.pop("guidance", [])
+    sampler.pop("steps", None)
+    return {
+        "checkpoint": {"path": str(file or RANDOM), "sha256": file_sha256(file) if file else None},
+        "sampler": sampler,
+        "guidance": guidance,
+        "steps": stage.steps,
+    }
 
 
 def _version() -> str:
@@ -110,7 +125,7 @@ def _version() -> str:
 def differences(old: Protocol, new: Protocol) -> list[str]:
     """Lines such as ``seed: 0 there, 1 now``; empty if both make the same pictures."""
     there, now = dict(_flat(old)), dict(_flat(new))
-    keys = [key for key in {**there, **now} if key not in FREE and not key.startswith("options.")]
+    keys = [key for key in {**there, **now} if not FREE.fullmatch(key)]
     return [
         f"{key}: {_shown(there, key)} there, {_shown(now, key)} now"
         for key in keys
@@ -131,8 +146,9 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    if key == "checkpoint.sha256" and key in values:
-        return f"{values.get('checkpoint.path')} (SHA-256 {str(values[key])[:8]}…)"
+    place, _, last = key.rpartition(".")
+    if place.startswith("checkpoint") and last == "sha256" and values.get(key):
+        return f"{values.get(place + '.path')} (SHA-256 {str(values[key])[:8]}…)"
     text = json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
     return text if len(text) <= 60 else text[:57] + "..."
 

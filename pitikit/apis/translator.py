@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ from mmengine import Config
 from torch import Tensor
 from tqdm import tqdm
 
-from pitikit.apis.building import build_model, pipeline_of, read_config
+from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config, stages_of, steps_of
 from pitikit.apis.inputs import ConditionReader, Item
-from pitikit.data.pictures import write_png
+from pitikit.apis.low_res_inputs import read_low_res
+from pitikit.apis.results import Timing, Translation, check_paths, write_results
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import Sampler
-from pitikit.engine.weights import write_atomically
+from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator, to_uint8
 from pitikit.registry import SAMPLERS
 
@@ -31,36 +31,11 @@ EXPORT = "ema.safetensors"
 PROGRESS_AFTER_SECONDS = 2.0
 
 
-@dataclass
-class Timing:
-    """What the last translation took.
-
-    Attributes:
-        steps: sampling steps of a picture.
-        pictures: how many were made.
-        calls: sampling steps in all, one of a whole batch counted once.
-        seconds: of sampling, encoding included; reading and writing files excluded.
-    """
-
-    steps: int = 0
-    pictures: int = 0
-    calls: int = 0
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        """Such as ``5 steps, 1 picture, 12.3 s, 2.46 s per step``."""
-        noun = "picture" if self.pictures == 1 else "pictures"
-        batches = self.calls // max(self.steps, 1)
-        many = f" in {batches} batches" if batches > 1 else ""
-        per_step = self.seconds / max(self.calls, 1)
-        return f"{self.steps} steps, {self.pictures} {noun}{many}, {self.seconds:.1f} s, {per_step:.3g} s per step"
-
-
 class Translator:
     """Turns conditions (label maps, sketches, depth, captions, …) into images.
 
     ``Translator.from_config('configs/….py', 'weights/….safetensors')('mask.png')`` gives a uint8
-    RGB array (1, 1, H, W, 3).
+    RGB array (1, 1, H, W, 3). A cascade takes the weights of both its stages, ``{'base': …, 'upsampler': …}``.
 
     Args:
         model: a live model. It stays on its device, and in the mode that it is in.
@@ -72,7 +47,7 @@ class Translator:
         timing: of the last translation.
     """
 
-    def __init__(self, model: DenoisingTranslator, pipeline: Sequence[Any] | Mapping[str, Any]) -> None:
+    def __init__(self, model: DenoisingTranslator | Cascade, pipeline: Sequence[Any] | Mapping[str, Any]) -> None:
         if not hasattr(model, "predict_images"):
             raise TypeError(
                 f"model of type {type(model).__name__}; expected a DenoisingTranslator (its "
@@ -87,7 +62,7 @@ class Translator:
     def from_config(
         cls,
         config: str | Path | Config,
-        checkpoint: str | Path | None,
+        checkpoint: Checkpoint,
         device: str | torch.device | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Translator:
@@ -95,8 +70,9 @@ class Translator:
 
         Args:
             config: path of a config, or what :func:`~pitikit.engine.config.load_config` gave.
-            checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None
-                leaves the weights random (always the same ones), to time a model.
+            checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or
+                'random' leaves the weights random (always the same ones), to time a model. Of a cascade
+                those of its stages: ``{'base': path, 'upsampler': path}``.
             device: a CUDA device where there is one, otherwise the CPU, by default.
             options: changes to the config by dotted key, ``{'model.sampler.steps': 20}``.
 
@@ -136,7 +112,7 @@ class Translator:
         """How images are sampled: the model's sampler, or what was set here: a config or a Sampler.
 
         ``translator.sampler = dict(type='DDIMSampler', steps=20)`` leaves the model's own as it is;
-        None goes back to it.
+        None goes back to it. Of a cascade it is the base model's; the other is ``model.upsampler.sampler``.
         """
         return self.model.sampler if self._sampler is None else self._sampler
 
@@ -155,6 +131,7 @@ class Translator:
         batch_size: int = 8,
         progress: bool = True,
         ids: Sequence[str] | None = None,
+        low_res: Any = None,
     ) -> np.ndarray:
         """Translate.
 
@@ -167,6 +144,8 @@ class Translator:
             batch_size: pictures at once; it changes nothing but the time and the memory.
             progress: show a bar if it takes more than two seconds.
             ids: names of the inputs, which the noise depends on; the files' stems by default.
+            low_res: what an upsampler enlarges, or a cascade in the place of its base model's pictures: a folder
+                with ``<id>.png``, or a picture an input; see :func:`~pitikit.apis.low_res_inputs.read_low_res`.
 
         Returns:
             uint8 RGB (N, samples, H, W, 3), in the order of the inputs.
@@ -174,8 +153,8 @@ class Translator:
         Raises:
             DataError: an input cannot be used; all are looked at before the first is translated.
         """
-        results = self.stream(inputs, seed, samples, batch_size, progress, ids)
-        return np.stack([pictures for _, pictures in results])
+        results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res)
+        return np.stack([result.pictures for result in results])
 
     def stream(
         self,
@@ -185,14 +164,15 @@ class Translator:
         batch_size: int = 8,
         progress: bool = False,
         ids: Sequence[str] | None = None,
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Translate input after input: yields id and uint8 (samples, H, W, 3) when it is ready.
+        low_res: Any = None,
+    ) -> Iterator[Translation]:
+        """Translate input after input: yields id, pictures and what they were enlarged from when they are ready.
 
         Arguments and errors are those of :meth:`__call__`; errors are raised at once, not at the
         first item.
         """
         seeds = _seeds(seed, samples)
-        return self._start(self.reader.find(inputs, ids), seeds, batch_size, progress)
+        return self._start(self.reader.find(inputs, ids), seeds, batch_size, progress, low_res)
 
     def write(
         self,
@@ -203,6 +183,8 @@ class Translator:
         batch_size: int = 8,
         progress: bool = True,
         overwrite: bool = False,
+        low_res: Any = None,
+        keep_low_res: bool = False,
     ) -> Iterator[Path]:
         """Translate to ``folder/<id>.png``, ``<id>_<k>.png`` of several samples; yields each path.
 
@@ -210,59 +192,57 @@ class Translator:
 
         Args:
             overwrite: replace what other weights, seeds or settings may have made.
+            keep_low_res: write what a cascade enlarges as well, to ``folder/low_res/`` under the same names.
 
         Raises:
             ValueError: two inputs would be written to one file, or over an input.
             FileExistsError: a result is there, and ``overwrite`` is False.
         """
         folder, seeds = Path(folder), _seeds(seed, samples)
+        if keep_low_res and not self._enlarges:
+            raise ValueError("keep_low_res: the model enlarges nothing; expected a cascade or an upsampler")
         items = self.reader.find(inputs)
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: expected a folder to write to; found a file")
-        taken: dict[Path, Item] = {}
-        read = {v.resolve() for i in items for v in i.sources.values() if isinstance(v, Path)}
-        for item in items:
-            for path in _paths(folder, item.id, len(seeds)):
-                if path in taken:
-                    raise ValueError(
-                        f"{_origin(taken[path])} and {_origin(item)} would both be written to "
-                        f"{path}; translate them into different folders"
-                    )
-                if path.resolve() in read:
-                    raise ValueError(f"{path} is an input; expected another folder for the results")
-                taken[path] = item
-        there = [path for path in taken if path.exists()]
-        if there and not overwrite:
-            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-            advice = "choose another folder, or overwrite=True (--overwrite)"
-            raise FileExistsError(f"{there[0]}{more}: is there already; {advice}")
-        return self._write(self._start(items, seeds, batch_size, progress), folder)
+        check_paths(items, folder, len(seeds), keep_low_res, overwrite)
+        results = self._start(items, seeds, batch_size, progress, low_res)
+        return write_results(results, folder, keep_low_res)
+
+    @property
+    def _enlarges(self) -> bool:
+        """Whether the model, or the last stage of a cascade, takes ``low_res``."""
+        last = list(stages_of(self.model).values())[-1]
+        return bool(getattr(last.denoiser.decoder, "low_res", False))
 
     def _start(
-        self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool
-    ) -> Iterator[tuple[str, np.ndarray]]:
+        self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool, low_res: Any
+    ) -> Iterator[Translation]:
         """Look at everything, so that a bad file is told now and not after an hour."""
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected at least 1")
+        if low_res is not None and not self._enlarges:
+            raise ValueError("low_res: the model enlarges nothing; expected an upsampler or a cascade")
+        if low_res is None and self._enlarges and not isinstance(self.model, Cascade):
+            raise ValueError(
+                "an upsampler enlarges pictures, and none are given: expected low_res (--low-res FOLDER), or a cascade"
+            )
         for item in items:
             self.reader.read(item)
-        return self._generate(items, seeds, batch_size, progress)
-
-    def _write(self, results: Iterator[tuple[str, np.ndarray]], folder: Path) -> Iterator[Path]:
-        for name, pictures in results:
-            paths = _paths(folder, name, len(pictures))
-            for path, picture in zip(paths, pictures, strict=True):
-                _save(path, picture)
-                yield path
+        small = None if low_res is None else read_low_res(low_res, items)
+        return self._generate(items, seeds, batch_size, progress, small)
 
     def _generate(
-        self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        rows = [(item, seed) for item in items for seed in seeds]
+        self,
+        items: list[Item],
+        seeds: Sequence[int],
+        batch_size: int,
+        progress: bool,
+        small: list[np.ndarray] | None,
+    ) -> Iterator[Translation]:
+        rows = [(index, seed) for index in range(len(items)) for seed in seeds]
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        steps = len(self.model.schedule.spaced(self.sampler.steps))
+        steps = self._steps(small is not None)
         self.timing = timing = Timing(steps)
-        ready: list[np.ndarray] = []
+        made: list[np.ndarray] = []
+        enlarged: list[np.ndarray] = []
         done = 0
         bar = tqdm(
             total=steps * len(batches),
@@ -273,24 +253,40 @@ class Translator:
         )
         with bar:
             for batch in batches:
-                read = {id(item): self.reader.read(item) for item, _ in batch}
-                conditions = torch.stack([read[id(item)] for item, _ in batch])
-                noise = [sample_seed(seed, item.id) for item, seed in batch]
+                read = {index: self.reader.read(items[index]) for index, _ in batch}
+                given = {"condition": torch.stack([read[index] for index, _ in batch])}
+                if small is not None:
+                    pictures = np.stack([small[index] for index, _ in batch])
+                    given["low_res"] = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+                noise = [sample_seed(seed, items[index].id) for index, seed in batch]
                 start = time.perf_counter()
-                ready.extend(self._sample(conditions, noise, lambda *_: bar.update()))
+                new, low = self._sample(given, noise, lambda *_: bar.update())
+                made.extend(new)
+                enlarged.extend(low)
                 timing.seconds += time.perf_counter() - start
                 timing.calls += steps
                 timing.pictures += len(batch)
-                while len(ready) >= len(seeds):
-                    yield items[done].id, np.stack(ready[: len(seeds)])
-                    del ready[: len(seeds)]
+                while len(made) >= len(seeds):
+                    low_res = np.stack(enlarged[: len(seeds)]) if enlarged else None
+                    yield Translation(items[done].id, np.stack(made[: len(seeds)]), low_res)
+                    del made[: len(seeds)], enlarged[: len(seeds)]
                     done += 1
 
-    def _sample(self, conditions: Tensor, seeds: Sequence[int], callback: Any) -> np.ndarray:
+    def _steps(self, enlarges_only: bool) -> int:
         with self._set_up():
-            batch = self.model.data_preprocessor({"condition": conditions}, False)
-            images = self.model.predict_images(batch["condition"], seeds, callback=callback)
-        return to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+            stages = stages_of(self.model)
+            return steps_of(list(stages.values())[-1] if enlarges_only else self.model)
+
+    def _sample(self, given: dict[str, Tensor], seeds: Sequence[int], callback: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The pictures (B, H, W, 3), and those that were enlarged, (B, h, w, 3) or none."""
+        model = self.model
+        with self._set_up():
+            batch = model.data_preprocessor(given, False)
+            condition, low = batch["condition"], batch.get("low_res")
+            if low is None and isinstance(model, Cascade):
+                low = model.predict_low_res(condition, seeds, callback)
+            images = model.predict_images(condition, seeds, low, callback=callback)
+        return _arrays(images), _arrays(images[:0] if low is None else low)
 
     @contextmanager
     def _set_up(self) -> Iterator[None]:
@@ -317,17 +313,5 @@ def _seeds(seed: int | Sequence[int], samples: int) -> list[int]:
     return [int(seed) + k for k in range(samples)]
 
 
-def _paths(folder: Path, name: str, count: int) -> list[Path]:
-    return [folder / (f"{name}_{k}.png" if count > 1 else f"{name}.png") for k in range(count)]
-
-
-def _save(path: Path, picture: np.ndarray) -> None:
-    def write(temporary: Path) -> None:
-        write_png(temporary, picture)
-
-    write_atomically(path, write)
-
-
-def _origin(item: Item) -> str:
-    paths = [str(v) for v in item.sources.values() if isinstance(v, Path)]
-    return paths[0] if paths else f"input {item.id!r}"
+def _arrays(images: Tensor) -> np.ndarray:
+    return to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from scipy.linalg import orth
 
@@ -56,7 +57,8 @@ class _NormalNoise(Operation):
         # Absolute values of a 3×3 covariance are one again, up to rounding.
         values, vectors = np.linalg.eigh(covariance)
         mixing = vectors * np.sqrt(np.maximum(values, 0)) * (high / 255)
-        return rng.standard_normal(shape, dtype=np.float32) @ mixing.T.astype(np.float32)
+        # Not by NumPy's product, which starts threads of its own.
+        return cv2.transform(rng.standard_normal(shape, dtype=np.float32), mixing.astype(np.float32))
 
 
 @DEGRADATIONS.register_module()
@@ -104,7 +106,7 @@ class PoissonNoise(Operation):
     def apply(self, image: np.ndarray, rng: np.random.Generator, final: Size | None) -> np.ndarray:
         """Count."""
         peak, strength = np.exp(draw(rng, self.log_peak)), draw(rng, self.strength)
-        light = (image @ _GREY)[..., None] if rng.random() < self.grey else image
+        light = cv2.transform(image, _GREY[None])[..., None] if rng.random() < self.grey else image
         noise = rng.poisson(light.astype(np.float64) * peak) / peak - light
         return image + (strength * noise).astype(np.float32)
 

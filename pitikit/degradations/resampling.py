@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from scipy.sparse import csr_array
 
 from pitikit.degradations.kernels import gaussian_1d, shifted
 from pitikit.degradations.operation import (
@@ -30,7 +31,7 @@ INTERPOLATIONS = {
 
 
 @lru_cache(maxsize=64)
-def _cubic_matrix(before: int, after: int) -> np.ndarray:
+def _cubic_matrix(before: int, after: int) -> csr_array:
     """Float32 (after, before): cubic interpolation (a = -1/2), its support stretched where it shrinks."""
     scale = after / before
     stretch = min(scale, 1.0)
@@ -46,18 +47,28 @@ def _cubic_matrix(before: int, after: int) -> np.ndarray:
     # Borders are mirrored with the edge pixel repeated.
     period = taps % (2 * before)
     source = np.where(period < before, period, 2 * before - 1 - period)
-    matrix = np.zeros((after, before))
-    np.add.at(matrix, (np.arange(after)[:, None], source), weights)
-    matrix = matrix.astype(np.float32)
-    matrix.setflags(write=False)
-    return matrix
+    return _banded(weights, source, before)
 
 
-def separable(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Multiply float32 (H, W, 3) by ``rows`` (h, H) from the left and ``columns`` (w, W) from the right: (h, w, 3)."""
+def separable(image: np.ndarray, rows: csr_array, columns: csr_array) -> np.ndarray:
+    """Multiply float32 (H, W, 3) by ``rows`` (h, H) from the left and ``columns`` (w, W) from the right: (h, w, 3).
+
+    The matrices are sparse, a few neighbours each; and NumPy's products of dense ones start threads that wait for
+    more work at the cost of a whole core each, in every process that reads data.
+    """
     height, width, channels = image.shape
     tall = rows @ image.reshape(height, width * channels)
-    return np.matmul(columns, tall.reshape(len(rows), width, channels))
+    turned = np.ascontiguousarray(tall.reshape(-1, width, channels).transpose(1, 0, 2))  # (W, h, 3)
+    wide = columns @ turned.reshape(width, -1)
+    return np.ascontiguousarray(wide.reshape(len(wide), -1, channels).transpose(1, 0, 2))
+
+
+def _banded(weights: np.ndarray, source: np.ndarray, before: int) -> csr_array:
+    """Float32 (n, before): row i adds up ``weights[i, k]`` (n, taps) times what is at ``source[i, k]``."""
+    ends = np.arange(len(weights) + 1, dtype=np.int32) * weights.shape[1]
+    values = np.ascontiguousarray(weights, dtype=np.float32).reshape(-1)
+    # Places that occur twice in a row, at borders, are added up by the product.
+    return csr_array((values, source.reshape(-1).astype(np.int32), ends), shape=(len(weights), before))
 
 
 def imresize(image: np.ndarray, size: Size) -> np.ndarray:
@@ -173,13 +184,11 @@ class Subsample(Operation):
         return separable(image, rows, columns)
 
 
-def _sampling_matrix(side: int, scale: int, kernel: np.ndarray) -> np.ndarray:
+def _sampling_matrix(side: int, scale: int, kernel: np.ndarray) -> csr_array:
     """Float32 (ceil(side / scale), side): convolution with ``kernel``, every ``scale``-th value of it."""
     kept = np.arange(0, side, scale)
     # Mirrored at the centre of the last pixel; a side of one pixel has nothing to mirror.
     period = max(2 * (side - 1), 1)
     source = (kept[:, None] + len(kernel) // 2 - np.arange(len(kernel))) % period
     source = np.where(source < side, source, period - source)
-    matrix = np.zeros((len(kept), side), dtype=np.float32)
-    np.add.at(matrix, (np.arange(len(kept))[:, None], source), np.broadcast_to(kernel, source.shape))
-    return matrix
+    return _banded(np.broadcast_to(kernel, source.shape), source, side)

@@ -5,8 +5,6 @@ Every tool goes through :func:`load_config`, so an unknown name stops all of the
 
 from __future__ import annotations
 
-import ast
-import traceback
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +13,13 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.engine.config_check import EXTRA_KEYS, RUNNER_KEYS, ConfigError, check_config
+from pitikit.engine.config_file import as_list, read_file, resolve_parts
 from pitikit.engine.config_options import add_config_arguments, apply_options
 from pitikit.registry import SCOPE, load_plugins, nearest
 
 __all__ = ["ConfigError", "add_config_arguments", "apply_options", "check_config", "load_config"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SUFFIXES = (".py", ".json", ".yaml", ".yml")
 
 
 def load_config(
@@ -38,22 +36,25 @@ def load_config(
 
     The config's ``plugins`` (folders) are imported first. A relative one is looked for in the
     working directory, then in the config's folder and those above it, then in the repository.
+    A part of the model may be the path of its own config; see :func:`~pitikit.engine.config_file.resolve_parts`.
 
     Returns:
         The checked config, with ``work_dir`` and ``default_scope`` set.
 
     Raises:
-        ConfigError: the file is missing or cannot be read, it or an option has an unknown name or a value of a wrong
-            type, or an option gives the optimizer a learning rate that the stages replace (in the file: a warning).
+        ConfigError: the file, or one that it names, is missing or cannot be read, it or an option has an unknown name
+            or a value of a wrong type, or an option gives the optimizer a learning rate that the stages replace (in
+            the file: a warning).
         ImportError: a plugin failed to import.
     """
     path = Path(path)
     options = dict(options or {})
-    cfg = _read(path)
-    tree = cfg.to_dict()
+    cfg = read_file(path)
+    tree, parts = resolve_parts(cfg.to_dict(), path, options)
     if "plugins" in options:
         tree["plugins"] = options.pop("plugins")
-    load_plugins([_find_plugin(folder, path) for folder in _as_list(tree.get("plugins"))])
+    for place, holder in {**parts, path: tree}.items():
+        load_plugins([_find_plugin(folder, place) for folder in as_list(holder.get("plugins"))])
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
     rate, tree = _rate(tree), apply_options(tree, options)
@@ -80,58 +81,6 @@ def _is_about(text: str, place: str) -> bool:
     """Whether a line of ``text`` complains of an argument of the component at ``place``."""
     lines = [line for line in text.splitlines() if line.startswith(place + ".")]
     return any(not line.startswith(place + ".type:") for line in lines)
-
-
-def _read(path: Path) -> Config:
-    if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        hint = f"; {nearest(path.name, siblings)}" if siblings else ""
-        reason = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise ConfigError(f"config {str(path)!r} {reason}{hint}")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"config {str(path)!r}: expected a file that ends in {', '.join(SUFFIXES)}")
-    try:
-        path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"config {str(path)!r}: found bytes that are no text; expected a config in UTF-8") from None
-    try:
-        return Config.fromfile(str(path), lazy_import=False)
-    except SyntaxError as error:
-        broken = _broken_file(path) or error
-        raise ConfigError(f"config {str(path)!r}: syntax error: {broken}") from error
-    except FileNotFoundError as error:
-        raise ConfigError(f"config {str(path)!r}: a file that its _base_ names is missing: {error}") from error
-    except Exception as error:
-        if "read_base" in path.read_text(encoding="utf-8"):
-            raise ConfigError(
-                f"config {str(path)!r} is written in mmengine's lazy style (read_base); pitikit "
-                "reads the classic one, with _base_ = [...] and types by name"
-            ) from error
-        cause = f"{type(error).__name__}: {error.args[0] if error.args else error}"
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f" ({last.filename}, line {last.lineno})" if Path(last.filename).is_file() else ""
-        raise ConfigError(f"config {str(path)!r} cannot be read{place}: {cause}") from error
-
-
-def _broken_file(path: Path) -> str | None:
-    """Where the syntax error is, in ``path`` or a file it is based on: mmengine names a copy."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        return f"{error.msg} ({path}, line {error.lineno})"
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
-            for base in _as_list(ast.literal_eval(node.value)):
-                found = _broken_file(path.parent / base)
-                if found:
-                    return found
-    return None
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _find_plugin(folder: str | Path, config: Path) -> Path:

@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[Registry, ...]] = {
     "data_preprocessor": (registry.MODELS,),
     "parallel": (mm.MODEL_WRAPPERS,),
     "segmenter": (registry.MODELS,),
+    "estimator": (registry.MODELS,),
     "encoder": (registry.ENCODERS,),
     "decoder": (registry.DECODERS,),
     "discriminator": (registry.DISCRIMINATORS,),

@@ -1,8 +1,8 @@
-"""Exponential moving average of the denoiser's parameters."""
+"""Exponential moving averages of the denoiser's parameters and, if asked, of its critic's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from pitikit.engine.distributed import on_main
@@ -28,7 +29,8 @@ class DenoiserEMA(Hook):
     """Keeps an average of ``model.denoiser``, validates with it, saves it, and exports it as safetensors.
 
     The average is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names. Of several
-    processes each has the whole average, or its share where the model is sharded.
+    processes each has the whole average, or its share where the model is sharded. A frozen parameter is its own
+    average: the two are one tensor, in memory and in the checkpoint, until it learns.
 
     Args:
         decay: per iteration, from the first one on; 0.9999 is the released setting.
@@ -36,6 +38,12 @@ class DenoiserEMA(Hook):
             look does not average what the network was at the start.
         export: file name within the work directory, rewritten with every checkpoint; None for no export.
         export_dtype: 'float32' or 'float16'.
+        discriminator: average ``model.discriminator`` as well, over the steps of its own optimizer: under
+            'ema_discriminator' in checkpoints, and exported beside the denoiser as ``<export>_discriminator``. Nothing
+            computes with it.
+
+    Raises:
+        ValueError: an argument out of range; and, before the run, no discriminator where one shall be averaged.
     """
 
     # Before the checkpoint hook, which must see the average of the iteration it saves.
@@ -47,6 +55,7 @@ class DenoiserEMA(Hook):
         warmup: bool = False,
         export: str | None = "ema.safetensors",
         export_dtype: str = "float32",
+        discriminator: bool = False,
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay}: expected a value in [0, 1)")
@@ -56,27 +65,65 @@ class DenoiserEMA(Hook):
         self.warmup = warmup
         self.export = export
         self.export_dtype: torch.dtype = getattr(torch, export_dtype)
+        self.discriminator = discriminator
         self.average: dict[str, Tensor] = {}
+        self.discriminator_average: dict[str, Tensor] = {}
         self._resumed = False
+        self._learning: list[bool] = []
 
     def before_run(self, runner: Any) -> None:
         """Look at the denoiser; what it begins with is loaded later."""
-        self._denoiser: nn.Module = unwrap(runner.model).denoiser
+        model = unwrap(runner.model)
+        self._denoiser: nn.Module = model.denoiser
+        if self.discriminator:
+            if not hasattr(model, "discriminator"):
+                raise ValueError(
+                    f"DenoiserEMA: discriminator=True, but {type(model).__name__} has none; expected an "
+                    "AdversarialUpsampler, or discriminator=False"
+                )
+            self._discriminator: nn.Module = model.discriminator
 
     def reset(self) -> None:
         """Make the average equal to the parameters."""
-        self.average = {name: value.detach().clone().float() for name, value in self._denoiser.state_dict().items()}
+        self.average = {name: value.detach() for name, value in self._denoiser.state_dict().items()}
+        self._settle()
+
+    def _settle(self) -> None:
+        """Copy what the average shares with the parameters and may not, and share what it may."""
+        parameters = dict(self._denoiser.named_parameters())
+        self._learning = [parameter.requires_grad for parameter in parameters.values()]
+        for name, value in self._denoiser.state_dict().items():
+            average = self.average.get(name)
+            if average is None:
+                continue
+            frozen = name in parameters and not parameters[name].requires_grad and value.dtype == torch.float32
+            if not frozen and _is_same(average, value):
+                self.average[name] = value.detach().clone().float()
+            elif frozen and not _is_same(average, value) and torch.equal(own_share(average), own_share(value)):
+                self.average[name] = value.detach()
 
     def copy_to_model(self) -> None:
         """Make the parameters equal to the average."""
         with torch.no_grad():
             for name, value in self._denoiser.state_dict().items():
-                own_share(value).copy_(own_share(self.average[name]))
+                # Nothing is written to a tensor that is its own average: what was cast from it stays valid.
+                if not _is_same(self.average[name], value):
+                    own_share(value).copy_(own_share(self.average[name]))
 
     def before_train(self, runner: Any) -> None:
         """Begin with the parameters, unless the average was resumed."""
         if not self._resumed:
             self.reset()
+        else:
+            self._settle()
+        # Not in checkpoints of a run that did not ask for it.
+        if self.discriminator and not (self._resumed and self.discriminator_average):
+            self.discriminator_average = _copied(self._discriminator)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Take note of parameters that have been frozen or thawed, by a new stage."""
+        if self._learning != [parameter.requires_grad for parameter in self._denoiser.parameters()]:
+            self._settle()
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -84,27 +131,28 @@ class DenoiserEMA(Hook):
 
         An iteration that only accumulates gradients changes nothing, so that k small batches average as one large.
         """
-        # mmengine's dict of wrappers cannot say; that of an upsampler and its critic can.
-        stepped = getattr(runner.optim_wrapper, "should_update", None)
-        if stepped is not None and not stepped():
-            return
-        parameters = self._denoiser.named_parameters()
-        moving = [(name, own_share(p.detach()).float()) for name, p in parameters if p.requires_grad]
-        averages = [own_share(self.average[name]) for name, _ in moving]
         decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
-        torch._foreach_lerp_(averages, [p for _, p in moving], 1 - decay)
+        if _stepped(runner.optim_wrapper, "denoiser"):
+            _move(self.average, self._denoiser, decay)
+        if self.discriminator and _stepped(runner.optim_wrapper, "discriminator"):
+            _move(self.discriminator_average, self._discriminator, decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within the context the model computes with the average."""
-        kept = {name: own_share(value).detach().clone() for name, value in self._denoiser.state_dict().items()}
+        kept = {
+            name: own_share(value).detach().clone()
+            for name, value in self._denoiser.state_dict().items()
+            if not _is_same(self.average[name], value)
+        }
         self.copy_to_model()
         try:
             yield
         finally:
             with torch.no_grad():
-                for name, value in self._denoiser.state_dict().items():
-                    own_share(value).copy_(kept[name])
+                state = self._denoiser.state_dict()
+                for name, value in kept.items():
+                    own_share(state[name]).copy_(value)
 
     def before_val(self, runner: Any) -> None:
         """Validate with the average."""
@@ -118,6 +166,8 @@ class DenoiserEMA(Hook):
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Put the average into the checkpoint and export it."""
         checkpoint["ema"] = gathered(self.average)
+        if self.discriminator:
+            checkpoint["ema_discriminator"] = gathered(self.discriminator_average)
         if self.export is not None:
             metadata = {
                 "iteration": checkpoint["meta"]["iter"],
@@ -126,12 +176,44 @@ class DenoiserEMA(Hook):
             }
             path = Path(runner.work_dir) / self.export
             on_main(save_weights, path, checkpoint["ema"], metadata, self.export_dtype)
+            if self.discriminator:
+                path = path.with_stem(f"{path.stem}_discriminator")
+                on_main(save_weights, path, checkpoint["ema_discriminator"], metadata, self.export_dtype)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Take the average out of a resumed checkpoint."""
         if "ema" in checkpoint:
-            own = self._denoiser.state_dict()
-            # Names of another network are left to the error that loading it raises.
-            known = {name: value for name, value in checkpoint["ema"].items() if name in own}
-            self.average = {name: share_as(value, own[name]) for name, value in known.items()}
+            self.average = _shared(checkpoint["ema"], self._denoiser)
             self._resumed = True
+        if self.discriminator:
+            self.discriminator_average = _shared(checkpoint.get("ema_discriminator", {}), self._discriminator)
+
+
+def _stepped(wrapper: Any, part: str) -> bool:
+    """Whether the optimizer of a part, or the only one, has made a step in this iteration."""
+    return (wrapper[part] if isinstance(wrapper, OptimWrapperDict) else wrapper).should_update()
+
+
+def _is_same(average: Tensor, value: Tensor) -> bool:
+    """Whether the two are one tensor."""
+    a, b = own_share(average), own_share(value)
+    return a.data_ptr() == b.data_ptr() and a.dtype == b.dtype and a.device == b.device
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone().float() for name, value in module.state_dict().items()}
+
+
+def _move(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    """Move an average towards the parameters that learn; buffers, as those of spectral norms, are taken as they are."""
+    moving = [(name, own_share(p.detach()).float()) for name, p in module.named_parameters() if p.requires_grad]
+    torch._foreach_lerp_([own_share(average[name]) for name, _ in moving], [p for _, p in moving], 1 - decay)
+    for name, value in module.named_buffers():
+        if name in average:
+            own_share(average[name]).copy_(own_share(value))
+
+
+def _shared(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """A resumed average, shared out as the module is; names of another network are left to the error of loading it."""
+    own = module.state_dict()
+    return {name: share_as(value, own[name]) for name, value in state.items() if name in own}

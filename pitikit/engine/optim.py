@@ -108,7 +108,22 @@ class AutocastOptimWrapper(OptimWrapper):
 
 
 def _measured_norm(parameters: Iterable[nn.Parameter], **_: Any) -> torch.Tensor:
-    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if gradients and all(_is_plain(each) for each in gradients):
+        # A product reads them twice as fast as a norm does.
+        flat = [each.flatten() for each in gradients]
+        return torch.stack([torch.dot(each, each) for each in flat]).sum().sqrt()
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def _is_plain(gradient: torch.Tensor) -> bool:
+    """Whether a gradient lies whole, in one piece, in float32 in the CPU's memory."""
+    return (
+        type(gradient) is torch.Tensor
+        and gradient.device.type == "cpu"
+        and gradient.dtype == torch.float32
+        and gradient.is_contiguous()
+    )
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

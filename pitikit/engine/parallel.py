@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from mmengine.device import get_device
 from mmengine.dist import get_rank, get_world_size
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
@@ -131,8 +132,16 @@ class FullySharded:
         """Share out a model, from the CPU to the devices; it stays the same object, its parameters become others.
 
         Raises:
-            DistributedError: torch has no ``fully_shard``, or the processes do not begin with the same parameters.
+            DistributedError: the model has a ``train_step`` of its own, torch has no ``fully_shard``, or the processes
+                do not begin with the same parameters.
         """
+        if getattr(type(model), "train_step", BaseModel.train_step) is not BaseModel.train_step:
+            # Several passes through parts of the model: a share is gathered for one forward and one backward pass.
+            raise DistributedError(
+                "parallel=dict(type='FullySharded') takes models whose step is one forward and one backward pass; "
+                f"{type(model).__name__} has a train_step of its own: use parallel=dict(type='Replicated'), and "
+                "model.crop or the decoder's recompute=True where memory is short"
+            )
         try:
             from torch.distributed.device_mesh import init_device_mesh
             from torch.distributed.fsdp import fully_shard

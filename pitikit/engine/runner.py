@@ -102,8 +102,14 @@ class TranslationRunner(Runner):
         """Train.
 
         Raises:
+            ValueError: the config has nothing to train with.
             pitikit.engine.distributed.DistributedError: another process has failed.
         """
+        if self._train_loop is None:
+            raise ValueError(
+                "the config has no train_dataloader, train_cfg and optim_wrapper; expected those of a training (a "
+                "cascade is not trained as a whole: train the configs of its base and of its upsampler)"
+            )
         with lost_contact():
             return super().train()
 

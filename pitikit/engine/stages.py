@@ -81,7 +81,11 @@ class StageHook(Hook):
         self.current: Stage | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Warn of stages that the training is too short to reach."""
+        """Warn of stages that the training is too short to reach, and freeze what does not learn at the beginning.
+
+        Not only in the first iteration: an average of what is frozen need not be kept.
+        """
+        self._freeze(unwrap(runner.model), self.stage_at(runner.iter)[0])
         for stage, later in zip(self.stages, self.stages[1:], strict=False):
             if stage.until is not None and stage.until >= runner.max_iters:
                 runner.logger.warning(
@@ -113,6 +117,11 @@ class StageHook(Hook):
                 getattr(model.denoiser, part).eval()
 
     @staticmethod
+    def _freeze(model: Any, stage: Stage) -> None:
+        for part in PARTS:
+            getattr(model.denoiser, part).requires_grad_(part in stage.train)
+
+    @staticmethod
     def _set_lr(runner: Any, stage: Stage, lr: float) -> None:
         groups = runner.optim_wrapper.optimizer.param_groups
         if stage.encoder_lr != 1 and not any(group.get("part") == "encoder" for group in groups):
@@ -131,8 +140,7 @@ class StageHook(Hook):
             runner.optim_wrapper.optimizer.state.clear()
             # What was accumulated for the parameters of the stage before. Not when a run is resumed in a stage.
             runner.optim_wrapper.zero_grad(set_to_none=True)
-        for part in PARTS:
-            getattr(model.denoiser, part).requires_grad_(part in stage.train)
+        self._freeze(model, stage)
         if stage.drop is not None:
             model.drop = stage.drop
         self.current = stage

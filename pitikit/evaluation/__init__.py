@@ -2,10 +2,22 @@
 
 from pitikit.evaluation.edge_error import EdgeError
 from pitikit.evaluation.fid import FID
+from pitikit.evaluation.geometry_error import GeometryError
+from pitikit.evaluation.geometry_estimator import GeometryEstimator
 from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import MeanIoU
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.sharpness import Sharpness
 
-__all__ = ["FID", "LPIPS", "PSNR", "EdgeError", "MeanIoU", "SceneSegmenter", "Sharpness"]
+__all__ = [
+    "FID",
+    "LPIPS",
+    "PSNR",
+    "EdgeError",
+    "GeometryError",
+    "GeometryEstimator",
+    "MeanIoU",
+    "SceneSegmenter",
+    "Sharpness",
+]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 #: Convolutions in each block of a VGG (Simonyan & Zisserman 2015); a pooling follows each block.
 BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
-#: torchvision's files. Their names end in the first digits of their SHA-256, which torch.hub compares.
+#: torchvision's files. Their names end in the first eight digits of their SHA-256: all that is published of it, and
+#: what torch.hub compares.
 _FILES = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
@@ -55,44 +54,41 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
 
     Args:
         network: its name.
-        weights: a path (relative ones also start at the repository); 'download' for torchvision's file, which is
-            fetched to torch.hub's folder unless it is there and compared with its checksum; None for
-            ``<network>_features.safetensors`` or ``<network>_features_fp16.safetensors`` in ``$PITIKIT_WEIGHTS``
-            or ``weights/``, or torchvision's file where somebody has downloaded it before.
+        weights: a file, looked for as :func:`~pitikit.losses.weight_files.find_weights` does; 'download' for
+            torchvision's file, which is fetched to torch.hub's folder unless it is there and compared with the
+            published digits of its checksum; None for ``<network>_features.safetensors`` or
+            ``<network>_features_fp16.safetensors``, or torchvision's file where somebody has downloaded it before.
 
     Raises:
         AbsentWeightsError: there is none; the message says how to get it.
     """
-    cached = Path(torch.hub.get_dir(), "checkpoints", _FILES[network])
     if weights == DOWNLOAD:
-        if not cached.is_file():
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            digits = cached.stem.rpartition("-")[2]
-            try:
-                torch.hub.download_url_to_file(_URL + cached.name, str(cached), hash_prefix=digits)
-            except (OSError, RuntimeError) as error:
-                raise AbsentWeightsError(f"{_URL}{cached.name} cannot be fetched: {error}. {_how(network)}") from error
-        return cached
+        return find_downloaded(_FILES[network]) or _fetched(network)
     if weights is not None:
-        path = Path(weights).expanduser()
-        places = [path, REPOSITORY / path]
+        found, what = find_weights(weights), f"weights={str(weights)!r}: no such file"
     else:
-        folders = [Path("weights"), REPOSITORY / "weights"]
-        if "PITIKIT_WEIGHTS" in os.environ:
-            folders.insert(0, Path(os.environ["PITIKIT_WEIGHTS"]).expanduser())
-        names = [f"{network}_features.safetensors", f"{network}_features_fp16.safetensors"]
-        places = [folder / name for folder in folders for name in names] + [cached]
-    for place in places:
-        if place.is_file():
-            return place
-    what = f"weights={str(weights)!r}: no such file" if weights is not None else f"no weights of {network} are here"
-    raise AbsentWeightsError(f"{what}. {_how(network)}")
+        names = (f"{network}_features.safetensors", f"{network}_features_fp16.safetensors")
+        found = next(filter(None, map(find_weights, names)), None) or find_downloaded(_FILES[network])
+        what = f"no weights of {network} are here"
+    if found is None:
+        raise AbsentWeightsError(f"{what}. {_how(network)}")
+    return found
+
+
+def _fetched(network: str) -> Path:
+    path = Path(torch.hub.get_dir(), "checkpoints", _FILES[network])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(_URL + path.name, str(path), hash_prefix=path.stem.rpartition("-")[2])
+    except (OSError, RuntimeError) as error:
+        raise AbsentWeightsError(f"{_URL}{path.name} cannot be fetched: {error}. {_how(network)}") from error
+    return path
 
 
 def _how(network: str) -> str:
     return (
         f"Put {network}_features.safetensors (torchvision's features.* tensors) into weights/ or the folder that "
-        f"PITIKIT_WEIGHTS names, give weights=FILE, or weights='{DOWNLOAD}' to fetch {_FILES[network]}"
+        f"{WEIGHTS_VARIABLE} names, give weights=FILE, or weights='{DOWNLOAD}' to fetch {_FILES[network]}"
     )
 
 
@@ -102,13 +98,7 @@ def read_features(path: Path, network: str, expected: Mapping[str, Tensor]) -> d
     Raises:
         ValueError: the file is damaged, or of another network.
     """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise ValueError(f"{path}: damaged or not a file of weights ({error})") from error
+    state = read_tensors(path)
     found = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     if network in BLOCKS and len(found) != 2 * sum(BLOCKS[network]):
         # The first blocks of VGG-16 and VGG-19 have the same names and shapes.

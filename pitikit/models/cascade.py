@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,17 +26,38 @@ class Cascade(BaseModel):
     trained on such pictures.
 
     Args:
-        base, upsampler: configs of models, or models. Each samples as its own ``sampler`` says; an upsampler whose
-            config names none takes 27 steps, initial noise times 0.997 and no guidance.
+        base, upsampler: configs of models, or models; in a config file also the paths of their configs. Each samples
+            as its own ``sampler`` says; an upsampler whose config names none takes 27 steps, initial noise times
+            0.997 and no guidance.
         seed: of sampling; a picture depends on it and on the sample's id alone.
         data_preprocessor: config; uint8 pictures to [-1, 1] by default.
+        conditioned: whether the upsampler gets the condition. Without, it gets its null condition, and so may be one
+            that knows another kind of conditions, provided that it was trained with some left out (``drop``).
 
     Raises:
-        ValueError: the base model asks for ``low_res`` itself, or the upsampler does not.
+        ValueError: the base model asks for ``low_res`` itself, or the upsampler does not; or it is conditioned, and
+            takes other conditions than the base model.
+        TypeError: a part is neither a config nor a model.
     """
 
-    def __init__(self, base: Any, upsampler: Any, seed: int = 0, data_preprocessor: Any = None) -> None:
+    #: The parts that have weights of their own, in the order in which they sample.
+    STAGES = ("base", "upsampler")
+
+    def __init__(
+        self,
+        base: Any,
+        upsampler: Any,
+        seed: int = 0,
+        data_preprocessor: Any = None,
+        conditioned: bool = True,
+    ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
+        for name, part in (("base", base), ("upsampler", upsampler)):
+            if isinstance(part, (str, Path)):
+                raise TypeError(
+                    f"Cascade: {name}={str(part)!r}: expected a model or its config; load_config finds a path that "
+                    "ends in .py in a config file"
+                )
         if isinstance(upsampler, dict) and upsampler.get("sampler") is None:
             upsampler = {**upsampler, "sampler": dict(FAST27)}
         self.base: DenoisingTranslator = MODELS.build(base) if isinstance(base, dict) else base
@@ -45,11 +67,15 @@ class Cascade(BaseModel):
             if found != expected:
                 raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
         self.seed = seed
+        self.conditioned = conditioned
+        takes = [getattr(stage.denoiser.encoder, "in_channels", None) for stage in self.stages.values()]
+        if conditioned and None not in takes and takes[0] != takes[1]:
+            raise ValueError(_unfit(f"the base model of {takes[0]}", takes[1]))
 
     @property
     def stages(self) -> dict[str, DenoisingTranslator]:
         """Both models in their order, by the names of the arguments: each has weights of its own to load."""
-        return {"base": self.base, "upsampler": self.upsampler}
+        return {name: getattr(self, name) for name in self.STAGES}
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -68,7 +94,7 @@ class Cascade(BaseModel):
     @property
     def steps(self) -> int:
         """Sampling steps of a picture in all: how often a callback is called."""
-        return sum(len(stage.schedule.spaced(stage.sampler.steps)) for stage in self.stages.values())
+        return sum(stage.steps for stage in self.stages.values())
 
     def forward(self, mode: str = "predict", **batch: Any) -> Any:
         """Entry of mmengine's Runner; ``mode`` is 'predict'.
@@ -124,7 +150,12 @@ class Cascade(BaseModel):
         callback: StepCallback | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """The base model's pictures, quantised: (B, 3, h, w) in [-1, 1]."""
+        """The base model's pictures, quantised: (B, 3, h, w) in [-1, 1].
+
+        Raises:
+            ValueError: the condition is none for the upsampler.
+        """
+        self._check(condition)  # Before minutes of sampling.
         return quantised(self.base.predict_images(condition, seeds, callback=callback, progress=progress))
 
     def enlarge(
@@ -135,10 +166,29 @@ class Cascade(BaseModel):
         callback: StepCallback | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """The upsampler's pictures (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1]."""
+        """The upsampler's pictures (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1].
+
+        Raises:
+            ValueError: the condition is none for the upsampler.
+        """
+        self._check(condition)
+        if not self.conditioned:
+            condition = self.upsampler.denoiser.encoder.null_condition(len(low_res))
         # The base model's noise began with the same seeds.
         own = [sample_seed(seed, "upsampler") for seed in seeds]
         return self.upsampler.predict_images(condition, own, low_res, callback, progress)
+
+    def _check(self, condition: Tensor) -> None:
+        takes = getattr(self.upsampler.denoiser.encoder, "in_channels", None)
+        if self.conditioned and takes is not None and condition.shape[1] != takes:
+            raise ValueError(_unfit(f"found a condition of shape {tuple(condition.shape)}", takes))
+
+
+def _unfit(found: str, takes: Any) -> str:
+    return (
+        f"Cascade: the upsampler takes conditions of {takes} channels, {found}; expected one trained on these, or "
+        "conditioned=False for one that was trained with conditions left out"
+    )
 
 
 def quantised(image: Tensor) -> Tensor:

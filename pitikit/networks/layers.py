@@ -8,9 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from pitikit.networks.convolution import Conv2d, Linear, Pointwise
+from pitikit.networks.convolution import Conv2d, Linear, Pointwise, layout
 from pitikit.networks.doubling import convolve_doubled
 from pitikit.networks.normalisation import norm_silu
 
@@ -123,6 +124,42 @@ class AttentionBlock(Recomputed):
         return x + out
 
 
+class Dropout(nn.Dropout):
+    """nn.Dropout with 16 random bits an element on the CPU: the draw takes an eighth of the time of torch's.
+
+    The probability is the nearest multiple of 2^-16, and what is kept is scaled by just that.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape; the numbers come from torch's global generator."""
+        kept = round((1 - self.p) * 2**16)
+        if not self.training or input.device.type != "cpu" or kept in (0, 2**16):
+            return super().forward(input)
+        count = input.numel()
+        bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
+        mask = bits < kept - 2**15
+        if layout(input) is torch.channels_last:
+            batch, channels, height, width = input.shape
+            mask = mask.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return _Drop.apply(input, mask.view(input.shape), 2**16 / kept)
+
+
+class _Drop(torch.autograd.Function):
+    """Torch's own, without the draw."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(mask)
+        ctx.scale = scale
+        return torch.ops.aten.native_dropout_backward(x, mask, scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (mask,) = ctx.saved_tensors
+        return torch.ops.aten.native_dropout_backward(g, mask, ctx.scale), None, None
+
+
 class ResBlock(Recomputed):
     """Residual block with the embedding applied as scale and shift of the second norm (Dhariwal & Nichol 2021).
 
@@ -151,7 +188,7 @@ class ResBlock(Recomputed):
         self.out_layers = nn.Sequential(
             nn.GroupNorm(groups, out_channels),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             zero(Conv2d(out_channels, out_channels, 3)),
         )
         same = channels == out_channels

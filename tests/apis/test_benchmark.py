@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pitikit.apis import benchmark as module
+from pitikit.apis import results
 from pitikit.apis.benchmark import benchmark, picture_path, read_picture
 from pitikit.apis.protocol import ProtocolError
 from pitikit.data.pictures import write_png
@@ -158,11 +159,11 @@ def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return write_png(path, picture)
 
-    monkeypatch.setattr(module, "write_png", broken_write)
+    monkeypatch.setattr(results, "write_png", broken_write)
     with pytest.raises(KeyboardInterrupt):
         benchmark(*trained, out=out, batch_size=2, progress=False)
     assert len(pictures(out)) == 3 and not (out / "metrics.json").exists()
-    monkeypatch.setattr(module, "write_png", write_png)
+    monkeypatch.setattr(results, "write_png", write_png)
     (out / "images" / ".scene_000043.png.999.tmp").write_bytes(b"left by kill -9")
     (out / "images" / f"{IDS[1]}.png").write_bytes(b"damaged")
     before = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
@@ -213,7 +214,7 @@ def test_the_ema_of_a_training_checkpoint(trained, whole, tmp_path):
     average = load_file(weights)
     state = {f"denoiser.{name}": torch.zeros_like(value) for name, value in average.items()}
     torch.save({"state_dict": state, "ema": average, "meta": {}}, tmp_path / "iter_1.pth")
-    report = benchmark(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=2, progress=False)
+    report = benchmark(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=4, progress=False)
     assert torch.equal(pictures(report.folder)[IDS[0]], pictures(whole.folder)[IDS[0]])
 
 

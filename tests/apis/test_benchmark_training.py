@@ -43,6 +43,12 @@ def test_the_table_has_a_row_a_cell():
     assert "| 1 | float32 | 1 | 2.6 |" in rows[2] and "| 1.00 | 0.50 |" in rows[2]
 
 
+def test_a_machine_that_is_not_quiet_is_said_below_the_table():
+    assert "quiet" not in table([cell()])
+    assert table([cell(busy=0.02), cell(busy=1.5)]).splitlines()[-1].startswith("Not a quiet machine")
+    assert cell(busy=1.5).record()["busy"] == 1.5
+
+
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_measurement(stage, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

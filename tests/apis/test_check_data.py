@@ -5,11 +5,13 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pitikit.apis import check_data as module
 from pitikit.apis.check_data import check_data
 from pitikit.apis.data_probe import Probe, kind_of
+from pitikit.apis.data_report import write_sheet
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError
 
@@ -103,6 +105,32 @@ def test_everything_bad_at_once(config, root, tmp_path, workers):
     assert "6 bad" in text and "BAD 2 × no mask" in text and "p03.png" in text and "share 1 pictures: p07" in text
     # No advice to pass over them: that is what is asked here.
     assert "on_error" not in text
+
+
+def test_what_all_items_have_is_said_once(config, root, tmp_path):
+    for path in (root / "labels").glob("*.png"):
+        Image.fromarray(np.full((40, 40), 255, np.uint8)).save(path)
+    text = check_data(config, "val", tmp_path / "out", progress=False).table()
+    assert "note: every item: condition of a single value" in text and "note: every item: label map without" in text
+
+
+def test_sheets_show_edges(tmp_path):
+    distance = torch.arange(32, dtype=torch.uint8).repeat(1, 32, 1)
+    image = torch.full((3, 32, 32), 200, dtype=torch.uint8)
+    write_sheet(tmp_path / "a.png", [({"condition": distance, "image": image}, "")])
+    row = cv2.imread(str(tmp_path / "a.png"))[40, :132]
+    # An edge is black, and what is next to it is not.
+    assert row[4:8].max() == 0 and row[8:12].min() > 30
+    # A bright one stays as it is, and so does one of colours.
+    for condition in (distance + 200, torch.cat([distance, distance, distance])):
+        write_sheet(tmp_path / "a.png", [({"condition": condition, "image": image}, "")])
+        assert cv2.imread(str(tmp_path / "a.png"))[40, 8:12].max() == condition[0, 0, 1]
+
+
+def test_a_blank_condition_is_said_to_be_one(tmp_path):
+    blank = torch.full((3, 32, 32), 255, dtype=torch.uint8)
+    write_sheet(tmp_path / "a.png", [({"condition": blank, "image": blank}, "")])
+    assert (cv2.imread(str(tmp_path / "a.png"))[26:, :256] < 100).any()
 
 
 def test_one_split_and_a_count(config, tmp_path):

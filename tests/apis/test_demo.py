@@ -14,6 +14,11 @@ from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.registry import DATASETS
 
 
+def test_what_is_shown_exists(repo):
+    for modality in demo.MODALITIES:
+        assert all((repo / path).is_file() for path in (modality.config, modality.weights, modality.cascade))
+
+
 def test_committed_inputs_are_the_scenes(tmp_path):
     written = {path.relative_to(tmp_path) for path in demo.write_inputs(tmp_path)}
     committed = {p.relative_to(demo.INPUTS) for p in demo.INPUTS.rglob("scene_*")}
@@ -61,6 +66,7 @@ def test_run_demo(repo, tmp_path):
         seeds=(0, 1),
         segmenter=SceneSegmenter(classes=CLASSES),
         say=told.append,
+        upsampler=None,
     )
     assert told == ["mask: 4 inputs, 2 seeds"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["panel.png"]
@@ -75,8 +81,57 @@ def test_run_demo(repo, tmp_path):
     assert "mask" in str(report) and str(report.panel) in str(report)
 
 
+def test_pictures_are_enlarged_where_there_is_an_upsampler(repo, tmp_path):
+    tiny = repo / "tests" / "configs" / "tiny.py"
+    up = tmp_path / "up.py"
+    up.write_text(f"""_base_ = ["{tiny}"]
+model = dict(type="Upsampler", denoiser=dict(decoder=dict(image_size=32, attention_sizes=(32,), low_res=True)),
+             sampler=dict(_delete_=True, type="DDIMSampler", steps=1))""")
+    cascade = tmp_path / "cascade.py"
+    cascade.write_text(f"""_base_ = ["{tiny}"]
+model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")""")
+    parts = {"base": tiny, "upsampler": up}
+    files = {
+        name: save_weights(
+            tmp_path / f"{name}.safetensors", build_model(Config.fromfile(path), None).denoiser.state_dict()
+        )
+        for name, path in parts.items()
+    }
+    mask = demo.Modality("mask", str(tiny), str(files["base"]), str(cascade))
+    options = dict(seeds=(3, 4), segmenter=SceneSegmenter(classes=CLASSES))
+    report = demo.run_demo(tmp_path / "out", [mask], upsampler=files["upsampler"], **options)
+    names = [f"scene_{index}.png" for index in demo.SCENES]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mask", "panel.png", "panel_256.png"]
+    assert sorted(p.name for p in (tmp_path / "out" / "mask").iterdir()) == names
+    assert report.enlarged == tmp_path / "out" / "panel_256.png" and str(report.enlarged) in str(report)
+    assert report.enlarging["mask"] > 0
+    # A row a scene: condition, small, bicubic, enlarged, true; 22 pixels of titles.
+    panel = np.asarray(Image.open(report.enlarged))
+    assert panel.shape == (22 + 4 * 260 + 4, 5 * 260 + 4, 3)
+    cells = [panel[26 : 26 + 256, 4 + 260 * k : 260 + 260 * k] for k in range(5)]
+    made = Image.open(tmp_path / "out" / "mask" / names[0])
+    assert made.size == (32, 32)
+    assert np.array_equal(cells[3], np.asarray(made.resize((256, 256), Image.Resampling.NEAREST)))
+    assert np.array_equal(cells[4], np.asarray(Image.open(demo.INPUTS / "image" / names[0])))
+    # What is enlarged is the first seed's picture of the other panel, which has the same panel without an upsampler.
+    first = np.asarray(Image.open(report.panel))[26 : 26 + 128, 4 + 132 : 132 + 132]
+    assert np.array_equal(cells[1][::2, ::2], first)
+    told = []
+    without = demo.run_demo(tmp_path / "no", [mask], upsampler=tmp_path / "absent", say=told.append, **options)
+    assert without.enlarged is None and sorted(p.name for p in (tmp_path / "no").iterdir()) == ["panel.png"]
+    assert "absent: no such file, so nothing is enlarged" in told[0]
+    assert without.panel.read_bytes() == report.panel.read_bytes()
+
+
+def test_wide_conditions_fit_a_square():
+    picture = np.zeros((8, 16, 3), np.uint8)
+    squeezed = demo._squeezed(picture)
+    assert squeezed.shape == (8, 8, 3) and squeezed[[0, 1, 6, 7]].min() == 255 and squeezed[2:6].max() == 0
+    assert demo._squeezed(picture[:, :8]).shape == (8, 8, 3)
+
+
 def test_missing_weights_are_named(tmp_path):
     mask = demo.Modality("mask", "tests/configs/tiny.py", "weights/absent.safetensors")
     with pytest.raises(ValueError, match="absent.safetensors: no such file"):
-        demo.run_demo(tmp_path, [mask], segmenter=SceneSegmenter(classes=CLASSES))
+        demo.run_demo(tmp_path, [mask], segmenter=SceneSegmenter(classes=CLASSES), upsampler=None)
     assert not list(tmp_path.iterdir())

@@ -38,6 +38,6 @@ optim_wrapper = dict(
 )
 custom_hooks = [
     dict(type="StageHook", stages=[dict(name="upsampler", lr=1e-3, lr_end=1e-4, encoder_lr=0.5)]),
-    dict(type="DenoiserEMA", decay=0.9),
+    dict(type="DenoiserEMA", decay=0.9, discriminator=True),
 ]
 default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=-1))

@@ -1,8 +1,10 @@
-"""Starts a training several times and kills each in its own way. A program of test_resume.py.
+"""Starts a training several times and kills each in its own way. A program of test_resume.py and others.
 
-python kill_training.py CONFIG PRIOR OUT THREADS
+python kill_training.py CONFIG PRIOR OUT THREADS JOBS
 
-The processes are forked from one that has imported everything and computed nothing. Prints {name: exit status}.
+JOBS is JSON, a list of {name, moment, at, workers, options}: 'moment' is the name of a signal, or 'saving', 'pointer',
+'steps' or 'export', and 'at' the iteration. The processes are forked from one that has imported everything and
+computed nothing. Prints {name: exit status}.
 """
 
 import io
@@ -30,6 +32,16 @@ class SendSignal(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter + 1 == self.iteration:
             os.killpg(os.getpgid(0), self.number)
+
+
+class BeforeTraining(Hook):
+    """Calls a function before the first iteration."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def before_train(self, runner):
+        self.call()
 
 
 def kill_while_saving(iteration):
@@ -60,32 +72,60 @@ def kill_before_pointer(iteration):
     checkpoints.write_atomically = die
 
 
-def train(name, config, prior, out):
-    cfg = load_config(config, {}, Path(out, name))
+def kill_between_steps(runner, iteration):
+    """Die when the first optimizer has made the step of an iteration, and the second has not."""
+    _, second = runner.optim_wrapper.values()
+
+    def die(*args, **kwargs):
+        if runner.iter + 1 == iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return type(second).update_params(second, *args, **kwargs)
+
+    second.update_params = die
+
+
+def kill_in_export(runner, iteration):
+    """Die with half of the exported weights written, before the checkpoint that goes with them."""
+    save = weights.save_file
+
+    def half(tensors, path, metadata=None):
+        save(tensors, path, metadata=metadata)
+        if runner.iter + 1 < iteration:
+            return
+        os.truncate(path, Path(path).stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    weights.save_file = half
+
+
+def train(job, config, prior, out):
+    cfg = load_config(config, job.get("options", {}), Path(out, job["name"]))
     cfg.load_from = prior
-    hooks = []
-    if name == "training":
-        hooks = [SendSignal(14, signal.SIGKILL)]
-    elif name == "saving":
-        kill_while_saving(20)
-    elif name == "pointer":
-        kill_before_pointer(20)
-    else:
-        cfg.train_dataloader.num_workers = 2
-        hooks = [SendSignal(7, getattr(signal, name))]
+    cfg.train_dataloader.num_workers = job.get("workers", 0)
+    moment, at = job["moment"], job.get("at")
+    if moment == "saving":
+        kill_while_saving(at)
+    elif moment == "pointer":
+        kill_before_pointer(at)
     runner = TranslationRunner.from_cfg(cfg)
-    for hook in hooks:
-        runner.register_hook(hook)
+    if moment == "export":
+        kill_in_export(runner, at)
+    elif moment == "steps":
+        # The wrappers of the optimizers are there from the first iteration on.
+        runner.register_hook(BeforeTraining(lambda: kill_between_steps(runner, at)))
+    elif moment.startswith("SIG"):
+        runner.register_hook(SendSignal(at, getattr(signal, moment)))
     runner.train()
 
 
 def main():
-    config, prior, out, threads = sys.argv[1:]
+    config, prior, out, threads, jobs = sys.argv[1:]
     torch.set_num_threads(int(threads))
     # Imports what the names in the config stand for, once for all.
     load_config(config)
     statuses = {}
-    for name in ("training", "saving", "pointer", "SIGINT", "SIGTERM"):
+    for job in json.loads(jobs):
+        name = job["name"]
         child = os.fork()
         if child == 0:
             os.setsid()
@@ -94,7 +134,7 @@ def main():
             os.dup2(log, 2)
             status = 0
             try:
-                train(name, config, prior, out)
+                train(job, config, prior, out)
             except BaseException as error:
                 traceback.print_exc()
                 status = (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pitikit.engine.checkpoints import POINTER
 from pitikit.engine.config import load_config
@@ -65,6 +66,14 @@ def test_both_have_learned(unbroken):
         assert any(not torch.equal(first["state_dict"][name], last["state_dict"][name]) for name in names)
     assert int(last["state_dict"]["adversarial.gate.iteration"]) == 10
     assert last["optimizer"].keys() == {"denoiser", "discriminator"}
+    critic = {name.partition(".")[2] for name in last["state_dict"] if name.startswith("discriminator.")}
+    assert last["ema_discriminator"].keys() == critic
+    assert all(
+        not torch.equal(value, last["state_dict"][f"discriminator.{name}"])
+        for name, value in last["ema_discriminator"].items()
+        if value.any()
+    )
+    assert load_file(unbroken / "ema_discriminator.safetensors").keys() == critic
     assert {"train/lr", "train/lr_encoder", "train/lr_discriminator", "train/loss_d", "train/loss_adv"} <= {
         *last["logs"]
     }
@@ -86,7 +95,7 @@ def test_a_checkpoint_of_another_discriminator_does_not_fit(unbroken, train, tmp
 
 
 def test_absent_weights_are_told_before_the_first_iteration(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("pitikit.losses.backbones.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     with pytest.raises(FileNotFoundError, match="no weights of vgg16 are here"):
@@ -108,7 +117,9 @@ def test_two_processes_train_as_one(unbroken, prior, tmp_path):
         names = [name for name in before if name.startswith(part)]
         assert largest_difference(expected["state_dict"], before, names) > 10 * TOLERANCE
         assert largest_difference(expected["state_dict"], found["state_dict"], names) < TOLERANCE
-    assert expected["state_dict"].keys() == found["state_dict"].keys()
+    for part in ("state_dict", "ema", "ema_discriminator"):
+        assert expected[part].keys() == found[part].keys()
+        assert largest_difference(expected[part], found[part], found[part]) < TOLERANCE
 
 
 def largest_difference(a, b, names):

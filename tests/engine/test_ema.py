@@ -111,6 +111,70 @@ def test_with_two_optimizers_the_denoiser_s_steps_count(runner):
         assert torch.equal(before, ema.average["encoder.weight"]) == (not steps)
 
 
+@pytest.fixture
+def critic(runner):
+    """A critic with a buffer beside its parameters, and two optimizers: its own steps in every second iteration."""
+    runner.model.discriminator = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3))
+    runner.optim_wrapper = SeparateOptimWrappers(
+        denoiser=OptimWrapper(torch.optim.SGD(runner.model.denoiser.parameters(), lr=1)),
+        discriminator=OptimWrapper(
+            torch.optim.SGD(runner.model.discriminator.parameters(), lr=1), accumulative_counts=2
+        ),
+    )
+    for wrapper in runner.optim_wrapper.values():
+        wrapper._max_counts = 100
+    return runner.model.discriminator
+
+
+def learn(runner, ema, iterations):
+    for step in range(iterations):
+        for wrapper in runner.optim_wrapper.values():
+            wrapper._inner_count += 1
+        with torch.no_grad():
+            for parameter in runner.model.discriminator.parameters():
+                parameter += 1
+        runner.model.discriminator(torch.ones(1, 3))
+        ema.after_train_iter(runner, step)
+
+
+def test_a_critic_is_averaged_over_its_own_steps(runner, critic):
+    ema = started(runner, decay=0.75, discriminator=True)
+    before = {name: value.clone() for name, value in critic.state_dict().items()}
+    learn(runner, ema, 5)
+    assert ema.discriminator_average.keys() == before.keys() and len(before) == 4
+    for name, value in critic.named_parameters():
+        # After the second and the fourth iteration.
+        torch.testing.assert_close(ema.discriminator_average[name], before[name] + (0.25 * 2) * 0.75 + 0.25 * 4)
+        torch.testing.assert_close(value, before[name] + 5)
+    learn(runner, ema, 1)
+    for name, value in critic.named_buffers():
+        assert torch.equal(ema.discriminator_average[name], value) and not torch.equal(before[name], value)
+
+
+def test_a_critic_s_average_is_saved_exported_and_resumed(runner, critic, tmp_path):
+    ema = started(runner, decay=0.75, discriminator=True)
+    learn(runner, ema, 4)
+    checkpoint = {"meta": {"iter": 4}}
+    ema.before_save_checkpoint(runner, checkpoint)
+    with safe_open(tmp_path / "ema_discriminator.safetensors", "pt") as file:
+        for name in file.keys():
+            assert torch.equal(file.get_tensor(name), ema.discriminator_average[name])
+    again = DenoiserEMA(discriminator=True)
+    for expected in (checkpoint["ema_discriminator"], critic.state_dict()):
+        again.before_run(runner)
+        again.after_load_checkpoint(runner, checkpoint)
+        again.before_train(runner)
+        assert again.discriminator_average.keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in again.discriminator_average.items())
+        # Of a run that did not ask for it.
+        checkpoint.pop("ema_discriminator", None)
+
+
+def test_there_has_to_be_a_critic(runner):
+    with pytest.raises(ValueError, match="discriminator=True, but Module has none"):
+        DenoiserEMA(discriminator=True).before_run(runner)
+
+
 def test_applied_restores_to_the_bit_even_after_an_error(runner):
     ema = started(runner, decay=0.9)
     move(runner, 1)
@@ -180,3 +244,38 @@ def test_a_resumed_average_is_kept_and_one_without_begins_anew(runner):
 def test_impossible_arguments(arguments):
     with pytest.raises(ValueError, match="expected"):
         DenoiserEMA(**arguments)
+
+
+def test_a_frozen_parameter_is_its_own_average_until_it_learns(runner):
+    ema = started(runner, decay=0.5)
+    decoder = runner.model.denoiser["decoder"]
+    assert ema.average["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
+    assert ema.average["encoder.weight"].data_ptr() != runner.model.denoiser["encoder"].weight.data_ptr()
+    version = decoder.weight._version
+    with ema.applied():
+        assert decoder.weight._version == version
+    decoder.requires_grad_(True)
+    ema.before_train_iter(runner, 0)
+    before = decoder.weight.detach().clone()
+    with torch.no_grad():
+        decoder.weight += 2
+    ema.after_train_iter(runner, 0)
+    torch.testing.assert_close(ema.average["decoder.weight"], before + 1)
+    # Frozen again, the two differ, and become one only where they are equal.
+    decoder.requires_grad_(False)
+    ema.before_train_iter(runner, 1)
+    torch.testing.assert_close(ema.average["decoder.weight"], before + 1)
+    assert torch.equal(decoder.weight, before + 2)
+    ema.copy_to_model()
+    runner.model.denoiser["encoder"].requires_grad_(False)
+    ema.before_train_iter(runner, 2)
+    assert ema.average["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
+
+
+def test_a_resumed_average_of_frozen_parameters_is_shared_again(runner):
+    ema = DenoiserEMA()
+    ema.before_run(runner)
+    ema.after_load_checkpoint(runner, {"ema": state(runner)})
+    ema.before_train(runner)
+    for name, value in runner.model.denoiser.state_dict().items():
+        assert (ema.average[name].data_ptr() == value.data_ptr()) == name.startswith("decoder")

@@ -172,3 +172,17 @@ def test_float16_resumes_with_its_scale(network, data, float16):
     float16(network).load_state_dict(wrap(network).state_dict())
     assert "scaler" not in wrap(network).state_dict()
     assert "scaler" in state
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_norm_that_is_measured_is_that_of_all_gradients_together(order):
+    generator = torch.Generator().manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(5, 6, 3), nn.Linear(7, 1))
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    network[0].weight.grad = network[0].weight.grad.contiguous(memory_format=order)
+    network[1].bias.grad = None
+    wrapper = wrap(network)
+    wrapper._clip_grad()
+    gradients = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+    assert norm_logged() == pytest.approx(float(gradients.double().norm()), rel=1e-5)

@@ -16,8 +16,10 @@ from torch import nn
 
 from pitikit.engine import parallel
 from pitikit.engine.config import load_config
-from pitikit.engine.parallel import GradientMean, WholeState, gathered, load_state, own_share, share_as
+from pitikit.engine.distributed import DistributedError
+from pitikit.engine.parallel import FullySharded, GradientMean, WholeState, gathered, load_state, own_share, share_as
 from pitikit.engine.weights import read_checkpoint
+from pitikit.registry import MODELS
 
 # Nine trainings, which wait for each other's processes: two minutes where others compute too.
 pytestmark = pytest.mark.timeout(900)
@@ -201,6 +203,13 @@ def group():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
+
+
+def test_shares_of_a_model_with_two_optimizers_are_refused(group, repo):
+    model = MODELS.build(load_config(repo / "tests/configs/tiny_upsampler.py").model)
+    with pytest.raises(DistributedError, match="AdversarialUpsampler has a train_step of its own: use .*'Replicated'"):
+        FullySharded()(model)
+    assert not any(map(parallel.is_sharded, model.parameters()))
 
 
 def test_gradients_of_whatever_learns_are_averaged(group, monkeypatch):

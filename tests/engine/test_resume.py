@@ -174,11 +174,21 @@ def test_later_checkpoints_of_an_older_run_are_left_alone(unbroken, run, tmp_pat
     assert (tmp_path / "iter_40.pth").is_file()
 
 
+KILLED = [
+    dict(name="training", moment="SIGKILL", at=14),
+    dict(name="saving", moment="saving", at=20),
+    dict(name="pointer", moment="pointer", at=20),
+    dict(name="SIGINT", moment="SIGINT", at=7, workers=2),
+    dict(name="SIGTERM", moment="SIGTERM", at=7, workers=2),
+]
+
+
 @pytest.fixture(scope="module")
 def killed(tiny_config, prior, tmp_path_factory):
     """Trainings that were killed, each in its folder, and their exit statuses."""
     out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), str(torch.get_num_threads())]
+    threads = str(torch.get_num_threads())
+    command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), threads, json.dumps(KILLED)]
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, timeout=280)

@@ -87,3 +87,10 @@ def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
 def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
     # The tiny config has a test_dataloader and no test_evaluator.
     assert make_runner(tmp_path)._test_loop is None
+
+
+def test_nothing_to_train_with(make_runner, tmp_path):
+    runner = make_runner(tmp_path)
+    runner._train_loop = None
+    with pytest.raises(ValueError, match="no train_dataloader, .*a cascade is not trained as a whole"):
+        runner.train()

@@ -187,9 +187,13 @@ def test_impossible_stages(stages, message):
 @pytest.mark.parametrize(("length", "warnings"), [(10, 1), (11, 0)])
 def test_a_stage_that_is_never_reached_is_said(length, warnings):
     said = []
-    runner = SimpleNamespace(max_iters=length, logger=SimpleNamespace(warning=said.append))
-    StageHook([dict(name="a", until=10), dict(name="b")]).before_train(runner)
+    model = nn.Module()
+    model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
+    runner = SimpleNamespace(max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model)
+    StageHook([dict(name="a", until=10, train=["encoder"]), dict(name="b")]).before_train(runner)
     assert len(said) == warnings and all("'b' begins at iteration 10" in text for text in said)
+    # What is frozen at the beginning is so before anything is copied for it.
+    assert [p.requires_grad for p in model.denoiser.parameters()] == [True, True, False, False]
 
 
 def test_a_rate_of_the_encoder_needs_groups_by_part():

@@ -11,6 +11,8 @@ COLUMNS = {
     "evaluation_photographs": {"PSNR", "LPIPS", "FID"},
     "evaluation_scenes": {"PSNR", "LPIPS", "FID", "mIoU"},
     "evaluation_camvid": {"PSNR", "LPIPS", "FID", "mIoU"},
+    "evaluation_geometry": {"PSNR", "LPIPS", "FID", "depth_abs_rel", "depth_delta", "normal_angle"},
+    "evaluation_upsampling": {"PSNR", "LPIPS", "FID", "sharpness"},
     "evaluation_sketches": {"PSNR", "LPIPS", "FID", "edge_F1"},
 }
 
@@ -22,7 +24,7 @@ def test_all_are_here(repo):
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 def test_metrics_have_a_value_or_a_reason(name, repo, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("pitikit.evaluation.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
     path = repo / f"configs/_base_/{name}.py"

@@ -10,15 +10,14 @@ from PIL import Image
 
 from pitikit.data.pictures import write_png
 from pitikit.evaluation.mean_iou import resize_label
+from pitikit.evaluation.picture_training import augment, train_on_pictures
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import (
     LabelledPictures,
-    augment,
     class_weights,
     dataset_pictures,
     measure,
     scene_pictures,
-    train_segmenter,
 )
 from pitikit.registry import DATASETS
 
@@ -46,7 +45,7 @@ def test_it_learns():
     data = two_colours()
     network = SceneSegmenter(classes=data.classes, size=16)
     lines = []
-    done = train_segmenter(network, data, iterations=30, batch=8, report=lines.append)
+    done = train_on_pictures(network, data, iterations=30, batch=8, report=lines.append)
     assert done == 30 and not network.training and not lines
     assert measure(network, data)["mIoU"] > 0.8
 
@@ -54,7 +53,7 @@ def test_it_learns():
 def test_the_clock_ends_it():
     data = two_colours()
     network = SceneSegmenter(classes=data.classes, size=16)
-    assert 1 <= train_segmenter(network, data, iterations=100_000, batch=4, seconds=0.5) < 1000
+    assert 1 <= train_on_pictures(network, data, iterations=100_000, batch=4, seconds=0.5) < 1000
 
 
 def test_pictures_are_those_of_a_test_set():

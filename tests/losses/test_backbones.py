@@ -1,10 +1,14 @@
 """Where weights of pretrained networks come from, and that they stay out of the way."""
 
+import hashlib
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import vgg16
+from torchvision.models import AlexNet_Weights, VGG16_Weights, VGG19_Weights, vgg16
 
 from pitikit.losses import backbones
 from pitikit.losses.backbones import (
@@ -20,7 +24,7 @@ from pitikit.losses.backbones import (
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     """No weights in any of the usual places."""
-    monkeypatch.setattr(backbones, "REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -75,17 +79,49 @@ def test_places(nowhere, monkeypatch, vgg_file):
     assert find_backbone("vgg16").parent.name == "other"
 
 
-def test_a_download_is_compared_with_its_checksum(nowhere, monkeypatch):
-    asked = []
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A server of the files in a folder, in place of torchvision's."""
+    folder = tmp_path / "site"
+    folder.mkdir()
 
-    def fetch(url, path, hash_prefix):
-        asked.append((url, hash_prefix))
-        raise RuntimeError("invalid hash value")
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
 
-    monkeypatch.setattr("torch.hub.download_url_to_file", fetch)
-    with pytest.raises(AbsentWeightsError, match="cannot be fetched: invalid hash value"):
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(backbones, "_URL", f"http://127.0.0.1:{server.server_port}/")
+    yield folder
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_is_compared_with_its_checksum(nowhere, site, vgg, monkeypatch):
+    torch.save({f"features.{name}": value for name, value in vgg.state_dict().items()}, site / "made.pth")
+    name = f"vgg16-{hashlib.sha256((site / 'made.pth').read_bytes()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(backbones._FILES, "vgg16", name)
+    with pytest.raises(AbsentWeightsError, match=f"{name} cannot be fetched: HTTP Error 404"):
+        find_backbone("vgg16", "download")
+    (site / "made.pth").rename(site / name)
+    network = vgg_features("vgg16", "relu1_2", "download")
+    assert torch.equal(network[0].weight, vgg[0].weight)
+    assert [path.name for path in (nowhere / "hub" / "checkpoints").iterdir()] == [name]
+    (site / name).unlink()
+    assert find_backbone("vgg16", "download").parent == nowhere / "hub" / "checkpoints"
+    (site / "vgg19-dcbb9e9d.pth").write_bytes(b"another file")
+    with pytest.raises(AbsentWeightsError, match="invalid hash value"):
         find_backbone("vgg19", "download")
-    assert asked == [("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d")]
+    assert not (nowhere / "hub" / "checkpoints" / "vgg19-dcbb9e9d.pth").exists()
+
+
+def test_addresses_are_those_that_torchvision_publishes():
+    for network, choices in (("vgg16", VGG16_Weights), ("vgg19", VGG19_Weights), ("alexnet", AlexNet_Weights)):
+        assert backbones._URL + backbones._FILES[network] == choices.IMAGENET1K_V1.url
 
 
 def test_foreign_files(tmp_path, vgg_file):

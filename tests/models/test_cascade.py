@@ -118,7 +118,32 @@ def test_live_models_stay_as_they_are():
     assert again.base is made.base and again.upsampler.sampler.steps == 2
 
 
+def test_without_the_condition_the_upsampler_gets_its_null_condition():
+    model, low = cascade(conditioned=False), torch.rand(3, 3, 8, 8) * 2 - 1
+    made = model.predict_images(CONDITION, [1, 2, 3], low)
+    assert torch.equal(made, model.predict_images(-CONDITION, [1, 2, 3], low))
+    # White, as in training where a condition is left out.
+    model.conditioned = True
+    assert torch.equal(made, model.predict_images(torch.ones_like(CONDITION), [1, 2, 3], low))
+    assert not torch.equal(made, model.predict_images(CONDITION, [1, 2, 3], low))
+
+
+def test_an_upsampler_of_other_conditions():
+    sketches = {**BASE, "denoiser": dict(BASE["denoiser"], encoder=dict(ENCODER, in_channels=1))}
+    text = "upsampler takes conditions of 3 channels, the base model of 1; .*conditioned=False"
+    with pytest.raises(ValueError, match=text):
+        Cascade(sketches, UPSAMPLER)
+    model = Cascade(sketches, UPSAMPLER, conditioned=False).eval()
+    assert model.predict_images(CONDITION[:, :1], [1, 2, 3]).shape == (3, 3, 32, 32)
+    given = cascade()
+    for call in (given.predict_low_res, lambda *rest: given.enlarge(torch.zeros(3, 3, 8, 8), *rest)):
+        with pytest.raises(ValueError, match=r"takes conditions of 3 channels, found a condition of shape \(3, 1, 32"):
+            call(CONDITION[:, :1], [1, 2, 3])
+
+
 def test_what_cannot_be():
+    with pytest.raises(TypeError, match="base='a.py': expected a model or its config"):
+        Cascade("a.py", UPSAMPLER)
     with pytest.raises(ValueError, match="mode='loss': expected 'predict'"):
         cascade()(mode="loss")
     with pytest.raises(ValueError, match="upsampler: expected a decoder with low_res=True, found low_res=False"):

@@ -25,8 +25,8 @@ def asked(repo, tiny_training, tmp_path, monkeypatch):
 
     monkeypatch.setitem(main.__globals__, "RUNNERS", {"TranslationRunner": Runner})
 
-    def call(*flags):
-        monkeypatch.setattr(sys, "argv", ["train.py", tiny_training, "--work-dir", str(tmp_path), *flags])
+    def call(*flags, config=tiny_training):
+        monkeypatch.setattr(sys, "argv", ["train.py", config, "--work-dir", str(tmp_path), *flags])
         main()
         return seen[-1]
 
@@ -55,6 +55,14 @@ def test_amp(asked):
     for flags, precision in ((["--amp"], "bfloat16"), (["--amp", "bf16"], "bfloat16"), (["--amp", "fp16"], "float16")):
         wrapper = asked(*flags).optim_wrapper
         assert (wrapper.type, wrapper.precision) == ("AutocastOptimWrapper", precision)
+
+
+def test_amp_of_two_optimizers(asked, repo):
+    config = str(repo / "tests" / "configs" / "tiny_upsampler.py")
+    assert "precision" not in asked(config=config).optim_wrapper.denoiser
+    wrapper = asked("--amp", config=config).optim_wrapper
+    assert wrapper.constructor == "SeparateConstructor" and "precision" not in wrapper
+    assert [wrapper[name].precision for name in ("denoiser", "discriminator")] == ["bfloat16"] * 2
 
 
 def test_resume_begins_anew_where_there_is_nothing(asked, tmp_path):

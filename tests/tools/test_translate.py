@@ -98,6 +98,32 @@ def test_a_text_file_for_a_model_of_texts(main, repo, tmp_path, capsys):
     assert "'zebra'" in said and "'skyy' (did you mean 'sky'" in said and said.count("\n") == 1
 
 
+def test_a_cascade(main, repo, tiny, masks, tmp_path, capsys):
+    (tmp_path / "up.py").write_text(f"""_base_ = ["{tiny}"]
+model = dict(type="Upsampler", denoiser=dict(decoder=dict(image_size=32, attention_sizes=(32,), low_res=True)))""")
+    config, out = tmp_path / "cascade.py", tmp_path / "out"
+    config.write_text(f"""_base_ = ["{tiny}"]
+model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")""")
+    weights = save_weights(tmp_path / "base.safetensors", MODELS.build(load_config(tiny).model).denoiser.state_dict())
+    given = [str(config), f"{weights},random", str(masks), "--device", "cpu"]
+    options = ["--cfg-options", "model.upsampler.sampler.steps=2", "model.upsampler.sampler.guidance=None"]
+    main([*given, "--out", str(out), "--keep-low-res", *options])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [str(out / "scene_5.png"), str(out / "scene_6.png")]
+    assert lines[2].startswith("5 steps, 2 pictures, ")
+    assert Image.open(out / "scene_5.png").size == (32, 32)
+    assert Image.open(out / "low_res" / "scene_6.png").size == (16, 16)
+    main([*given, "--out", str(tmp_path / "again"), "--low-res", str(out / "low_res"), *options])
+    assert "2 steps, 2 pictures" in capsys.readouterr().out
+    made = [np.asarray(Image.open(folder / "scene_5.png")).astype(int) for folder in (out, tmp_path / "again")]
+    assert np.abs(made[0] - made[1]).max() <= 1
+    given[1] = str(weights)
+    with pytest.raises(SystemExit):
+        run(lambda: main([*given, "--out", str(tmp_path / "o")]))
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "BASE,UPSAMPLER" in said and said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("config", "weights", "words"),
     [

@@ -1,0 +1,123 @@
+"""What a translation gives: pictures, the time they took, and the files that they are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pitikit.apis.inputs import Item
+from pitikit.data.pictures import Picture, write_png
+from pitikit.engine.weights import write_atomically
+
+#: Folder in that of the results with what a cascade enlarged.
+LOW_RES_FOLDER = "low_res"
+
+
+@dataclass
+class Timing:
+    """What the last translation took.
+
+    Attributes:
+        steps: sampling steps of a picture, of all stages of a cascade together.
+        pictures: how many were made.
+        calls: sampling steps in all, one of a whole batch counted once.
+        seconds: of sampling, encoding included; reading and writing files excluded.
+    """
+
+    steps: int = 0
+    pictures: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Such as ``5 steps, 1 picture, 12.3 s, 2.46 s per step``."""
+        noun = "picture" if self.pictures == 1 else "pictures"
+        batches = self.calls // max(self.steps, 1)
+        many = f" in {batches} batches" if batches > 1 else ""
+        per_step = self.seconds / max(self.calls, 1)
+        return f"{self.steps} steps, {self.pictures} {noun}{many}, {self.seconds:.1f} s, {per_step:.3g} s per step"
+
+
+class Translation(NamedTuple):
+    """What was made of one input.
+
+    Attributes:
+        id: of the input.
+        pictures: uint8 RGB (samples, H, W, 3).
+        low_res: uint8 RGB (samples, h, w, 3), what an upsampler enlarged; None where there is none.
+    """
+
+    id: str
+    pictures: np.ndarray
+    low_res: np.ndarray | None = None
+
+
+def result_paths(folder: Path, name: str, count: int) -> list[Path]:
+    """``folder/<name>.png``, or ``<name>_<k>.png`` of several samples."""
+    return [folder / (f"{name}_{k}.png" if count > 1 else f"{name}.png") for k in range(count)]
+
+
+def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, overwrite: bool) -> None:
+    """Look whether the results of ``items`` may be written.
+
+    Args:
+        items: what is to be translated.
+        folder: where to.
+        count: samples an input.
+        low_res: whether :data:`LOW_RES_FOLDER` is written too.
+        overwrite: whether results that are there may be replaced.
+
+    Raises:
+        ValueError: ``folder`` is a file; or two inputs would be written to one file, or over an input.
+        FileExistsError: a result is there, and ``overwrite`` is False.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder to write to; found a file")
+    folders = [folder, folder / LOW_RES_FOLDER] if low_res else [folder]
+    taken: dict[Path, Item] = {}
+    read = {v.resolve() for i in items for v in i.sources.values() if isinstance(v, Path)}
+    for item in items:
+        for path in [path for place in folders for path in result_paths(place, item.id, count)]:
+            if path in taken:
+                raise ValueError(
+                    f"{_origin(taken[path])} and {_origin(item)} would both be written to "
+                    f"{path}; translate them into different folders"
+                )
+            if path.resolve() in read:
+                raise ValueError(f"{path} is an input; expected another folder for the results")
+            taken[path] = item
+    there = [path for path in taken if path.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        advice = "choose another folder, or overwrite=True (--overwrite)"
+        raise FileExistsError(f"{there[0]}{more}: is there already; {advice}")
+
+
+def write_results(results: Iterator[Translation], folder: Path, low_res: bool) -> Iterator[Path]:
+    """Write results as they are made; yields the path of each picture, not of what it was enlarged from."""
+    for name, pictures, small in results:
+        paths = result_paths(folder, name, len(pictures))
+        if low_res and small is not None:
+            for path, picture in zip(result_paths(folder / LOW_RES_FOLDER, name, len(small)), small, strict=True):
+                save_picture(path, picture)
+        for path, picture in zip(paths, pictures, strict=True):
+            save_picture(path, picture)
+            yield path
+
+
+def save_picture(path: Path, picture: Picture) -> None:
+    """Write a PNG, complete or not at all."""
+
+    def write(temporary: Path) -> None:
+        write_png(temporary, picture)
+
+    write_atomically(path, write)
+
+
+def _origin(item: Item) -> str:
+    paths = [str(v) for v in item.sources.values() if isinstance(v, Path)]
+    return paths[0] if paths else f"input {item.id!r}"

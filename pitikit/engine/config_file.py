@@ -1,0 +1,130 @@
+"""Reads config files: one, and those that it names as the parts of its model."""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine import Config
+
+from pitikit.engine.config_check import ConfigError
+from pitikit.registry import nearest
+
+SUFFIXES = (".py", ".json", ".yaml", ".yml")
+#: Keys of a model under which the path of a config may stand for that config's own model.
+PARTS = ("base", "upsampler")
+
+
+def read_file(path: Path) -> Config:
+    """A config with what it is based on, not checked.
+
+    Raises:
+        ConfigError: it is missing or cannot be read.
+    """
+    if not path.is_file():
+        siblings = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        hint = f"; {nearest(path.name, siblings)}" if siblings else ""
+        reason = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise ConfigError(f"config {str(path)!r} {reason}{hint}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"config {str(path)!r}: expected a file that ends in {', '.join(SUFFIXES)}")
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"config {str(path)!r}: found bytes that are no text; expected a config in UTF-8") from None
+    try:
+        return Config.fromfile(str(path), lazy_import=False)
+    except SyntaxError as error:
+        broken = _broken_file(path) or error
+        raise ConfigError(f"config {str(path)!r}: syntax error: {broken}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"config {str(path)!r}: a file that its _base_ names is missing: {error}") from error
+    except Exception as error:
+        if "read_base" in path.read_text(encoding="utf-8"):
+            raise ConfigError(
+                f"config {str(path)!r} is written in mmengine's lazy style (read_base); pitikit "
+                "reads the classic one, with _base_ = [...] and types by name"
+            ) from error
+        cause = f"{type(error).__name__}: {error.args[0] if error.args else error}"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" ({last.filename}, line {last.lineno})" if Path(last.filename).is_file() else ""
+        raise ConfigError(f"config {str(path)!r} cannot be read{place}: {cause}") from error
+
+
+def resolve_parts(
+    tree: Mapping[str, Any], path: Path, options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[Path, Config]]:
+    """Put the models of other configs where ``model`` names them by a path, as a cascade names its two.
+
+    ``base='piti_small_mask.py'`` becomes the ``model`` of that config; so does ``base=dict(config='piti_small_mask.py',
+    sampler=dict(steps=10))``, with the changes made as an inheriting config would make them. A relative path begins
+    at the config's folder; one that the command line gives, at the working directory if there is such a file there.
+
+    Args:
+        tree: a config as it was read; it is left as it is.
+        path: where it was read.
+        options: what ``--cfg-options`` gave; the paths of parts are taken out of it.
+
+    Returns:
+        The tree, and the configs that were read for it by their paths.
+
+    Raises:
+        ConfigError: there is no such config, it cannot be read, it has no model, or the changes do not fit it.
+    """
+    model = tree.get("model")
+    read: dict[Path, Config] = {}
+    if not isinstance(model, Mapping):
+        return dict(tree), read
+    model = dict(model)
+    for name in PARTS:
+        key, roots = f"model.{name}", [path.parent]
+        if _named(options.get(key)):
+            model[name] = options.pop(key)
+            roots.insert(0, Path.cwd())
+        given = _named(model.get(name))
+        if not given:
+            continue
+        changes = {k: v for k, v in model[name].items() if k != "config"} if isinstance(model[name], Mapping) else {}
+        place = next((root / given for root in roots if (root / given).is_file()), roots[-1] / given)
+        try:
+            part = read_file(place)
+            if not isinstance(part.get("model"), Mapping):
+                raise ConfigError(f"config {str(place)!r} has no 'model'")
+            part.merge_from_dict({"model": changes})
+        except (ConfigError, TypeError, KeyError) as error:
+            raise ConfigError(f"{path}: {key}={given!r}: {error.args[0]}") from error
+        model[name] = part.to_dict()["model"]
+        read[place] = part
+    return {**tree, "model": model}, read
+
+
+def _named(value: Any) -> str | None:
+    """The path of a config that ``value`` is or holds as its ``config``; None if it names none."""
+    if isinstance(value, Mapping):
+        value = value.get("config")
+    return value if isinstance(value, str) and value.endswith(SUFFIXES) else None
+
+
+def _broken_file(path: Path) -> str | None:
+    """Where the syntax error is, in ``path`` or a file it is based on: mmengine names a copy."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        return f"{error.msg} ({path}, line {error.lineno})"
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
+            for base in as_list(ast.literal_eval(node.value)):
+                found = _broken_file(path.parent / base)
+                if found:
+                    return found
+    return None
+
+
+def as_list(value: Any) -> list[Any]:
+    """``value`` as a list: of nothing, of itself, or of what it holds."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

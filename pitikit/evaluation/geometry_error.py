@@ -1,0 +1,208 @@
+"""Do depth and normals of a picture, as a network estimates them, agree with its condition?"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from pitikit.evaluation.picture_metric import PictureMetric, member, to_unit
+from pitikit.registry import METRICS, MODELS
+
+
+class Errors(NamedTuple):
+    """Of one picture; NaN where nothing is known to compare with.
+
+    Attributes:
+        depth_abs_rel: mean of ``|d / d* - 1|``, 0 at best.
+        depth_delta: share of pixels with ``max(d / d*, d* / d) < 1.25``, 1 at best.
+        normal_angle: mean angle between the normals, degrees, 0 at best.
+    """
+
+    depth_abs_rel: float
+    depth_delta: float
+    normal_angle: float
+
+
+def geometry_target(
+    depth: Tensor | None, normals: Tensor | None, shape: tuple[int, int], name: str = "a sample"
+) -> Tensor:
+    """What an estimate is compared with, at the size of a picture: (4, h, w) float32.
+
+    Channel 0 is the logarithm of the depth, of the nearest pixel, NaN where there is none; channels 1 to 3 are normals
+    of unit length, means over the pixels that fall together, 0 where there are none.
+
+    Args:
+        depth: (H, W) metres; what is not above 0 or not finite is no depth.
+        normals: (3, H, W) as a condition encodes them, uint8 or [-1, 1]; a zero vector is no normal.
+        shape: (h, w).
+        name: of the sample, for the message.
+
+    Raises:
+        ValueError: ``normals`` are something else: their lengths are not 1.
+    """
+    target = torch.zeros(4, *shape)
+    target[0] = math.nan
+    if depth is not None:
+        metres = F.interpolate(depth[None, None].float(), shape, mode="nearest-exact")[0, 0]
+        known = (metres > 0) & metres.isfinite()
+        target[0] = torch.where(known, metres, math.nan).log()
+    if normals is not None:
+        vectors = to_unit(normals)
+        lengths = vectors.norm(dim=0)
+        there = lengths > 0.1
+        # A code of 8 bits moves a length by 0.007 at most.
+        if there.any() and ((lengths[there] - 1).abs() > 0.03).float().mean() > 0.05:
+            raise ValueError(
+                f"{name}: three channels of its condition hold vectors of length {float(lengths[there].median()):.2f}; "
+                "expected normals, of length 1: tell GeometryError (normals=) where they begin, or None if there are "
+                "none"
+            )
+        small = F.interpolate((vectors * there)[None], shape, mode="area")[0]
+        length = small.norm(dim=0, keepdim=True)
+        target[1:] = torch.where(length > 0.1, small / length.clamp_min(1e-6), 0)
+    return target
+
+
+def geometry_errors(estimate: Tensor, target: Tensor) -> Errors:
+    """Errors of one estimate.
+
+    The estimated depth is multiplied by the factor that makes the mean of the logarithms that of the true ones, as in
+    the scale-invariant error of Eigen, Puhrsch and Fergus (2014, section 3.2); relative error and delta are theirs too.
+
+    Args:
+        estimate: (4, h, w), log-depth and normals of any length.
+        target: (4, h, w), see :func:`geometry_target`.
+    """
+    abs_rel = delta = angle = math.nan
+    known = target[0].isfinite()
+    if known.any():
+        off = (estimate[0] - target[0])[known].double()
+        off = off - off.mean()
+        abs_rel = float((off.exp() - 1).abs().mean())
+        delta = float((off.abs() < math.log(1.25)).double().mean())
+    there = target[1:].norm(dim=0) > 0.5
+    if there.any():
+        cosine = F.cosine_similarity(estimate[1:].double(), target[1:].double(), dim=0)[there]
+        angle = float(cosine.clamp(-1, 1).acos().rad2deg().mean())
+    return Errors(abs_rel, delta, angle)
+
+
+@METRICS.register_module()
+class GeometryError(PictureMetric):
+    """``depth_abs_rel``, ``depth_delta`` and ``normal_angle`` of pictures against their condition, means over pictures.
+
+    A network estimates depth and normals of the picture; see :class:`Errors` and :func:`geometry_errors`. The network
+    is small and errs by itself: the same with ``_ground_truth`` is what it reaches on the true pictures, where a model
+    as good as the data comes out. Where its file is not there, the metric has no value and says how to make it.
+
+    On the 109 test pictures of NYU at 64x64 an estimator of 693 iterations reaches 0.17, 0.74 and 32 degrees. True
+    pictures of other rooms reach 0.27, 0.53 and 47 against the same conditions, and so, nearly, do noise and flat grey:
+    rooms are alike, so figures like these are no sign that a condition was followed.
+
+    Args:
+        estimator: config or module: pictures (B, 3, H, W) in [-1, 1] to (B, 4, H, W), log-depth and normals, and, if
+            it likes, what to state with a number in ``facts``.
+        normals: first of the three channels of the condition that hold normals; None if it has none.
+        collect_device, collect_dir, prefix: see mmengine's BaseMetric.
+
+    Reads of a sample: ``pred`` uint8 (3, h, w); ``depth`` (H, W) metres; the normals in ``condition`` (C, H, W), in
+    [-1, 1] or uint8; and ``image`` (3, h, w) in [-1, 1] if there is one. What has no depth, or no normals, has no
+    value for them.
+
+    Raises:
+        ValueError: the channels of the condition hold no normals.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        normals: int | None = 0,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.normals = normals
+        self.estimator: nn.Module | None = None
+        self._absent = ""
+        try:
+            self.estimator = MODELS.build(estimator) if isinstance(estimator, dict) else estimator
+        except FileNotFoundError as error:
+            self._absent = str(error)
+            # Said before the hours of sampling, too.
+            print_log(f"GeometryError: {error}", logger="current", level=logging.WARNING)
+        if self.estimator is not None:
+            self.estimator.eval()
+            self.facts = dict(estimator=type(self.estimator).__name__, normals=normals)
+            self.facts.update(getattr(self.estimator, "facts", {}))
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the errors of each picture and, where there is one, of its ground truth."""
+        for sample in data_samples:
+            picture = member(sample, "pred")
+            if picture is None or self.estimator is None:
+                self.results.append(None)
+                continue
+            target = geometry_target(
+                member(sample, "depth"),
+                self._normals(member(sample, "condition")),
+                (picture.shape[-2], picture.shape[-1]),
+                str(sample.get("id", "a sample")),
+            )
+            truth = member(sample, "image")
+            self.results.append((self._errors(picture, target), None if truth is None else self._errors(truth, target)))
+
+    def _normals(self, condition: Tensor | None) -> Tensor | None:
+        """Their three channels, if the condition has as many."""
+        if condition is None or self.normals is None or condition.ndim != 3:
+            return None
+        channels = condition[self.normals : self.normals + 3]
+        return channels if len(channels) == 3 else None
+
+    @torch.no_grad()
+    def _errors(self, picture: Tensor, target: Tensor) -> Errors:
+        assert self.estimator is not None
+        device = next(iter(self.estimator.parameters()), picture).device
+        estimate = self.estimator(to_unit(picture)[None].to(device))[0].cpu()
+        if estimate.shape[1:] != target.shape[1:]:
+            target = F.interpolate(target[None], estimate.shape[1:], mode="nearest-exact")[0]
+        return geometry_errors(estimate, target)
+
+    def compute_metrics(self, results: list) -> dict[str, float | None]:
+        """The means over pictures."""
+        names = Errors._fields
+        if self.estimator is None:
+            return self.unknown(self._absent, *names, *(f"{name}_ground_truth" for name in names))
+        known = [pair for pair in results if pair is not None]
+        made = mean_errors([errors for errors, _ in known])
+        true = mean_errors([errors for _, errors in known if errors is not None])
+        reasons = {
+            "depth": "no sample has a 'depth': keep it, PackInputs(keep=['depth'])",
+            "normal": "no sample has normals in its 'condition'",
+        }
+        found: dict[str, float | None] = {}
+        for index, name in enumerate(names):
+            theirs = f"{name}_ground_truth"
+            if math.isnan(made[index]):
+                found.update(self.unknown(reasons[name.partition("_")[0]], name, theirs))
+            elif math.isnan(true[index]):
+                found.update({name: made[index]})
+                found.update(self.unknown("no sample has an 'image', the ground truth", theirs))
+            else:
+                found.update({name: made[index], theirs: true[index]})
+        return found
+
+
+def mean_errors(errors: Sequence[Errors]) -> Errors:
+    """The mean of each over the pictures that have it; NaN where none has."""
+    columns = np.array(errors, np.float64).reshape(-1, len(Errors._fields)).T
+    known = [column[~np.isnan(column)] for column in columns]
+    return Errors(*(float(column.mean()) if len(column) else math.nan for column in known))

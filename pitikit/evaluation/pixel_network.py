@@ -1,0 +1,137 @@
+"""The body of the networks that read a picture pixel by pixel, and the files of their weights."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pitikit.evaluation.weight_files import WEIGHTS_VARIABLE, find_weights
+
+
+class _Convs(nn.Sequential):
+    """3x3 convolutions, each with batch norm and ReLU; the first one may halve the size."""
+
+    def __init__(self, widths: Sequence[int], stride: int = 1) -> None:
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+            step = stride if index == 0 else 1
+            layers.append(nn.Conv2d(before, after, 3, step, padding=1, bias=False))
+            layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+
+
+class PixelNetwork(nn.Module):
+    """A U-Net over pictures of ``size``; others are brought to it, and the answer back to theirs.
+
+    Args:
+        size: side at which it works, pixels, a multiple of 8, or of 16 if ``deep``.
+        width: channels at full size, a multiple of 2.
+        deep: go down to a sixteenth of the size, not an eighth.
+
+    Attributes:
+        features: channels that :meth:`head` gets.
+
+    Raises:
+        ValueError: another size.
+    """
+
+    def __init__(self, size: int = 64, width: int = 16, deep: bool = False) -> None:
+        super().__init__()
+        step = 16 if deep else 8
+        if size < step or size % step:
+            raise ValueError(f"size={size}: expected a multiple of {step}")
+        self.size, self.deep = size, deep
+        w = width
+        self.enter = _Convs([3, w, w])
+        self.down1 = _Convs([w, 2 * w, 2 * w], stride=2)
+        self.down2 = _Convs([2 * w, 4 * w, 4 * w], stride=2)
+        self.down3 = _Convs([4 * w, 4 * w, 4 * w], stride=2)
+        if deep:
+            self.down4 = _Convs([4 * w, 4 * w, 4 * w], stride=2)
+            self.up3 = _Convs([4 * w + 4 * w, 4 * w])
+        self.up2 = _Convs([4 * w + 4 * w, 3 * w])
+        self.up1 = _Convs([3 * w + 2 * w, 2 * w])
+        self.features = 3 * w // 2
+        self.up0 = _Convs([2 * w + w, self.features])
+
+    @abstractmethod
+    def head(self, features: Tensor) -> Tensor:
+        """(B, ``features``, S, S) to the answer (B, K, S, S)."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to (B, K, H, W)."""
+        shape = image.shape[2:]
+        if tuple(shape) != (self.size, self.size):
+            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
+        at_1 = self.enter(image)  # (B, w, S, S)
+        at_2 = self.down1(at_1)  # (B, 2w, S/2, S/2)
+        at_4 = self.down2(at_2)  # (B, 4w, S/4, S/4)
+        x = self.down3(at_4)  # (B, 4w, S/8, S/8)
+        if self.deep:
+            x = self.up3(torch.cat([_double(self.down4(x)), x], dim=1))  # by way of (B, 4w, S/16, S/16)
+        x = self.up2(torch.cat([_double(x), at_4], dim=1))  # (B, 3w, S/4, S/4)
+        x = self.up1(torch.cat([_double(x), at_2], dim=1))  # (B, 2w, S/2, S/2)
+        x = self.up0(torch.cat([_double(x), at_1], dim=1))  # (B, 3w/2, S, S)
+        answer = self.head(x)
+        if answer.shape[2:] != shape:
+            answer = F.interpolate(answer, shape, mode="bilinear", align_corners=False)
+        return answer
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def find_file(weights: str | Path, what: str) -> Path:
+    """The file of weights of ``what``, which a FileNotFoundError tells how to make."""
+    path = find_weights(weights)
+    if path is None:
+        raise FileNotFoundError(
+            f"{what} weights {str(weights)!r}: no such file here, in the repository or in the folder that "
+            f"{WEIGHTS_VARIABLE} names; make it with tools/train_segmenter.py --config CONFIG --out {weights}"
+        )
+    return path
+
+
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors in float32, and what the header says, its values read as JSON where they are.
+
+    Raises:
+        ValueError: the file is damaged, or no safetensors file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            header = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from error
+    state = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return state, {key: _value(text) for key, text in header.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Load all of ``state`` and leave the network in eval mode.
+
+    Raises:
+        ValueError: it is another network's.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {type(network).__name__}: {error}") from error
+    network.eval()
