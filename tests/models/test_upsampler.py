@@ -205,7 +205,7 @@ def test_the_state_has_the_critic_and_no_backbone():
 
 
 def test_absent_weights_stop_a_training_and_not_a_translation(monkeypatch, tmp_path):
-    monkeypatch.setattr("pitikit.losses.backbones.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
