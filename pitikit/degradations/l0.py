@@ -41,14 +41,13 @@ def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: 
         kappa: factor on beta from round to round, above 1.
         beta_max: rounds go on while beta, 2·strength at first, is below.
     """
-    height, width, channels = image.shape
-    given = [np.ascontiguousarray(image[:, :, c]) * _UNIT for c in range(channels)]
-    across, down = ([np.empty_like(plane) for plane in given] for _ in range(2))
-    energy, kept, plane, spectrum = (np.empty((height, width), np.float32) for _ in range(4))
-    turned = (np.empty((width, height), np.float32), np.empty((width, height), np.float32))
+    height, width = image.shape[:2]
+    given = [plane * _UNIT for plane in cv2.split(image)]
+    across, down = _buffers(len(given), (height, width)), _buffers(len(given), (height, width))
+    energy, kept, plane, spectrum = _buffers(4, (height, width))
+    *turned, answer = _buffers(3, (width, height))
     laplacian = _packed_laplacian(height, width)
-    answer = np.empty_like(laplacian)
-    smoothed = np.stack(given, axis=-1)
+    smoothed = given
 
     betas = [2 * strength]
     while betas[-1] < beta_max:
@@ -62,16 +61,24 @@ def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: 
         cv2.threshold(energy, bound, beta, cv2.THRESH_BINARY, kept)
         energy.fill(0)
         # OpenCV leaves the transform back unscaled; it is scaled here.
-        np.multiply(laplacian, np.float32(beta * height * width), out=answer)
-        answer += np.float32(height * width)
+        pixels = height * width
+        cv2.addWeighted(laplacian, beta * pixels, laplacian, 0, pixels, answer)
         np.reciprocal(answer, out=answer)
-        for c, (source, dx, dy) in enumerate(zip(given, across, down, strict=True)):
+        smoothed = []
+        for source, dx, dy in zip(given, across, down, strict=True):
             _add_divergence(source, dx, dy, kept, out=plane)
             _filter(plane, answer, spectrum, *turned)
             _gradients(plane, dx, dy, energy)
             if beta == betas[-2]:
-                smoothed[:, :, c] = plane
-    return smoothed / _UNIT
+                smoothed.append(plane.copy())
+    return cv2.merge(smoothed).reshape(image.shape) / _UNIT
+
+
+def _buffers(count: int, shape: Size) -> list[np.ndarray]:
+    """Float32 arrays that begin at different places of a page of memory: at the same they push each other out."""
+    size = shape[0] * shape[1]
+    block = np.empty(count * (size + 80), np.float32)
+    return [block[n * (size + 80) :][:size].reshape(shape) for n in range(count)]
 
 
 def _gradients(plane: np.ndarray, dx: np.ndarray, dy: np.ndarray, energy: np.ndarray) -> None:
