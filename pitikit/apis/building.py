@@ -121,9 +121,10 @@ def pipeline_of(cfg: Mapping[str, Any]) -> list[Any]:
         ValueError: ``test_dataloader.dataset`` has no pipeline.
     """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    # Wrappers such as RepeatDataset keep the set they wrap under the same key.
-    while "pipeline" not in dataset and isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset["dataset"]
+    # Wrappers such as RepeatDataset keep the set they wrap under the same key, a mixture those that it joins, which
+    # read a condition alike.
+    while "pipeline" not in dataset and (dataset.get("dataset") or dataset.get("datasets")):
+        dataset = dataset.get("dataset") or dataset["datasets"][0]
     if not dataset.get("pipeline"):
         raise ValueError("test_dataloader.dataset: has no pipeline, which says how a condition is read")
     return list(dataset["pipeline"])

@@ -43,7 +43,8 @@ class TranslationRunner(Runner):
     """The Runner of every training and test.
 
     - ``load_from`` takes exported weights or a checkpoint's EMA, strictly; ``load_parts=['decoder']`` in the config
-      takes the decoder of a prior and leaves its encoder.
+      takes the decoder of a prior and leaves its encoder. ``load_discriminator`` in the config names the file of a
+      critic to begin with, such as the one that ``DenoiserEMA(discriminator=True)`` exports.
     - ``resume`` takes the newest whole checkpoint of the work directory, or the one ``load_from`` names, whole.
     - checkpoints hold tensors and plain values only, so that they load with ``weights_only=True``, and are written
       to a temporary file first.
@@ -121,6 +122,8 @@ class TranslationRunner(Runner):
         Raises:
             pitikit.engine.weights.WeightsError: nothing to resume from is whole, or it does not fit.
         """
+        if not self._has_loaded and not self._resume and self.cfg.get("load_discriminator"):
+            self._load_discriminator(self.cfg.load_discriminator)
         if self._has_loaded or not self._resume or self._load_from is not None:
             super().load_or_resume()
             return
@@ -129,6 +132,18 @@ class TranslationRunner(Runner):
             self.logger.info(f"{self.work_dir}: no checkpoint yet, nothing to resume from")
         else:
             self.resume(newest)
+
+    def _load_discriminator(self, path: str) -> None:
+        model = unwrap(self.model)
+        if not hasattr(model, "discriminator"):
+            raise WeightsError(
+                f"load_discriminator={path!r}: {type(model).__name__} has none; expected an AdversarialUpsampler"
+            )
+        try:
+            load_weights(model.discriminator, path)
+        except WeightsError as error:
+            raise WeightsError(f"load_discriminator: {error}") from error
+        self.logger.info(f"loaded {path} into the discriminator")
 
     def _newest_whole(self) -> str | None:
         candidates = find_checkpoints(self.work_dir)

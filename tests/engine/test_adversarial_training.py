@@ -124,3 +124,20 @@ def test_two_processes_train_as_one(unbroken, prior, tmp_path):
 
 def largest_difference(a, b, names):
     return max(float((a[name].double() - b[name].double()).abs().max()) for name in names)
+
+
+def test_a_critic_to_begin_with(train, tmp_path):
+    first = train(tmp_path / "first", train_cfg__max_iters=2)
+    made = tmp_path / "first" / "ema_discriminator.safetensors"
+    critic = {name: value + 1 for name, value in first.model.discriminator.state_dict().items()}
+    save_weights(made, critic)
+    # The critic rests before the adversarial loss begins.
+    rest = dict(train_cfg__max_iters=1, model__adversarial__start=5)
+    second = train(tmp_path / "second", load_discriminator=str(made), **rest)
+    assert all(torch.equal(value, critic[name]) for name, value in second.model.discriminator.state_dict().items())
+    other = dict(load_discriminator=str(made), model__discriminator__channels=8)
+    with pytest.raises(WeightsError, match="load_discriminator.*does not fit.*of another shape"):
+        train(tmp_path / "third", **other)
+    with pytest.raises(WeightsError, match="no.safetensors"):
+        train(tmp_path / "fourth", load_discriminator=str(tmp_path / "no.safetensors"))
+    assert not list(tmp_path.glob("third/*.pth")) and not list(tmp_path.glob("fourth/*.pth"))

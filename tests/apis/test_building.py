@@ -1,0 +1,28 @@
+"""What is read of a config before a model is built."""
+
+import pytest
+
+from pitikit.apis.building import pipeline_of
+
+STEPS = [dict(type="LoadImage")]
+PLAIN = dict(type="PairedImageDataset", pipeline=STEPS)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        PLAIN,
+        dict(type="RepeatDataset", dataset=PLAIN),
+        dict(type="MixedDataset", datasets=[PLAIN, dict(PLAIN, root="b")]),
+        dict(type="MixedDataset", datasets=[dict(type="RepeatDataset", dataset=PLAIN)]),
+    ],
+    ids=["plain", "wrapped", "mixed", "both"],
+)
+def test_the_pipeline_is_found_in_wrappers_and_mixtures(dataset):
+    assert pipeline_of(dict(test_dataloader=dict(dataset=dataset))) == STEPS
+
+
+def test_no_pipeline():
+    for dataset in ({}, dict(type="PairedImageDataset"), dict(type="MixedDataset", datasets=[])):
+        with pytest.raises(ValueError, match="has no pipeline"):
+            pipeline_of(dict(test_dataloader=dict(dataset=dataset)))
