@@ -68,9 +68,10 @@ def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: 
         for source, dx, dy in zip(given, across, down, strict=True):
             _add_divergence(source, dx, dy, kept, out=plane)
             _filter(plane, answer, spectrum, *turned)
-            _gradients(plane, dx, dy, energy)
             if beta == betas[-2]:
                 smoothed.append(plane.copy())
+            else:
+                _gradients(plane, dx, dy, energy)
     return cv2.merge(smoothed).reshape(image.shape) / _UNIT
 
 
