@@ -28,6 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, help="only the first so many pairs")
     parser.add_argument("--batch-size", type=int, default=16, help="pictures at a time (16)")
+    parser.add_argument("--overwrite", action="store_true", help="remove what an earlier call left in --out")
     parser.add_argument("--device", help="such as cuda:1; the first GPU, if there is one, by default")
     add_config_arguments(parser)
     args = parser.parse_args()
@@ -39,6 +40,7 @@ def main() -> None:
         args.count,
         args.batch_size,
         args.cfg_options,
+        args.overwrite,
         args.device,
     )
     print(f"{made} pictures made: {args.out}")

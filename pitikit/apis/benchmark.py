@@ -127,7 +127,7 @@ def benchmark(
 
     folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
     protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
-    _claim(folder, protocol, overwrite)
+    claim(folder, protocol, overwrite)
     begin = time.perf_counter()
     rows: list[dict[str, Tensor]] = []
     seen: set[str] = set()
@@ -170,7 +170,7 @@ def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) 
     return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})
 
 
-def _claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
+def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
     """Make ``folder`` ready for the pictures of ``protocol``, or raise ProtocolError."""
     if folder.exists() and not folder.is_dir():
         raise ProtocolError(f"{folder}: is a file, expected a folder to write to")

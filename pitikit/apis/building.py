@@ -32,11 +32,6 @@ def stages_of(model: Any) -> dict[str, Any]:
     return getattr(model, "stages", None) or {"": model}
 
 
-def steps_of(model: Any) -> int:
-    """Sampling steps of a picture, of all stages together."""
-    return sum(stage.steps for stage in stages_of(model).values())
-
-
 def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Path | None]:
     """The file of each stage, None for random weights; a model of one stage has it under ''.
 
@@ -102,8 +97,6 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     with DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
-    # A wrong number of steps is told before anything is read.
-    steps_of(model)
     for name, stage in stages_of(model).items():
         file = files[name]
         if file is not None:

@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from pitikit.apis.benchmark import picture_path, read_picture
+from pitikit.apis.benchmark import claim, picture_path, read_picture
 from pitikit.apis.building import build_model
-from pitikit.apis.protocol import ProtocolError, differences, make_protocol, read_protocol, write_json
+from pitikit.apis.protocol import make_protocol
 from pitikit.apis.results import save_picture
 from pitikit.diffusion.noise import sample_seed
 from pitikit.engine.config import ConfigError, load_config
@@ -28,6 +28,7 @@ def cache_low_res(
     count: int | None = None,
     batch_size: int = 16,
     options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     device: Any = None,
     progress: bool = True,
 ) -> int:
@@ -45,6 +46,7 @@ def cache_low_res(
         count: only the first so many pairs.
         batch_size: pictures at a time; they do not depend on it.
         options: what ``--cfg-options`` gave.
+        overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
         progress: show a bar.
 
@@ -73,15 +75,7 @@ def cache_low_res(
         model, {**cfg, "test_dataloader": {"dataset": given}}, config, options or {}, checkpoint, total
     )
     made_by["strength"] = strength
-    there = read_protocol(folder / "protocol.json")
-    if there is None and folder.is_dir() and any(folder.iterdir()):
-        raise ProtocolError(f"{folder}: holds files, but no protocol.json to tell what made them; give another --out")
-    changed = differences(there, made_by) if there is not None else []
-    if changed:
-        raise ProtocolError(
-            f"{folder}: holds pictures of another protocol; give another --out\n  " + "\n  ".join(changed)
-        )
-    write_json(folder / "protocol.json", made_by)
+    claim(folder, made_by, overwrite)
 
     names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
     wanted = [i for i in range(total) if names is None or read_picture(picture_path(folder, names[i])) is None]

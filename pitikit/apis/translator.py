@@ -14,7 +14,7 @@ from mmengine import Config
 from torch import Tensor
 from tqdm import tqdm
 
-from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config, stages_of, steps_of
+from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config, stages_of
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.results import Timing, Translation, check_paths, write_results
@@ -275,7 +275,7 @@ class Translator:
     def _steps(self, enlarges_only: bool) -> int:
         with self._set_up():
             stages = stages_of(self.model)
-            return steps_of(list(stages.values())[-1] if enlarges_only else self.model)
+            return (list(stages.values())[-1] if enlarges_only else self.model).steps
 
     def _sample(self, given: dict[str, Tensor], seeds: Sequence[int], callback: Any) -> tuple[np.ndarray, np.ndarray]:
         """The pictures (B, H, W, 3), and those that were enlarged, (B, h, w, 3) or none."""

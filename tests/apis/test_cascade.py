@@ -10,7 +10,7 @@ from mmengine import Config
 from PIL import Image
 
 from pitikit.apis.benchmark import benchmark, read_picture
-from pitikit.apis.building import build_model, stages_of, steps_of, weight_files
+from pitikit.apis.building import build_model, stages_of, weight_files
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.apis.translator import Translator
@@ -96,7 +96,7 @@ def test_progress_counts_the_steps_of_both(cascade, labels):
     seen = []
     condition = torch.zeros(1, 3, 32, 32)
     cascade.model.predict_images(condition, [1], callback=lambda index, t, x, prediction: seen.append(x.shape[-1]))
-    assert steps_of(cascade.model) == len(seen) == 5 and seen[0] == 16 and seen[-1] == 32
+    assert cascade.model.steps == len(seen) == 5 and seen[0] == 16 and seen[-1] == 32
 
 
 def test_weights_by_name_and_by_order_are_the_same(trained, cascade, labels):

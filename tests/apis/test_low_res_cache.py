@@ -67,6 +67,7 @@ def test_pictures_of_something_else_are_left_alone(weights, tmp_path):
     cache_low_res(CONFIG, weights, tmp_path / "a", count=1, progress=False)
     with pytest.raises(ProtocolError, match="strength: 0.5 there, 0.25 now"):
         cache_low_res(CONFIG, weights, tmp_path / "a", 0.25, count=1, progress=False)
+    assert cache_low_res(CONFIG, weights, tmp_path / "a", 0.25, count=1, overwrite=True, progress=False) == 1
     (tmp_path / "b").mkdir()
     (tmp_path / "b/notes.txt").write_text("mine")
     with pytest.raises(ProtocolError, match="no protocol.json"):
