@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ class Cell:
         seconds: of an iteration, the median.
         gigabytes: peak memory: of the whole process on the CPU, of torch's tensors on a GPU.
         teraflop: arithmetic of an iteration, in 10^12 operations (a multiplication and an addition are two).
-        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured right afterwards.
+        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured after every iteration; the
+            median.
         busy: cores that other processes kept busy just before.
     """
 
@@ -122,9 +123,19 @@ class RandomPairs:
 
 
 class _CountsLast(Stopwatch):
-    """Counts the operations of the last iteration alone, when time and memory have been measured."""
+    """Counts the operations of the last iteration alone, when time and memory have been measured.
+
+    Products of matrices are timed between the iterations, so that both meet the same machine.
+
+    Args:
+        precisions: of the products.
+    """
 
     gigabytes = 0.0
+
+    def __init__(self, precisions: Iterable[str]) -> None:
+        super().__init__()
+        self.rates: dict[str, list[float]] = {name: [] for name in precisions}
 
     def counts(self, runner: Any) -> bool:
         return runner.iter == runner.max_iters - 1
@@ -133,6 +144,15 @@ class _CountsLast(Stopwatch):
         if self.counts(runner):
             self.gigabytes = peak(next(runner.model.parameters()).device.type)
         super().before_train_iter(runner, batch_idx, data_batch)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        before = len(self.seconds)
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if len(self.seconds) > before:
+            device = next(runner.model.parameters()).device.type
+            for name, found in self.rates.items():
+                found.append(matrix_rate(PRECISIONS[name] or torch.float32, device, repeats=3))
+            self._last = time.perf_counter()
 
 
 def benchmark_training(
@@ -202,9 +222,9 @@ def measure(
         cfg = load_config(config, options, folder)
         cfg.optim_wrapper.precision = precision
         cfg.stages = [dict(name=f"stage {stage}", train=STAGES[stage], lr=3e-5, drop=0.2 if stage == 2 else 0.0)]
-        stopwatch = _CountsLast()
+        stopwatch = _CountsLast({precision, "float32"})
         device = train(cfg, batch, WARM_UP + repeats + 1, stopwatch)
-    rates = {name: matrix_rate(PRECISIONS[name] or torch.float32, device) for name in {precision, "float32"}}
+    rates = {name: statistics.median(found) for name, found in stopwatch.rates.items()}
     return Cell(
         stage=stage,
         precision=precision,

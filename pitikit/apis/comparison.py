@@ -117,7 +117,7 @@ def compare(
     Raises:
         ComparisonError: a training or test ended with an error; the others are finished first.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     failed = []
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar:
@@ -167,7 +167,12 @@ def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | Non
         done.write_text(wanted)
     test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test")]
     test += ["--count", str(count)] if count is not None else []
-    _call(run, [*test, "--overwrite", *_typed(options)], environment)
+    test += _typed(options)
+    tested = run.folder / "tested.json"
+    wanted = json.dumps({"test": test, "weights": weights.stat().st_mtime_ns})
+    if not tested.is_file() or tested.read_text() != wanted:
+        _call(run, [*test, "--overwrite"], environment)
+        tested.write_text(wanted)
 
 
 def _typed(options: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,8 @@ import json, sys, pathlib
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 out.mkdir(exist_ok=True)
 share = float(out.parent.name)
+with (out.parent / "tests").open("a") as file:
+    file.write(" ".join(sys.argv[1:]) + chr(10))
 report = {"metrics": {"mIoU": share / 100, "LPIPS": None, "IoU/sky": 1.0}, "protocol": {"count": 5}}
 (out / "metrics.json").write_text(json.dumps(report))
 """
@@ -72,6 +74,11 @@ def test_a_comparison_gives_a_table_and_does_nothing_twice(tmp_path, tools):
     compare(runs, out, tools)
     call = (runs[0].folder / "calls").read_text().splitlines()
     assert len(call) == 1 and "--resume" in call[0] and "train_dataloader.dataset.subset=0.25" in call[0]
+    tests = runs[0].folder / "tests"
+    assert len(tests.read_text().splitlines()) == 1
+    # Asked for something else, it is tested again.
+    compare(runs, out, tools, count=3)
+    assert "--count 3" in tests.read_text().splitlines()[1]
     with pytest.raises(ComparisonError, match="other options"):
         compare(plan([TWO], [0.25], out, iterations=11), out, tools)
 

@@ -187,6 +187,8 @@ def test_a_frozen_decoder_in_bfloat16_keeps_its_weights():
     network.decoder.requires_grad_(True)
     network.zero_grad()
     _, trained = step(network, precision=torch.bfloat16)
+    # Before an instance norm a bias changes nothing: its gradient is rounding alone.
+    noise = {f"encoder.cnn.conv{layer}.bias" for layer in range(1, 6)}
     for name, gradient in others.items():
-        if gradient is not None:
+        if gradient is not None and name not in noise:
             torch.testing.assert_close(gradient, trained[name], rtol=0.05, atol=0.02 * float(trained[name].abs().max()))
