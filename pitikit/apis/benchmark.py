@@ -28,7 +28,7 @@ from pitikit.apis.protocol import (
     write_json,
 )
 from pitikit.apis.results import save_picture
-from pitikit.data.pictures import write_grid
+from pitikit.data.pictures import condition_picture, write_grid
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.weights import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
@@ -254,7 +254,8 @@ def _grid_rows(batch: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -
         shown = {"condition": batch["condition"][row], "result": sample["pred"]}
         if "image" in batch:
             shown["ground truth"] = batch["image"][row]
-        yield {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
+        shown = {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
+        yield {title: condition_picture(p) if title == "condition" else p for title, p in shown.items()}
 
 
 def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from pitikit.apis.data_probe import Finding, Values, kind_of
 from pitikit.apis.protocol import write_json
-from pitikit.data.pictures import Picture, write_grid
+from pitikit.data.pictures import Picture, condition_picture, write_grid
 
 _SHOWN = 3
 _CLASSES_SHOWN = 30
 _IGNORED = 255
-_DARK = 64
 
 
 @dataclass
@@ -259,11 +258,7 @@ def _condition(condition: Tensor) -> Picture:
     """To be seen: words for one of a single value, a dark one of one channel brightened."""
     if condition.min() == condition.max():
         return _text(f"{condition.min().item():g} everywhere")
-    picture = _bytes(condition)
-    if len(picture) == 1 and picture.float().mean() < _DARK:
-        # Edges stay black; a distance of 1 becomes 40, of 10 100.
-        picture = (255 * (picture / 255).pow(1 / 3)).round().to(torch.uint8)
-    return picture
+    return condition_picture(_bytes(condition))
 
 
 def _bytes(picture: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 Picture = Tensor | np.ndarray
@@ -27,6 +28,18 @@ def to_rgb(picture: Picture) -> np.ndarray:
     if array.shape[2] == 1:
         return np.repeat(array, 3, axis=2)
     return np.concatenate(np.split(array, array.shape[2] // 3, axis=2), axis=1)
+
+
+#: Mean below which a condition of one channel is too dark to be seen.
+_DARK = 64
+
+
+def condition_picture(condition: Tensor) -> Tensor:
+    """A condition, uint8 (C, H, W), to be looked at: of one channel and dark, as distances to edges are, brightened."""
+    if len(condition) == 1 and condition.float().mean() < _DARK:
+        # Edges stay black; a distance of 1 becomes 40, of 10 100.
+        return (255 * (condition / 255).pow(1 / 3)).round().to(torch.uint8)
+    return condition
 
 
 def write_png(path: str | Path, picture: Picture) -> Path:

@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
-from pitikit.data.pictures import write_grid
+from pitikit.data.pictures import condition_picture, write_grid
 from pitikit.engine.ema import DenoiserEMA, unwrap
 from pitikit.registry import DATASETS, HOOKS
 
@@ -125,6 +125,6 @@ class SampleGridHook(Hook):
         rows = []
         for row in range(len(self._batch["id"])):
             condition = self._batch["condition"][row]
-            shown = [condition] if condition.ndim == 3 else []
+            shown = [condition_picture(condition)] if condition.ndim == 3 else []
             rows.append([*shown, *(column[row] for column in columns), self._batch["image"][row]])
         write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.evaluation.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
 
 FILE_NAME = "inception_fid_pool3_fp16.safetensors"
 FEATURES = 2048

@@ -1,13 +1,9 @@
-"""Where metrics find the weights of the networks they need, and what tells two files apart."""
+"""What tells two files apart."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
-
-__all__ = ["WEIGHTS_VARIABLE", "file_sha256", "find_downloaded", "find_weights", "read_tensors"]
 
 
 def file_sha256(path: str | Path) -> str:

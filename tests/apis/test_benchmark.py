@@ -240,3 +240,14 @@ def test_ids_name_files_below_the_folder(tmp_path):
     module._refuse_twice(["a", "b"], seen)
     with pytest.raises(ValueError, match="id 'b'"):
         module._refuse_twice(["c", "b"], seen)
+
+
+def test_dark_conditions_can_be_seen_in_the_grid():
+    distance = torch.arange(16, dtype=torch.uint8).repeat(1, 16, 1)
+    picture = torch.full((3, 16, 16), 9, dtype=torch.uint8)
+    batch = {"condition": distance[None], "image": picture[None]}
+    (row,) = module._grid_rows(batch, [{"pred": picture}])
+    assert list(row) == ["condition", "result", "ground truth"]
+    assert row["condition"][0, 0, 0] == 0 and row["condition"][0, 0, 1] > 30
+    # What is made dark is shown dark.
+    assert torch.equal(row["result"], picture)

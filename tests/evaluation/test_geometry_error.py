@@ -11,7 +11,7 @@ from torch import nn
 from pitikit.data.conditions import encode_normals
 from pitikit.engine.config import load_config
 from pitikit.evaluation.geometry_error import Errors, geometry_errors, geometry_target, mean_errors
-from pitikit.evaluation.weight_files import find_weights
+from pitikit.losses.weight_files import find_weights
 from pitikit.registry import DATASETS, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pitikit.networks import winograd
-from pitikit.networks.convolution import Conv2d, is_tiled
+from pitikit.networks import convolution, winograd
+from pitikit.networks.convolution import Conv2d, has_matrix_units, is_tiled
 
 CHANNELS = 96
 
@@ -99,7 +99,6 @@ def test_within_inference_mode_and_then_with_gradients():
         ((8, CHANNELS, 12, 12), torch.float32, False),
         ((1, CHANNELS, 32, 34), torch.float32, False),
         ((1, CHANNELS - 1, 32, 32), torch.float32, False),
-        ((1, CHANNELS, 32, 32), torch.bfloat16, False),
         ((1, CHANNELS, 32, 32), torch.float64, False),
     ],
 )
@@ -107,6 +106,38 @@ def test_where_it_is_used(shape, dtype, tiled):
     # Not a matter of the batch: a picture does not change with its neighbours.
     x = torch.zeros(shape, dtype=dtype)
     assert is_tiled(x, torch.zeros(CHANNELS, shape[1], 3, 3, dtype=dtype)) is tiled
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_under_autocast_it_is_used_where_bfloat16_is_slow(units, monkeypatch):
+    monkeypatch.setattr(convolution, "has_matrix_units", lambda: units)
+    calls = []
+    for name in ("convolve", "input_gradient", "weight_gradient"):
+        function = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *a, f=function, n=name: calls.append(n) or f(*a))
+    conv = Conv2d(CHANNELS, CHANNELS, 3)
+    for side in (16, 32):
+        x, _, _, g = operands(1, CHANNELS, CHANNELS, side, side)
+        wanted = expected(x, conv.weight.detach(), conv.bias.detach(), g)
+        conv.zero_grad()
+        x.requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = conv(x)
+        y.backward(g.bfloat16())
+        assert y.dtype == torch.bfloat16 and x.grad.dtype == conv.weight.grad.dtype == torch.float32
+        for found, exact in zip((y, x.grad, conv.weight.grad), wanted, strict=True):
+            assert relative(found.detach(), exact) < 0.01
+    every = ["convolve", "input_gradient", "convolve", "input_gradient", "weight_gradient"]
+    assert calls == ([] if units else every)
+    conv.half()
+    assert not is_tiled(x, conv.weight)
+
+
+def test_what_the_processor_is_asked(monkeypatch):
+    asked = has_matrix_units.__wrapped__
+    for found, expected_answer in (({"amx_bf16": False}, False), ({"amx_bf16": True}, True), ({"neon": True}, True)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found, raising=False)
+        assert asked() is expected_answer
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
