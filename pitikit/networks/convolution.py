@@ -5,6 +5,7 @@ On other devices, and where nothing is gained, they are torch's own. Numbers are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -164,7 +165,7 @@ def is_tiled(x: Tensor, weight: Tensor) -> bool:
 @cache
 def has_matrix_units() -> bool:
     """Whether products in bfloat16 are several times faster than in float32: no x86 CPU without AMX."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16", True))
 
 
