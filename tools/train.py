@@ -11,11 +11,15 @@ The work directory gets checkpoints, sample grids, log.jsonl and ema.safetensors
 from __future__ import annotations
 
 import argparse
+import sys
+
+import torch
 
 from pitikit.apis.cli import run
 from pitikit.engine.checkpoints import find_checkpoints
 from pitikit.engine.config import add_config_arguments, load_config
 from pitikit.engine.distributed import LAUNCHERS, leave_group, resolve_launcher
+from pitikit.networks.convolution import has_matrix_units
 from pitikit.registry import RUNNERS
 
 PRECISIONS = dict(bf16="bfloat16", fp16="float16")
@@ -43,6 +47,12 @@ def main() -> None:
         # One optimizer, or several by the names of what they train.
         for part in [wrapper] if "optimizer" in wrapper else [wrapper[key] for key in wrapper if key != "constructor"]:
             part.update(type="AutocastOptimWrapper", precision=PRECISIONS[args.amp])
+        if args.amp == "bf16" and not torch.cuda.is_available() and not has_matrix_units():
+            print(
+                "--amp: this processor has no matrix units (AMX); bfloat16 takes it longer than float32, for a little "
+                "less memory",
+                file=sys.stderr,
+            )
     cfg.launcher = resolve_launcher(args.launcher)
     if args.resume and find_checkpoints(cfg.work_dir):
         # A checkpoint stands for everything that load_from would start from.

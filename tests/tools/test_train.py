@@ -4,8 +4,10 @@ import runpy
 import sys
 
 import pytest
+import torch
 
 from pitikit.engine.distributed import LAUNCHERS
+from pitikit.networks.convolution import has_matrix_units
 
 
 @pytest.fixture
@@ -55,6 +57,18 @@ def test_amp(asked):
     for flags, precision in ((["--amp"], "bfloat16"), (["--amp", "bf16"], "bfloat16"), (["--amp", "fp16"], "float16")):
         wrapper = asked(*flags).optim_wrapper
         assert (wrapper.type, wrapper.precision) == ("AutocastOptimWrapper", precision)
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_amp_where_bfloat16_is_slow(units, asked, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units}, raising=False)
+    has_matrix_units.cache_clear()
+    try:
+        asked("--amp")
+    finally:
+        has_matrix_units.cache_clear()
+    assert ("AMX" in capsys.readouterr().err) is not units
 
 
 def test_amp_of_two_optimizers(asked, repo):
