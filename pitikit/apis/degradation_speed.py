@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,23 +26,19 @@ _SIDE = 2048
 
 @dataclass(frozen=True)
 class DegradationSpeed:
-    """What was measured, in processor time of one thread but for the smoothing on several.
+    """What was measured, all in processor time of one thread.
 
     Attributes:
         rate: floating-point operations a second of the product.
         pictures: pictures a second of the degradation.
         l0: seconds of an L0 smoothing.
         shape: height and width of the picture.
-        workers: threads of the smoothing on several.
-        l0_workers: seconds of the clock that it takes.
     """
 
     rate: float
     pictures: float
     l0: float
     shape: tuple[int, int]
-    workers: int
-    l0_workers: float
 
     @property
     def scale(self) -> float:
@@ -55,23 +50,23 @@ class DegradationSpeed:
         """Pictures a second, to the released code's on this machine."""
         return self.pictures / (RELEASED_PICTURES * self.scale)
 
-    def l0_ratio(self, seconds: float) -> float:
+    @property
+    def l0_ratio(self) -> float:
         """The released code's seconds of L0 smoothing on this machine, to ours."""
-        return RELEASED_L0 / self.scale / seconds
+        return RELEASED_L0 / self.scale / self.l0
 
     def table(self) -> str:
         """All of it as text, with how it was measured."""
         height, width = self.shape
         released = f"{RELEASED_PICTURES:.0f} -> {RELEASED_PICTURES * self.scale:.1f}"
         seconds = f"{RELEASED_L0:.3f} -> {RELEASED_L0 / self.scale:.3f}"
-        smoothings = [("L0 smoothing, 1 worker", self.l0), (f"  {self.workers} workers, clock", self.l0_workers)]
         return "\n".join(
             [
                 f"picture {width}×{height}, one thread, processor time; 2048³ float32 product on one thread: "
                 f"{self.rate / 1e9:.0f} GFLOP/s",
                 f"{'':24}{'ours':>10}{'released -> scaled':>22}{'ratio':>8}{'wanted':>8}",
                 f"{'pictures/s per core':24}{self.pictures:10.1f}{released:>22}{self.pictures_ratio:8.2f}{'3':>8}",
-                *(f"{name:24}{s:10.4f}{seconds:>22}{self.l0_ratio(s):8.2f}{'4':>8}" for name, s in smoothings),
+                f"{'L0 smoothing, seconds':24}{self.l0:10.4f}{seconds:>22}{self.l0_ratio:8.2f}{'4':>8}",
                 "The released figures were taken on two cores that made 177 GFLOP/s together, and are scaled by the "
                 "ratio of one core's products. That code computes on one thread nearly all the time, so its pictures "
                 "are counted as those of one core; per two cores the first ratio would be twice as high. Both "
@@ -87,7 +82,6 @@ def degradation_speed(
     pictures: int = 200,
     rounds: int = 5,
     options: Mapping[str, Any] | None = None,
-    workers: int | None = None,
 ) -> DegradationSpeed:
     """Measure a degradation, L0 smoothing and a matrix product in turns, so that all meet the same machine.
 
@@ -97,9 +91,7 @@ def degradation_speed(
         pictures: how many are degraded, with seeds from 0.
         rounds: turns; products and smoothings count by their median.
         options: what ``--cfg-options`` gave.
-        workers: threads of the smoothing on several; by default one a core, at most one a channel.
     """
-    workers = min(3, workers or len(os.sched_getaffinity(0)))
     if pictures < 1 or rounds < 1:
         raise ValueError(f"pictures={pictures}, rounds={rounds}: expected 1 or more")
     degradation = degradation_of(config, options)
@@ -107,7 +99,6 @@ def degradation_speed(
     matrix = torch.rand(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
     products: list[float] = []
     smoothings: list[float] = []
-    shared: list[float] = []
     spent = 0.0
     with _one_thread():
         # The first of everything pays for what is loaded and cached.
@@ -117,17 +108,15 @@ def degradation_speed(
             products.append(_seconds(lambda: matrix @ matrix))
             spent += _seconds(lambda: [degradation(picture, np.random.default_rng(int(s))) for s in seeds])  # noqa: B023
             smoothings += [_seconds(lambda: l0_smooth(picture, 2e-3)) for _ in range(3)]
-            shared += [_seconds(lambda: l0_smooth(picture, 2e-3, workers=workers), time.perf_counter) for _ in range(3)]
     rate = 2 * _SIDE**3 / median(products)
-    shape = picture.shape[0], picture.shape[1]
-    return DegradationSpeed(rate, pictures / spent, median(smoothings), shape, workers, median(shared))
+    return DegradationSpeed(rate, pictures / spent, median(smoothings), (picture.shape[0], picture.shape[1]))
 
 
-def _seconds(work: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> float:
+def _seconds(work: Callable[[], Any]) -> float:
     # Processor time: another program on the machine costs none of it, but for shared caches.
-    start = clock()
+    start = time.process_time()
     work()
-    return clock() - start
+    return time.process_time() - start
 
 
 @contextmanager

@@ -8,15 +8,11 @@ What takes the time is memory. The transforms are OpenCV's of the rows of real a
 float32, the packed half of the spectrum, one thread (its transforms of both directions at once take a third longer,
 SciPy's twice as long). The filter 1/(1 + beta·(|Fx|² + |Fy|²)) is real and even along each direction, so that packed
 numbers are multiplied as they are. A channel goes from its old gradients to its new ones at a time, in buffers that
-all share, and so stays in the cache. Thresholds are those of all channels together. Channels may be shared out among
-threads, whose number changes nothing in the result.
+all share, and so stays in the cache. Thresholds are those of all channels together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import lru_cache
 
 import cv2
@@ -36,9 +32,7 @@ from pitikit.registry import DEGRADATIONS
 _UNIT = np.float32(255 / 256)
 
 
-def l0_smooth(
-    image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: float = 1e5, workers: int = 1
-) -> np.ndarray:
+def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: float = 1e5) -> np.ndarray:
     """Smooth float32 (H, W, C) in [0, 1]; the result may leave the range a little.
 
     Args:
@@ -46,59 +40,39 @@ def l0_smooth(
         strength: weight of the count of gradients (lambda), for a unit of 256 grey levels.
         kappa: factor on beta from round to round, above 1.
         beta_max: rounds go on while beta, 2·strength at first, is below.
-        workers: threads that the channels are shared out to; the result is the same.
     """
     height, width = image.shape[:2]
     given = [plane * _UNIT for plane in cv2.split(image)]
-    count, workers = len(given), min(workers, len(given))
-    across, down, energies = (_buffers(count, (height, width)) for _ in range(3))
-    energy, kept = _buffers(2, (height, width))
-    (answer,) = _buffers(1, (width, height))
-    rooms = [(*_buffers(2, (height, width)), *_buffers(2, (width, height))) for _ in range(workers)]
+    across, down = _buffers(len(given), (height, width)), _buffers(len(given), (height, width))
+    energy, kept, plane, spectrum = _buffers(4, (height, width))
+    *turned, answer = _buffers(3, (width, height))
     laplacian = _packed_laplacian(height, width)
     smoothed = given
-
-    def differentiate(worker: int) -> None:
-        for n in range(worker, count, workers):
-            _gradients(smoothed[n], across[n], down[n], energies[n])
-
-    def solve(worker: int) -> None:
-        plane, *room = rooms[worker]
-        for n in range(worker, count, workers):
-            _add_divergence(given[n], across[n], down[n], kept, out=plane)
-            _filter(plane, answer, *room)
-            if beta == betas[-2]:
-                smoothed[n] = plane.copy()
-            else:
-                _gradients(plane, across[n], down[n], energies[n])
 
     betas = [2 * strength]
     while betas[-1] < beta_max:
         betas.append(betas[-1] * kappa)
     least = np.nextafter((strength / np.array(betas)).astype(np.float32), np.float32(0)).tolist()
-    with ThreadPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        _on_all(pool, differentiate, workers)
-        for beta, bound in zip(betas[:-1], least[:-1], strict=True):
-            # Added in one order, whatever thread was first.
-            np.copyto(energy, energies[0])
-            for each in energies[1:]:
-                cv2.add(energy, each, energy)
-            # Gradients that stay are multiplied by beta here, which spares a pass over the spectra.
-            cv2.threshold(energy, bound, beta, cv2.THRESH_BINARY, kept)
-            # OpenCV leaves the transform back unscaled; it is scaled here.
-            pixels = height * width
-            cv2.addWeighted(laplacian, beta * pixels, laplacian, 0, pixels, answer)
-            np.reciprocal(answer, out=answer)
-            _on_all(pool, solve, workers)
+    energy.fill(0)
+    for source, dx, dy in zip(given, across, down, strict=True):
+        _gradients(source, dx, dy, energy)
+    for beta, bound in zip(betas[:-1], least[:-1], strict=True):
+        # Gradients that stay are multiplied by beta here, which spares a pass over the spectra.
+        cv2.threshold(energy, bound, beta, cv2.THRESH_BINARY, kept)
+        energy.fill(0)
+        # OpenCV leaves the transform back unscaled; it is scaled here.
+        pixels = height * width
+        cv2.addWeighted(laplacian, beta * pixels, laplacian, 0, pixels, answer)
+        np.reciprocal(answer, out=answer)
+        smoothed = []
+        for source, dx, dy in zip(given, across, down, strict=True):
+            _add_divergence(source, dx, dy, kept, out=plane)
+            _filter(plane, answer, spectrum, *turned)
+            if beta == betas[-2]:
+                smoothed.append(plane.copy())
+            else:
+                _gradients(plane, dx, dy, energy)
     return cv2.merge(smoothed).reshape(image.shape) / _UNIT
-
-
-def _on_all(pool: Executor | None, work: Callable[[int], None], workers: int) -> None:
-    """Do what ``work`` does for every worker; what one of them raises is raised."""
-    if pool is None:
-        work(0)
-    else:
-        list(pool.map(work, range(workers)))
 
 
 def _buffers(count: int, shape: Size) -> list[np.ndarray]:
@@ -109,13 +83,13 @@ def _buffers(count: int, shape: Size) -> list[np.ndarray]:
 
 
 def _gradients(plane: np.ndarray, dx: np.ndarray, dy: np.ndarray, energy: np.ndarray) -> None:
-    """Periodic forward differences of (H, W), into ``dx`` and ``dy``, and the sum of their squares into ``energy``."""
+    """Periodic forward differences of (H, W), into ``dx`` and ``dy``; their squares are added to ``energy``."""
     # Along the memory, row ends included, then those mended: one long pass is several times faster than rows.
     flat = plane.reshape(-1)
     # OpenCV's arithmetic takes two thirds of NumPy's time here, but wants pieces without gaps.
     cv2.subtract(flat[1:], flat[:-1], dx.reshape(-1)[:-1])
     np.subtract(plane[:, 0], plane[:, -1], out=dx[:, -1])
-    cv2.multiply(dx, dx, energy)
+    cv2.accumulateSquare(dx, energy)
     cv2.subtract(plane[1:], plane[:-1], dy[:-1])
     np.subtract(plane[0], plane[-1], out=dy[-1])
     cv2.accumulateSquare(dy, energy)
@@ -173,22 +147,18 @@ class L0Smooth(Operation):
         strength: lambda, drawn uniformly; for a unit of 256 grey levels.
         kappa: factor on beta from round to round.
         beta_max: where the rounds end: about log(beta_max / (2·strength)) / log(kappa) of them.
-        workers: threads for a picture, at most one a channel; a loader that has a process for each core needs no more.
 
     Raises:
         DegradationError: an argument out of range; and a picture below 2 pixels a side.
     """
 
-    def __init__(
-        self, strength: Range = (1.2e-3, 4e-3), kappa: float = 2.0, beta_max: float = 1e5, workers: int = 1
-    ) -> None:
+    def __init__(self, strength: Range = (1.2e-3, 4e-3), kappa: float = 2.0, beta_max: float = 1e5) -> None:
         self.strength = checked_range("L0Smooth: strength", strength, 1e-8, 1)
         self.kappa = checked_range("L0Smooth: kappa", kappa, 1.01, 100)[0]
         self.beta_max = checked_range("L0Smooth: beta_max", beta_max, 1, 1e12)[0]
-        self.workers = int(checked_range("L0Smooth: workers", workers, 1, 64)[0])
 
     def apply(self, image: np.ndarray, rng: np.random.Generator, final: Size | None) -> np.ndarray:
         """Smooth."""
         if min(image.shape[:2]) < 2:
             raise DegradationError(f"L0Smooth: given {image.shape}; expected at least 2 pixels a side")
-        return l0_smooth(image, draw(rng, self.strength), self.kappa, self.beta_max, self.workers)
+        return l0_smooth(image, draw(rng, self.strength), self.kappa, self.beta_max)

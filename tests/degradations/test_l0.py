@@ -64,19 +64,6 @@ def test_packed_spectra_solve_the_same_equation(shape, rng):
     assert np.abs(made - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("workers", [2, 3, 8])
-def test_workers_change_nothing(workers, photo):
-    alone = l0_smooth(photo, 2e-3)
-    assert np.array_equal(l0_smooth(photo, 2e-3, workers=workers), alone)
-    smooth = L0Smooth(strength=2e-3, workers=workers)
-    assert np.array_equal(smooth(photo, np.random.default_rng(0)), np.clip(alone, 0, 1))
-
-
-def test_a_grey_picture_with_more_workers_than_channels(photo):
-    grey = photo[..., :1]
-    assert np.array_equal(l0_smooth(grey, 2e-3, workers=4), l0_smooth(grey, 2e-3))
-
-
 def test_a_single_row_is_refused(rng):
     with pytest.raises(DegradationError, match="2 pixels"):
         L0Smooth()(np.zeros((1, 9, 3), np.float32), rng)

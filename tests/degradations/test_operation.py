@@ -113,7 +113,6 @@ def test_a_generator_is_asked_for(rng, photo):
         dict(type="PoissonNoise", peak=0),
         dict(type="L0Smooth", strength=0),
         dict(type="L0Smooth", kappa=1),
-        dict(type="L0Smooth", workers=0),
         dict(type="RandomApply", degradation=dict(type="JPEG"), prob=1.5),
         dict(type="RandomApply", degradation=3),
         dict(type="Sequence", degradations=[]),
