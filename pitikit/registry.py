@@ -7,180 +7,23 @@ meant when a name is off.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
-import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any
 
 from mmengine import registry as mm
 from mmengine.registry import Registry, build_from_cfg
 
+from pitikit.arguments import check_arguments, nearest
+
 SCOPE = "pitikit"
 ENTRY_POINT_GROUP = "pitikit.plugins"
-_NN_MODULE = "torch.nn.modules.module.Module"
-
-
-def nearest(name: str, known: Iterable[str], count: int = 3, cutoff: float = 0.5) -> str:
-    """Hint such as ``did you mean 'DDIMSampler'?``, or what is known when nothing is close."""
-    names = sorted(set(known))
-    folded = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=cutoff)
-    if close:
-        return "did you mean " + " or ".join(repr(folded[c]) for c in close) + "?"
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return "known: " + (", ".join(names[:20]) + more if names else "nothing")
-
-
-class Argument(NamedTuple):
-    """An argument of a constructor; ``ours`` where pitikit or a plugin wrote it, so that its annotation counts."""
-
-    annotation: Any
-    default: Any
-    ours: bool
-
-
-def accepted_arguments(target: Callable[..., Any]) -> set[str] | None:
-    """Names that ``target(**kwargs)`` takes, or None where it takes any (or cannot tell); see :func:`arguments_of`."""
-    found, open_ended = arguments_of(target)
-    return None if open_ended else set(found)
-
-
-def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]:
-    """Arguments that ``target`` takes by keyword, and whether it takes others too.
-
-    A class that has ``**kwargs`` is followed along its base classes, so that the names of its
-    parents count. Where no parent is left to take them, it reads ``**kwargs`` itself: any name.
-    """
-    if not inspect.isclass(target):
-        return _parameters(target)
-    found: dict[str, Argument] = {}
-    open_ended = False
-    for owner in target.__mro__:
-        function = owner.__dict__.get("__init__") or owner.__dict__.get("__new__")
-        # nn.Module has **kwargs only to refuse them; a Protocol's __init__ stands for nothing.
-        if owner is object or f"{owner.__module__}.{owner.__name__}" == _NN_MODULE:
-            break
-        if function is None or owner.__dict__.get("_is_protocol", False):
-            continue
-        own, open_ended = _parameters(function, skip=1)
-        found = {**own, **found}
-        if not open_ended:
-            break
-    return found, open_ended
-
-
-def _parameters(function: Any, skip: int = 0) -> tuple[dict[str, Argument], bool]:
-    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or it cannot be told)."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())[skip:]
-    except (TypeError, ValueError):
-        return {}, True
-    ours = (getattr(function, "__module__", None) or "").startswith("pitikit")
-    found = {
-        p.name: Argument(_annotation(p, function), p.default, ours)
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    return found, any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
-    hint = parameter.annotation
-    if isinstance(hint, str):
-        try:
-            return eval(hint, getattr(inspect.unwrap(function), "__globals__", {}))
-        except Exception:  # Such as a name that only type checkers import.
-            return Any
-    return Any if hint is parameter.empty else hint
-
-
-def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place: str) -> None:
-    """Raise TypeError for a name in ``given`` that ``target`` does not take, or a value that it cannot be."""
-    known, open_ended = arguments_of(target)
-    for key, value in given.items():
-        if key in ("type", "_scope_"):
-            continue
-        if key not in known and not open_ended:
-            raise TypeError(f"{place}: unknown argument {key!r}; {nearest(key, known)}")
-        fault = value_fault(value, known[key]) if key in known else None
-        if fault:
-            raise TypeError(f"{place}.{key}: {fault}")
-
-
-def value_fault(value: Any, argument: Argument) -> str | None:
-    """Such as ``found 'abc', a str; expected float``; None for a value that the annotation allows or leaves open.
-
-    Only what a config is written in is judged: numbers, texts, None, lists and dicts; a whole number may stand for
-    a float, 0 and 1 for a bool, a list for a tuple. Of classes that are not ours only misplaced texts are told,
-    because many of their annotations promise less than the class takes.
-    """
-    hint, default = argument.annotation, argument.default
-    if not argument.ours and not isinstance(value, str):
-        return None
-    if (type(value) is type(default) and value == default) or _judge(value, hint) is not False:
-        return None
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    kind = "" if value is None else f", {'an' if type(value) is int else 'a'} {type(value).__name__}"
-    expected = hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint)
-    expected = re.sub(r"\b(?:[a-z_]+\.)+(?=\w)", "", expected).replace("NoneType", "None")
-    choices = [get_args(part) for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
-    near = nearest(value, (str(choice) for group in choices for choice in group)) if isinstance(value, str) else ""
-    return f"found {shown}{kind}; expected {expected}" + (f"; {near}" if near.startswith("did") else "")
-
-
-_SEQUENCES = (list, tuple, set, frozenset, Sequence, Collection, Iterable)
-_PLAIN = (str, bytes, bool, int, float, complex, list, tuple, Mapping, NoneType)
-
-
-def _judge(value: Any, hint: Any) -> bool | None:
-    """Whether ``value`` is what an annotation says; None where that cannot be told."""
-    kind, parts = get_origin(hint) or hint, get_args(hint)
-    if not isinstance(value, _PLAIN) or hint is Any:
-        return None
-    if kind is Annotated:
-        return _judge(value, parts[0])
-    if kind is Literal:
-        return value in parts
-    if kind in (Union, UnionType):
-        found = [_judge(value, part) for part in parts]
-        # Beside a number stands something that no text can be either, such as a tensor.
-        unclear = None in found and not (isinstance(value, str) and {int, float} & set(parts))
-        return True if True in found else None if unclear else False
-    if kind in (None, NoneType):
-        return value is None
-    if kind is bool:
-        return isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    if kind is str or (inspect.isclass(kind) and issubclass(kind, os.PathLike)):
-        return isinstance(value, str)
-    if kind in _SEQUENCES:
-        return _judge_items(value, kind, parts)
-    if kind in (dict, Mapping):
-        inner = parts[1] if parts else Any
-        return isinstance(value, Mapping) and all(_judge(item, inner) is not False for item in value.values())
-    return None
-
-
-def _judge_items(value: Any, kind: Any, parts: tuple[Any, ...]) -> bool:
-    if isinstance(value, str):
-        # Python takes a text for a sequence of texts; nothing else is spelt so.
-        return kind not in (list, tuple) and bool(parts) and _judge("", parts[0]) is True
-    if not isinstance(value, (list, tuple)):
-        return False
-    if kind is tuple and parts and parts[-1] is not Ellipsis:
-        pairs = zip(value, parts, strict=False)
-        return len(value) == len(parts) and all(_judge(item, part) is not False for item, part in pairs)
-    return all(_judge(item, parts[0] if parts else Any) is not False for item in value)
 
 
 def registered(registry: Registry) -> dict[str, Any]:

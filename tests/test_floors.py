@@ -13,7 +13,8 @@ LONGEST = 450
 # What of pitikit a folder may import besides itself and the registry, and which packages.
 FLOOR_1 = {"diffusion", "networks", "degradations", "losses"}
 INSIDE = {
-    "registry": set(),
+    "arguments": set(),
+    "registry": {"arguments"},
     "diffusion": set(),
     "networks": {"diffusion.types"},
     "degradations": set(),
@@ -26,6 +27,7 @@ INSIDE = {
     "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
 }
 OUTSIDE = {
+    "arguments": set(),
     "registry": {"mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy", "safetensors"},
@@ -69,7 +71,7 @@ def violations(folder: str, tree: ast.AST) -> list[str]:
         if name.startswith("."):
             wrong.append(f"line {line}: relative import {name}")
         elif top == "pitikit":
-            allowed = INSIDE[folder] | {folder, "registry"}
+            allowed = INSIDE[folder] | {folder, "registry", "arguments"}
             if not any(f"{inner}.".startswith(f"{part}.") for part in allowed):
                 wrong.append(f"line {line}: {name}; {folder}/ may import {sorted(allowed)}")
         elif folder in OUTSIDE and top not in OUTSIDE[folder] | sys.stdlib_module_names:

@@ -18,17 +18,8 @@ from mmengine.registry import Registry
 from torch import nn
 
 from pitikit import registry
-from pitikit.registry import (
-    Argument,
-    accepted_arguments,
-    arguments_of,
-    check_arguments,
-    find_class,
-    load_plugins,
-    nearest,
-    registered,
-    value_fault,
-)
+from pitikit.arguments import Argument, accepted_arguments, arguments_of, check_arguments, nearest, value_fault
+from pitikit.registry import find_class, load_plugins, registered
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pitikit.arguments import nearest
 from pitikit.evaluation.weight_files import file_sha256
-from pitikit.registry import nearest
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0

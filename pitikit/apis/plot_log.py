@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pitikit.arguments import nearest
 from pitikit.engine.logs import LOG_NAME, read_log
 from pitikit.engine.weights import write_atomically
-from pitikit.registry import nearest
 
 _LABELS = ("mode", "iter", "step", "epoch")
 _COLUMNS = 2

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pitikit.arguments import nearest
 from pitikit.diffusion.types import Target
-from pitikit.registry import SCHEDULES, nearest
+from pitikit.registry import SCHEDULES
 
 # GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
 FAST27_SECTIONS = (10, 10, 3, 2, 2)

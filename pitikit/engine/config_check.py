@@ -21,8 +21,9 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from pitikit import registry
+from pitikit.arguments import accepted_arguments, arguments_of, nearest, value_fault
 from pitikit.engine.stages import Stage
-from pitikit.registry import accepted_arguments, arguments_of, nearest, registered, value_fault
+from pitikit.registry import registered
 
 
 class ConfigError(ValueError):

@@ -10,8 +10,8 @@ from typing import Any
 
 from mmengine import Config
 
+from pitikit.arguments import nearest
 from pitikit.engine.config_check import ConfigError
-from pitikit.registry import nearest
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 #: Keys of a model under which the path of a config may stand for that config's own model.

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from pitikit.arguments import nearest
 from pitikit.engine.config_check import (
     EXTRA_KEYS,
     KINDS,
@@ -21,7 +22,6 @@ from pitikit.engine.config_check import (
     unknown_argument,
     untyped_keys,
 )
-from pitikit.registry import nearest
 
 
 def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
+from pitikit.arguments import check_arguments
 from pitikit.engine.ema import DenoiserEMA, unwrap
-from pitikit.registry import HOOKS, check_arguments
+from pitikit.registry import HOOKS
 
 PARTS = ("encoder", "decoder")
 

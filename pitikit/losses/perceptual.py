@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pitikit.arguments import nearest
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.backbones import layer_indices, lpips_network, vgg_features
 from pitikit.losses.denoising import Loss
 from pitikit.losses.gating import Gate
-from pitikit.registry import LOSSES, nearest
+from pitikit.registry import LOSSES
 
 #: The last layers of four blocks. The paper does not say which levels it takes, nor their weights.
 LEVELS: Mapping[str, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "relu4_3": 1.0}

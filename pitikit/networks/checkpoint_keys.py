@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from pitikit.arguments import nearest
 from pitikit.networks.decoders import GlideUNet
 from pitikit.networks.encoders import SemanticEncoder
 from pitikit.networks.text import TextEncoder
-from pitikit.registry import nearest
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Name of a tensor to its shape."""

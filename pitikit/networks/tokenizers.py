@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pitikit.registry import TOKENIZERS, nearest
+from pitikit.arguments import nearest
+from pitikit.registry import TOKENIZERS
 
 PADDING = -1
 """Fills a text up to the wanted length; the text encoder has an embedding of its own for it."""
