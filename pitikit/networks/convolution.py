@@ -158,8 +158,8 @@ def is_tiled(x: Tensor, weight: Tensor) -> bool:
     height, width = x.shape[2:]
     whole = height % winograd.TILE == width % winograd.TILE == 0
     enough = height * width >= TILED_PIXELS and min(weight.shape[:2]) >= TILED_CHANNELS
-    faster = x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and not has_matrix_units())
-    return weight.dtype == torch.float32 and faster and whole and enough
+    spared = x.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and not has_matrix_units()
+    return weight.dtype == torch.float32 and (x.dtype == torch.float32 or spared) and whole and enough
 
 
 @cache
