@@ -100,7 +100,10 @@ def _filter(x: Tensor, weight: Tensor, to_weights: Tensor, bias: Tensor | None) 
             place = y[samples, lines, ..., rows].permute(2, 4, 0, 1, 3, 5)
             tiles = _buffers.take("tiles", x, *place.shape)
             torch.mm(to_tile, m.flatten(1), out=tiles.view(TILE * TILE, -1))
-            place.copy_(tiles) if bias is None else torch.add(tiles, bias[rows], out=place)
+            if bias is None:
+                place.copy_(tiles)
+            else:
+                torch.add(tiles, bias[rows], out=place)
     return y.view(batch, height, width, out_channels).permute(0, 3, 1, 2)
 
 
@@ -128,7 +131,7 @@ def _transformed(name: str, matrix: Tensor, tiles: Tensor) -> Tensor:
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
-    """``count`` channels of ``size`` numbers each, as parts of equal length that fit a buffer."""
+    """``count`` channels, samples or lines of ``size`` numbers each, as parts of equal length that fit a buffer."""
     parts = -(-count * size // BUFFER)
     length = -(-count // parts)
     return (slice(start, min(start + length, count)) for start in range(0, count, length))
