@@ -7,16 +7,16 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
 
-from pitikit.apis.benchmark_training import RELEASED_RATE, in_fresh_process, matrix_rate, pair_shapes, peak
+from pitikit.apis.benchmark_training import RELEASED_RATE, in_fresh_process, pair_shapes, peak
 from pitikit.apis.benchmark_upsampler import CONFIG, checked, where
 from pitikit.apis.building import to_device
+from pitikit.apis.stopwatch import Rates
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import MODELS, SCOPE
@@ -34,7 +34,7 @@ class SamplingCell:
         seconds: of a step, the median.
         gigabytes: peak memory: of the whole process on the CPU, of torch's tensors on a GPU.
         steps: of the config's sampler.
-        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured right afterwards.
+        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured between the steps.
     """
 
     config: str
@@ -106,28 +106,34 @@ def measure_sampling(
         name: torch.rand(1, *shape, generator=generator).to(device) * 2 - 1
         for name, shape in pair_shapes(cfg.model.denoiser).items()
     }
-    moments: list[float] = []
+    rates = Rates(precision)
+    seconds: list[float] = []
+    last = gigabytes = 0.0
 
     def note(*_: Any) -> None:
+        nonlocal last, gigabytes
         if device == "cuda":
             torch.cuda.synchronize()
-        moments.append(time.perf_counter())
-        if len(moments) > repeats:
+        if last:
+            seconds.append(time.perf_counter() - last)
+            # Before the products, whose memory is not the model's.
+            gigabytes = gigabytes or peak(device)
+            rates.measure(device)
+        if len(seconds) == repeats:
             raise _Enough
+        last = time.perf_counter()
 
     dtype = PRECISIONS[precision]
     with suppress(_Enough), torch.autocast(device, dtype, dtype is not None):
         model.predict_images(given["condition"], [0], given["low_res"], note)
-    if len(moments) < 2:
+    if not seconds:
         raise ValueError(f"sampler.steps={model.sampler.steps!r}: expected two or more, for the first is not timed")
-    gigabytes = peak(device)
-    rates = {name: matrix_rate(PRECISIONS[name] or torch.float32, device) for name in {precision, "float32"}}
     return SamplingCell(
         config=Path(config).stem,
         precision=precision,
         threads=threads,
         device=torch.cuda.get_device_name() if device == "cuda" else device,
-        seconds=statistics.median(after - before for before, after in pairwise(moments)),
+        seconds=statistics.median(seconds),
         gigabytes=gigabytes,
         steps=model.steps,
         rate=rates[precision],

@@ -8,8 +8,7 @@ import resource
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from mmengine.hooks import Hook
 
 from pitikit.apis.quiet import busy_cores, disturbance
-from pitikit.apis.stopwatch import WARM_UP, Stopwatch
+from pitikit.apis.stopwatch import WARM_UP, Rates, Stopwatch
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import DATASETS, MODELS, RUNNERS
@@ -123,19 +122,9 @@ class RandomPairs:
 
 
 class _CountsLast(Stopwatch):
-    """Counts the operations of the last iteration alone, when time and memory have been measured.
-
-    Products of matrices are timed between the iterations, so that both meet the same machine.
-
-    Args:
-        precisions: of the products.
-    """
+    """Counts the operations of the last iteration alone, when time and memory have been measured."""
 
     gigabytes = 0.0
-
-    def __init__(self, precisions: Iterable[str]) -> None:
-        super().__init__()
-        self.rates: dict[str, list[float]] = {name: [] for name in precisions}
 
     def counts(self, runner: Any) -> bool:
         return runner.iter == runner.max_iters - 1
@@ -144,15 +133,6 @@ class _CountsLast(Stopwatch):
         if self.counts(runner):
             self.gigabytes = peak(next(runner.model.parameters()).device.type)
         super().before_train_iter(runner, batch_idx, data_batch)
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        before = len(self.seconds)
-        super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if len(self.seconds) > before:
-            device = next(runner.model.parameters()).device.type
-            for name, found in self.rates.items():
-                found.append(matrix_rate(PRECISIONS[name] or torch.float32, device, repeats=3))
-            self._last = time.perf_counter()
 
 
 def benchmark_training(
@@ -222,9 +202,8 @@ def measure(
         cfg = load_config(config, options, folder)
         cfg.optim_wrapper.precision = precision
         cfg.stages = [dict(name=f"stage {stage}", train=STAGES[stage], lr=3e-5, drop=0.2 if stage == 2 else 0.0)]
-        stopwatch = _CountsLast({precision, "float32"})
+        stopwatch = _CountsLast(Rates(precision))
         device = train(cfg, batch, WARM_UP + repeats + 1, stopwatch)
-    rates = {name: statistics.median(found) for name, found in stopwatch.rates.items()}
     return Cell(
         stage=stage,
         precision=precision,
@@ -234,8 +213,8 @@ def measure(
         seconds=statistics.median(stopwatch.seconds),
         gigabytes=stopwatch.gigabytes,
         teraflop=stopwatch.operations[0] / 1e12,
-        rate=rates[precision],
-        rate32=rates["float32"],
+        rate=stopwatch.rates[precision],
+        rate32=stopwatch.rates["float32"],
         busy=busy,
     )
 
@@ -291,23 +270,6 @@ def peak(device: str) -> float:
         return torch.cuda.max_memory_allocated() / 2**30
     # Linux counts in kilobytes, macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-
-
-def matrix_rate(dtype: torch.dtype, device: str = "cpu", repeats: int = 7) -> float:
-    """GFLOP/s of a product of two 2048 x 2048 matrices (8192 x 8192 on a GPU, which the smaller one does not fill)."""
-    size = 2048 if device == "cpu" else 8192
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = []
-    for _ in range(repeats + 1):
-        if device != "cpu":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        a @ b
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    # The first one chooses its kernel.
-    return 2 * size**3 / statistics.median(seconds[1:]) / 1e9
 
 
 def table(cells: Sequence[Cell]) -> str:

@@ -15,14 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pitikit.apis.benchmark_training import (
-    Stopwatch,
-    in_fresh_process,
-    matrix_rate,
-    pair_shapes,
-    peak,
-    train,
-)
+from pitikit.apis.benchmark_training import in_fresh_process, pair_shapes, peak, train
+from pitikit.apis.stopwatch import Rates, Stopwatch
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.losses.backbones import BLOCKS
@@ -47,7 +41,8 @@ class TrainingCell:
         gigabytes_plain, gigabytes: peak memory of the plain iterations, and of those with all losses: of the whole
             process on the CPU, of torch's tensors on a GPU.
         teraflop: arithmetic of an iteration of each of these, in 10^12 operations.
-        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured right afterwards.
+        rate, rate32: GFLOP/s of a matrix product in the precision and in float32, measured between the
+            iterations.
     """
 
     config: str
@@ -96,9 +91,9 @@ def _added(values: Mapping[str, float], variant: str) -> float | None:
 class _Turns(Stopwatch):
     """Lets the additional losses act in turns, so that a slower or faster minute of the machine meets all alike."""
 
-    def __init__(self, variants: Sequence[str]) -> None:
+    def __init__(self, rates: Rates, variants: Sequence[str]) -> None:
         # Each one has an iteration that is not timed.
-        super().__init__(WARM_UP + len(variants) - 1)
+        super().__init__(rates, WARM_UP + len(variants) - 1)
         self.variants = list(variants)
         self.gigabytes_plain = 0.0
 
@@ -191,10 +186,9 @@ def measure_training(
         both = [cfg.optim_wrapper[name] for name in ("denoiser", "discriminator") if name in cfg.optim_wrapper]
         for wrapper in both or [cfg.optim_wrapper]:
             wrapper.precision = precision
-        turns = _Turns(variants)
+        turns = _Turns(Rates(precision), variants)
         device = train(cfg, 1, turns.warm_up + repeats * len(variants), turns)
     gigabytes = peak(device)
-    rates = {name: matrix_rate(PRECISIONS[name] or torch.float32, device) for name in {precision, "float32"}}
     return TrainingCell(
         config=Path(config).stem,
         precision=precision,
@@ -206,8 +200,8 @@ def measure_training(
         gigabytes_plain=turns.gigabytes_plain,
         gigabytes=gigabytes,
         teraflop={name: n / 1e12 for name, n in zip(variants, turns.operations[WARM_UP - 1 :], strict=True)},
-        rate=rates[precision],
-        rate32=rates["float32"],
+        rate=turns.rates[precision],
+        rate32=turns.rates["float32"],
     )
 
 

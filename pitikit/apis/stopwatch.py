@@ -1,13 +1,16 @@
-"""Time and arithmetic of training iterations."""
+"""Time and arithmetic of training iterations, and the rate of products of matrices beside them."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from pitikit.engine.optim import PRECISIONS
 
 #: Iterations before the clock starts: memory is obtained and kernels are chosen in them.
 WARM_UP = 2
@@ -32,16 +35,55 @@ class Operations(TorchDispatchMode):
         return found
 
 
+def matrix_rate(dtype: torch.dtype, device: str = "cpu", repeats: int = 3) -> float:
+    """GFLOP/s of a product of two 2048 x 2048 matrices (8192 x 8192 on a GPU, which the smaller one does not fill)."""
+    size = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(repeats + 1):
+        if device != "cpu":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        a @ b
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    # The first one chooses its kernel.
+    return 2 * size**3 / statistics.median(seconds[1:]) / 1e9
+
+
+class Rates:
+    """Rates of products, measured again between the pieces of what is timed: both meet the same machine.
+
+    Args:
+        precision: of the products, beside float32.
+    """
+
+    def __init__(self, precision: str) -> None:
+        self._found: dict[str, list[float]] = {name: [] for name in (precision, "float32")}
+
+    def measure(self, device: str) -> None:
+        """Measure once more."""
+        for name, found in self._found.items():
+            found.append(matrix_rate(PRECISIONS[name] or torch.float32, device))
+
+    def __getitem__(self, precision: str) -> float:
+        """The median, in GFLOP/s."""
+        return statistics.median(self._found[precision])
+
+
 class Stopwatch(Hook):
     """Takes the time from the end of an iteration to the end of the next, and counts operations before.
 
     Args:
+        rates: measured after every iteration that is timed.
         warm_up: iterations before the clock starts; ``operations`` are those of each of them.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, warm_up: int = WARM_UP) -> None:
+    def __init__(self, rates: Rates, warm_up: int = WARM_UP) -> None:
+        self.rates = rates
         self.warm_up = warm_up
         self.seconds: list[float] = []
         self.operations: list[int] = []
@@ -67,4 +109,5 @@ class Stopwatch(Hook):
         now = time.perf_counter()
         if runner.iter >= self.warm_up and not self.counts(runner):
             self.seconds.append(now - self._last)
-        self._last = now
+            self.rates.measure(next(runner.model.parameters()).device.type)
+        self._last = time.perf_counter()

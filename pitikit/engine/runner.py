@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +59,9 @@ class TranslationRunner(Runner):
     param_schedulers: Any
 
     def __init__(self, **arguments: Any) -> None:
+        if get_device() == "cpu":
+            # Torch looks for it when an optimizer is made: a compiler for GPUs, 70 MB in every process.
+            sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
         # A split that lacks its loop or its evaluator is left out, which mmengine would refuse. The config that is
         # dumped keeps it: tools/test.py and the Translator read their pipelines there.
         for split in ("val", "test"):

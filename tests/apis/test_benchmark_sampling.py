@@ -22,7 +22,7 @@ def threads():
 @pytest.fixture
 def fast_rate(monkeypatch):
     """Measuring the rate takes longer than the tiny model; it has tests of its own."""
-    monkeypatch.setattr("pitikit.apis.benchmark_sampling.matrix_rate", lambda *_: 350.0)
+    monkeypatch.setattr("pitikit.apis.stopwatch.matrix_rate", lambda *_: 350.0)
 
 
 def cell(**changes):
@@ -62,6 +62,7 @@ def test_a_measurement_ends_early(repeats, monkeypatch, fast_rate):
     assert len(calls) == repeats + 1
     assert (found.steps, found.precision, found.config) == (5, "bfloat16", "tiny_upsampler")
     assert 0 < found.seconds < 60 and 0.1 < found.gigabytes < 20
+    assert (found.rate, found.rate32) == (350.0, 350.0)
 
 
 def test_a_sampler_of_one_step_cannot_be_timed():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pitikit.apis.benchmark_training import CONFIG, RELEASED, Cell, benchmark_training, matrix_rate, measure, table
+from pitikit.apis.benchmark_training import CONFIG, RELEASED, Cell, benchmark_training, measure, table
 from pitikit.engine.config import ConfigError, load_config
 
 TINY = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
@@ -93,10 +93,6 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_a_wrong_option_is_named_before_anything_is_built():
     with pytest.raises(ConfigError, match="channel"):
         benchmark_training(TINY, options={"model.denoiser.decoder.channel": 1})
-
-
-def test_a_matrix_rate_is_positive():
-    assert matrix_rate(torch.float32, repeats=1) > 0.1
 
 
 def test_the_tool(repo, tmp_path):

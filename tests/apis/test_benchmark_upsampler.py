@@ -19,6 +19,7 @@ from pitikit.apis.benchmark_upsampler import (
     training_table,
     write_random_vgg,
 )
+from pitikit.apis.stopwatch import Rates
 from pitikit.engine.config import load_config
 from pitikit.losses.backbones import AbsentWeightsError, vgg_features
 from pitikit.losses.perceptual import PerceptualLoss
@@ -68,7 +69,7 @@ def test_the_table_has_a_row_a_cell():
 
 
 def test_losses_act_in_turns():
-    turns = _Turns(["plain", "perceptual", "adversarial"])
+    turns = _Turns(Rates("float32"), ["plain", "perceptual", "adversarial"])
     order = [turns.variant(iteration) for iteration in range(turns.warm_up + 4)]
     warm_up = ["plain"] * WARM_UP + ["perceptual", "adversarial"]
     assert order == [*warm_up, "plain", "perceptual", "adversarial", "plain"]
@@ -87,7 +88,8 @@ def test_random_vgg_reads_like_the_real_one(tmp_path):
 @pytest.fixture(autouse=True)
 def fast_rate(monkeypatch):
     """Measuring the rate takes longer than the tiny model; it has tests of its own."""
-    monkeypatch.setattr(module, "matrix_rate", lambda dtype, device: 700.0 if dtype is torch.bfloat16 else 350.0)
+    rates = {torch.bfloat16: 700.0, torch.float32: 350.0}
+    monkeypatch.setattr("pitikit.apis.stopwatch.matrix_rate", lambda dtype, device: rates[dtype])
 
 
 def test_a_measurement(tmp_path, monkeypatch):

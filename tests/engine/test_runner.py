@@ -1,5 +1,7 @@
 """What a runner loads, saves and says."""
 
+import sys
+
 import pytest
 import torch
 
@@ -19,6 +21,16 @@ def test_checkpoint_holds_tensors_and_plain_values_only(run, tmp_path):
     assert checkpoint["meta"]["iter"] == 1
     assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_1.pth")
     assert read_weights(tmp_path / "ema.safetensors").keys() == checkpoint["ema"].keys()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_training_on_the_cpu_does_without_triton(device, make_runner, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.setattr("pitikit.engine.runner.get_device", lambda: device)
+    if device == "cuda":
+        monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_: self)
+    make_runner(tmp_path)
+    assert ("triton" in sys.modules and sys.modules["triton"] is None) == (device == "cpu")
 
 
 def test_load_from_a_prior(make_runner, prior, tmp_path):
