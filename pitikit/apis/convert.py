@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pitikit.apis.download import RELEASES, resolve_checkpoint
 from pitikit.engine.weights import WeightsError, read_checkpoint, write_atomically
-from pitikit.evaluation.weight_files import file_sha256
+from pitikit.losses.weight_files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 
 DTYPES: dict[str, torch.dtype | None] = {

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pitikit.arguments import nearest
-from pitikit.evaluation.weight_files import file_sha256
+from pitikit.losses.weight_files import file_sha256
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0

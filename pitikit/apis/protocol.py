@@ -14,7 +14,7 @@ import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, stages_of, weight_files
 from pitikit.engine.weights import write_atomically
-from pitikit.evaluation.weight_files import file_sha256
+from pitikit.losses.weight_files import file_sha256
 
 Protocol = dict[str, Any]
 

@@ -13,8 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_unit
-from pitikit.evaluation.weight_files import file_sha256
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import WEIGHTS_VARIABLE, file_sha256, find_downloaded, find_weights, read_tensors
 from pitikit.registry import METRICS
 
 FILE_NAME = "alexnet_features.safetensors"

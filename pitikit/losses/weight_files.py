@@ -1,7 +1,11 @@
-"""Where losses and metrics find the weights of pretrained networks; nothing here is downloaded."""
+"""Files of weights: where losses and metrics find those of pretrained networks, and what tells two apart.
+
+Nothing here is downloaded.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -47,3 +51,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
         raise ValueError(f"{path}: damaged or not a file of weights ({error})") from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,11 +1,13 @@
-"""Where weights are looked for."""
+"""Where weights are looked for, and what tells two files apart."""
+
+import hashlib
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from pitikit.losses import weight_files
-from pitikit.losses.weight_files import find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import file_sha256, find_downloaded, find_weights, read_tensors
 
 
 def test_places_in_their_order(tmp_path, monkeypatch):
@@ -52,3 +54,9 @@ def test_what_was_downloaded_earlier(tmp_path, monkeypatch):
     assert find_downloaded("net-*.pth") is None
     (tmp_path / "checkpoints" / "net-1.pth").touch()
     assert find_downloaded("net-*.pth").name == "net-1.pth"
+
+
+def test_hash_of_more_than_a_block(tmp_path):
+    data = bytes(range(256)) * 5000
+    (tmp_path / "f").write_bytes(data)
+    assert file_sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()
