@@ -40,7 +40,8 @@ class Upsampler(DenoisingTranslator):
             The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256.
         strength: share of the sampling steps that is made. Below 1 they begin at the enlarged ``low_res`` with noise on
             it instead of at noise alone (SDEdit, Meng et al. 2022), so that the colours of the whole, which the first
-            steps decide and a short training learns last, are those of ``low_res``. The released code's is 1.
+            steps decide and a short training learns last, are those of ``low_res``. The released code's is 1. At 0 the
+            result is the bilinear enlargement, whatever the weights: what a table is to be read against.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Upsampler(DenoisingTranslator):
         )
         if crop is not None and crop < 1:
             raise ValueError(f"crop={crop}: expected a side in pixels, or None")
-        if not 0 < strength <= 1:
-            raise ValueError(f"strength={strength}: expected a share above 0 and up to 1")
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength={strength}: expected a share of the steps, 0 to 1")
         self.crop = crop
         self.strength = strength
 
