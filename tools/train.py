@@ -42,8 +42,8 @@ def main() -> None:
     add_config_arguments(parser)
     args = parser.parse_args()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    if args.amp:
-        wrapper = cfg.optim_wrapper
+    # Without an optimizer there is nothing to train, which the Runner says.
+    if args.amp and (wrapper := cfg.get("optim_wrapper")):
         # One optimizer, or several by the names of what they train.
         for part in [wrapper] if "optimizer" in wrapper else [wrapper[key] for key in wrapper if key != "constructor"]:
             part.update(type="AutocastOptimWrapper", precision=PRECISIONS[args.amp])

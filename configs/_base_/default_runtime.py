@@ -17,4 +17,3 @@ default_hooks = dict(
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])
 load_from = None
 resume = False
-val_cfg = None

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
+from pitikit.apis.cli import is_for_user, message
 from pitikit.apis.quiet import busy_cores, disturbance
 from pitikit.apis.stopwatch import WARM_UP, Rates, Stopwatch
 from pitikit.engine.config import load_config
@@ -168,7 +169,10 @@ def benchmark_training(
         if unknown:
             raise ValueError(f"{unknown[0]!r}: expected one of {', '.join(map(str, known))}")
     threads = threads or len(os.sched_getaffinity(0))
-    load_config(config, options)
+    if not load_config(config, options).get("optim_wrapper"):
+        raise ValueError(
+            f"{config}: has no optim_wrapper; expected the config of a training (a cascade is not trained)"
+        )
     cells = []
     for stage in stages:
         for precision in precisions:
@@ -181,9 +185,31 @@ def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """What ``function`` returns in a process of its own: the peak of a process never falls.
 
     It is not forked from this one, whose memory it would have.
+
+    Raises:
+        ValueError: it refused what it was given.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        found = pool.submit(_guarded, function, arguments).result()
+    if isinstance(found, _Refusal):
+        raise ValueError(found.text)
+    return found
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """An error for the user, which another process could only show as a traceback."""
+
+    text: str
+
+
+def _guarded(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if is_for_user(error):
+            return _Refusal(message(error))
+        raise
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,8 @@ from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
 from pitikit.engine.config import load_config
+from pitikit.engine.weights import write_text
+from pitikit.losses.weight_files import file_sha256
 
 
 class ComparisonError(RuntimeError):
@@ -31,17 +34,19 @@ class Run:
         share: of the training pairs, in (0, 1].
         folder: its work directory.
         options: what the training is given in ``--cfg-options``.
+        content: hash of the config as it is trained, options included, and of the weights that it starts from.
     """
 
     config: Path
     share: float
     folder: Path
     options: Mapping[str, Any]
+    content: str
 
     @property
     def name(self) -> str:
         """The config's name and the share in percent."""
-        return f"{self.config.stem}, {self.share:.0%}"
+        return f"{self.config.stem}, {100 * self.share:g}%"
 
 
 def plan(
@@ -64,7 +69,7 @@ def plan(
 
     Raises:
         pitikit.engine.config.ConfigError: a config that does not hold.
-        ValueError: a share out of range, or two configs of one name.
+        ValueError: a share or a number out of range, two configs of one name, or a config that trains nothing.
     """
     paths = [Path(config) for config in configs]
     names = [path.stem for path in paths]
@@ -73,24 +78,45 @@ def plan(
     for share in shares:
         if not 0 < share <= 1:
             raise ValueError(f"share {share}: expected more than 0 and at most 1")
+    if len(set(shares)) != len(shares):
+        raise ValueError(f"shares: one comes twice among {', '.join(map(str, shares))}")
+    if iterations is not None and iterations < 1:
+        raise ValueError(f"iterations={iterations}: expected 1 or more")
     runs = []
     for path in paths:
         cfg = load_config(path, options)
+        if not cfg.get("train_cfg"):
+            raise ValueError(f"{path}: has no train_cfg; expected the config of a training (a cascade is not trained)")
         given = dict(options or {})
         if prior is not None and cfg.get("load_from"):
             given["load_from"] = str(prior)
         if iterations is not None:
             total = cfg.train_cfg.max_iters
             given["train_cfg.max_iters"] = iterations
-            for index, stage in enumerate(cfg.get("stages") or ()):
+            for place, stage in _stages(cfg):
                 if stage.get("until") is not None:
-                    given[f"stages.{index}.until"] = max(1, round(stage["until"] * iterations / total))
+                    given[f"{place}.until"] = max(1, round(stage["until"] * iterations / total))
         for share in shares:
-            folder = Path(out) / path.stem / f"{share:.0%}".rstrip("%")
+            folder = Path(out) / path.stem / f"{100 * share:g}"
             # Not every kind of data set has shares; all of it needs none.
             part = {"train_dataloader.dataset.subset": share} if share < 1 else {}
-            runs.append(Run(path, share, folder, {**given, **part}))
+            runs.append(Run(path, share, folder, {**given, **part}, _digest(path, {**given, **part})))
     return runs
+
+
+def _digest(path: Path, options: Mapping[str, Any]) -> str:
+    cfg = load_config(path, options)
+    prior = cfg.get("load_from")
+    start = file_sha256(prior) if prior and Path(prior).is_file() else ""
+    return hashlib.sha256((cfg.pretty_text + start).encode()).hexdigest()
+
+
+def _stages(cfg: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Key and value of every stage of a training: those of the config, and those of its hooks."""
+    holders = {"stages": cfg.get("stages") or ()}
+    for number, hook in enumerate(cfg.get("custom_hooks") or ()):
+        holders[f"custom_hooks.{number}.stages"] = hook.get("stages") or ()
+    return [(f"{key}.{index}", stage) for key, stages in holders.items() for index, stage in enumerate(stages)]
 
 
 def compare(
@@ -114,24 +140,34 @@ def compare(
         count: only the first so many pictures of each test set.
         options: what ``--cfg-options`` gave, for the tests.
 
+    Ctrl-C stops the runs at work, which keep what they have, and begins no others.
+
     Raises:
         ComparisonError: a training or test ended with an error; the others are finished first.
+        ValueError: ``jobs`` is below 1.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs={jobs}: expected 1 or more")
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     failed = []
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar:
         tasks = [pool.submit(_run, run, Path(tools), environment, count, options or {}) for run in runs]
-        for task in tasks:
-            error = task.exception()
-            failed += [error] if error is not None else []
-            bar.update()
+        try:
+            for task in tasks:
+                error = task.exception()
+                failed += [error] if error is not None else []
+                bar.update()
+        except BaseException:
+            # The terminal sends Ctrl-C to the trainings as well; the pool would go on to the next ones.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if failed:
         raise ComparisonError("\n".join(str(error) for error in failed))
     results = [{"config": str(run.config), "share": run.share, **_metrics(run)} for run in runs]
     text = table(results)
     write_json(Path(out) / "results.json", {"runs": results})
-    (Path(out) / "table.md").write_text(text + "\n")
+    write_text(Path(out) / "table.md", text + "\n")
     return text
 
 
@@ -145,7 +181,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     for row in results:
         values = [row["metrics"].get(key) for key in keys]
         cells = ["–" if value is None else f"{value:.3f}" for value in values]
-        lines.append(f"| {Path(row['config']).stem} | {row['share']:.0%} | " + " | ".join(cells) + " |")
+        lines.append(f"| {Path(row['config']).stem} | {100 * row['share']:g}% | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -157,25 +193,33 @@ def _metrics(run: Run) -> dict[str, Any]:
 def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | None, options: Mapping[str, Any]) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     weights = run.folder / "ema.safetensors"
-    done = run.folder / "trained.json"
-    wanted = json.dumps({"options": _typed(run.options)})
-    train = [str(tools / "train.py"), str(run.config), "--work-dir", str(run.folder), "--resume"]
-    if done.is_file() and done.read_text() != wanted:
-        raise ComparisonError(f"{run.name}: {run.folder} holds a training with other options; choose another --out")
+    asked, done, tested = (run.folder / name for name in ("asked.json", "trained.json", "tested.json"))
+    # Before the training, of which a kill may leave no more than a checkpoint to be resumed.
+    wanted: dict[str, Any] = {"config": run.content, "options": _typed(run.options)}
+    begun = any(path.is_file() for path in (asked, done, *run.folder.glob("iter_*.pth")))
+    if begun and _content(asked) != wanted:
+        raise ComparisonError(
+            f"{run.name}: {run.folder} holds a training of another config or with other options; choose another --out"
+        )
+    write_json(asked, wanted)
     if not done.is_file():
+        train = [str(tools / "train.py"), str(run.config), "--work-dir", str(run.folder), "--resume"]
         _call(run, [*train, *_typed(run.options)], environment)
-        done.write_text(wanted)
+        write_json(done, wanted)
     test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test")]
     test += ["--count", str(count)] if count is not None else []
     test += _typed(options)
-    tested = run.folder / "tested.json"
-    wanted = json.dumps({"test": test, "weights": weights.stat().st_mtime_ns})
-    if not tested.is_file() or tested.read_text() != wanted:
+    wanted = {"test": test, "weights": weights.stat().st_mtime_ns}
+    if _content(tested) != wanted:
         tested.unlink(missing_ok=True)
         _call(run, [*test, "--overwrite"], environment)
         # A column without values lacked weights, which may be there the next time.
         if None not in _metrics(run)["metrics"].values():
-            tested.write_text(wanted)
+            write_json(tested, wanted)
+
+
+def _content(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _typed(options: Mapping[str, Any]) -> list[str]:

@@ -133,7 +133,7 @@ def read_curves(run: str | Path) -> Curves:
                     values.setdefault(f"val/{name}" if is_val else name, {})[_iteration(line)] = float(value)
     curves = {name: _sorted(known) for name, known in values.items() if known}
     if not curves:
-        raise LogError(f"{run}: the log is empty")
+        raise LogError(f"{run}: no line of a log in it")
     return curves
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, stages_of, weight_files
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.weights import write_text
 from pitikit.losses.weight_files import file_sha256
 
 Protocol = dict[str, Any]
@@ -42,11 +42,7 @@ def plain(value: Any) -> Any:
 def write_json(path: str | Path, value: Mapping[str, Any]) -> Path:
     """Write ``value`` as JSON, atomically; a number that is not finite becomes null."""
     text = json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    return write_atomically(path, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    return write_text(path, text)
 
 
 def describe(component: Any) -> dict[str, Any]:

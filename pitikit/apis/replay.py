@@ -146,9 +146,10 @@ def replay(
     with seen.watching():
         with torch.autocast(kind, getattr(torch, autocast) if autocast else None, enabled=autocast is not None):
             losses = model(mode="loss", **batch)
-        total, _ = model.parse_losses(losses)
-        if total.requires_grad and bool(torch.isfinite(total)):
-            total.backward()
+        # Of an adversarial model the critic minimises another.
+        for total in (model.parse_losses(losses)[0], losses.get("loss_d")):
+            if total is not None and total.requires_grad and bool(torch.isfinite(total)):
+                total.backward(retain_graph=True)
     terms = {name: v for name, v in losses.items() if isinstance(v, Tensor) and v.numel() == 1}
     result.now = {name: float(value.detach()) for name, value in terms.items()}
     result.samples, result.timesteps = seen.samples, seen.timesteps

@@ -13,10 +13,12 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 
 from pitikit.engine.distributed import on_main
-from pitikit.engine.weights import DamagedFileError, temporaries, write_atomically
+from pitikit.engine.weights import DamagedFileError, temporaries, write_text
 from pitikit.registry import HOOKS
 
 POINTER = "last_checkpoint"
+#: What it says until a run that began in the folder of an older one has written its first.
+NONE = "none"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
 
@@ -29,12 +31,15 @@ def iteration_of(path: Path) -> int:
 def find_checkpoints(folder: str | Path) -> list[Path]:
     """The training checkpoints of a work directory, the newest first.
 
-    Where the file 'last_checkpoint' names one, later ones are left out: they are of an older, longer run.
+    Where the file 'last_checkpoint' names one, later ones are left out: they are of an older, longer run. Where it
+    says 'none' all are: a run that began anew has not come to its first.
     """
     folder = Path(folder)
     found = [path for path in folder.glob("iter_*.pth") if iteration_of(path) >= 0]
     pointer = folder / POINTER
-    named = Path(pointer.read_text(encoding="utf-8").strip()).name if pointer.is_file() else ""
+    named = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
+    if named == NONE:
+        return []
     last = iteration_of(Path(named))
     if last >= 0:
         found = [path for path in found if iteration_of(path) <= last]
@@ -103,7 +108,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         )
 
     def before_train(self, runner: Any) -> None:
-        """Remove what a killed run has left half written."""
+        """Remove what a killed run has left half written; a run that begins anew leaves an older one's behind."""
         self.out_dir = runner.work_dir
         # What mmengine's save_best removes files with.
         self.file_backend = LocalBackend()
@@ -116,6 +121,9 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         if is_main_process():
             for left in temporaries(runner.work_dir):
                 left.unlink(missing_ok=True)
+            if not runner.iter and find_checkpoints(runner.work_dir):
+                # Killed before its first checkpoint, this run must not be resumed from those of the one before it.
+                write_text(Path(runner.work_dir, POINTER), NONE)
 
     def save(self, runner: Any, iteration: int) -> Path:
         """Write the checkpoint of ``iteration`` finished iterations, if it is not there yet.
@@ -131,7 +139,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         return path
 
     def _point_to(self, path: Path) -> None:
-        write_atomically(path.with_name(POINTER), lambda temporary: _write(temporary, str(path)))
+        write_text(path.with_name(POINTER), str(path))
         if self.max_keep_ckpts > 0:
             # Those up to the pointer: a later one is of another run, and not ours to remove.
             for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
@@ -142,7 +150,3 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """Do nothing: mmengine's save_best would overwrite the newest checkpoint while the EMA is in the model."""
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

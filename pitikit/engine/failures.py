@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,14 @@ class FiniteLossHook(Hook):
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
         for each in wrappers:
-            self._handles.append(
-                each.optimizer.register_step_pre_hook(lambda optimizer, *_: self._step(runner, optimizer))
-            )
+            # Another optimizer's norm may be of an iteration before.
+            step = partial(self._step, runner, getattr(each, "grad_name", "grad_norm"))
+            self._handles.append(each.optimizer.register_step_pre_hook(step))
 
-    def _step(self, runner: Any, optimizer: Any) -> None:
+    def _step(self, runner: Any, norm: str, optimizer: Any, *_: Any) -> None:
         # A gradient scaler tells a fused optimizer by `found_inf` to pass over a step: that is no failure.
-        self._check(runner, stepping=not hasattr(optimizer, "found_inf"))
+        self._check(runner, None if hasattr(optimizer, "found_inf") else norm)
+        self._stepped = True
 
     def after_train(self, runner: Any) -> None:
         """Stop listening."""
@@ -73,6 +75,7 @@ class FiniteLossHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Note what the iteration begins with; the denoiser does not change before the check."""
         self._batch = data_batch
+        self._stepped = False
         self._seed = torch.initial_seed()
         sampler = getattr(unwrap(runner.model), "timestep_sampler", None)
         # Learns in the forward pass, so the draw of t could not be repeated with its later state.
@@ -81,18 +84,19 @@ class FiniteLossHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Look at the iterations that only accumulate gradients as well."""
-        self._check(runner, stepping=False)
+        self._check(runner, None)
         self._terms = {}
 
-    def _check(self, runner: Any, stepping: bool) -> None:
+    def _check(self, runner: Any, norm_name: str | None) -> None:
+        """Stop if a loss is not finite or, before a step, the norm of that name."""
         names = list(self._terms)
         stacked = torch.stack([value.double() for value in self._terms.values()]).tolist() if names else []
         terms = dict(zip(names, stacked, strict=True))
         severity = 0 if all(map(math.isfinite, terms.values())) else 2
-        norm = runner.message_hub.log_scalars.get("train/grad_norm")
-        if stepping and norm is not None:
-            terms["grad_norm"] = float(norm.current())
-            severity = severity or int(not math.isfinite(terms["grad_norm"]))
+        norm = runner.message_hub.log_scalars.get(f"train/{norm_name}")
+        if norm_name is not None and norm is not None:
+            terms[norm_name] = float(norm.current())
+            severity = severity or int(not math.isfinite(terms[norm_name]))
         worst = self._worst(severity, runner)
         if not worst:
             return
@@ -131,10 +135,10 @@ class FiniteLossHook(Hook):
         except OSError as error:
             saved = str(error)
         found = ", ".join(f"{name}={value:g}" for name, value in terms.items())
+        state_is = "The critic has made its step, all else is" if self._stepped else "The parameters are"
         raise NonFiniteLossError(
-            f"iteration {iteration}: the loss is not finite ({found}); batch: {', '.join(ids)}. The parameters are as "
-            f"before the iteration; {saved}. To go on: --resume with a lower learning rate, a clip_grad, or without "
-            "the item"
+            f"iteration {iteration}: the loss is not finite ({found}); batch: {', '.join(ids)}. {state_is} as before "
+            f"the iteration; {saved}. To go on: --resume with a lower learning rate, a clip_grad, or without the item"
         )
 
     @staticmethod

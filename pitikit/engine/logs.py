@@ -15,7 +15,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook, LoggerHook
 
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.weights import write_text
 from pitikit.registry import HOOKS
 
 #: Name of the log in a work directory.
@@ -27,7 +27,7 @@ TENSORBOARD_NAME = "tensorboard"
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """Lines of a log, without those that are no JSON object: a kill may have cut off the last one."""
     lines = []
-    for text in Path(path).read_text(encoding="utf-8").splitlines():
+    for text in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
@@ -54,7 +54,7 @@ class RunLogHook(Hook):
     A line has 'mode' ('train' or 'val'), 'iter' (iterations done) and numbers by name; one that is not finite is
     null. mmengine starts a new dated folder with every start. This log goes on: a resumed run appends, after the
     lines that the killed one wrote beyond its last checkpoint were dropped, so that no iteration comes twice. A run
-    that begins anew in a folder with a log renames that to ``log_<n>.jsonl``.
+    that begins anew in a folder with a log renames that to ``log_<n>.jsonl``, and TensorBoard's to ``tensorboard_<n>``.
 
     A log that cannot be written, on a full disk, does not stop a training: it is warned of once.
 
@@ -95,15 +95,20 @@ class RunLogHook(Hook):
             # torch brings the writer, and the package the format.
             from torch.utils.tensorboard import SummaryWriter
 
-            folder = str(Path(runner.work_dir, TENSORBOARD_NAME))
-            self._writer = SummaryWriter(folder, purge_step=runner.iter + 1 if runner.iter else None)
+            folder = Path(runner.work_dir, TENSORBOARD_NAME)
+            if folder.is_dir() and not runner.iter:
+                _set_aside(folder)
+            self._writer = SummaryWriter(str(folder), purge_step=runner.iter + 1 if runner.iter else None)
 
     def _go_on(self, runner: Any) -> None:
-        """Drop what is beyond the checkpoint that the run is resumed from, and a line that a kill cut off."""
-        kept = [line for line in read_log(self.path) if line.get("iter", 0) <= runner.iter]
+        """Drop what comes again after the checkpoint that the run is resumed from, and a line that a kill cut off."""
+        # Such as its own validation.
+        again = {"val": runner.iter} if runner.train_loop.validation_is_due() else {}
+        last = runner.iter + 1
+        kept = [line for line in read_log(self.path) if line.get("iter", 0) < again.get(str(line.get("mode")), last)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         if text != self.path.read_text(encoding="utf-8"):
-            write_atomically(self.path, lambda temporary: _write(temporary, text))
+            write_text(self.path, text)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the means over the logger's window."""
@@ -156,7 +161,3 @@ def _set_aside(path: Path) -> None:
     while (other := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
         number += 1
     path.rename(other)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -109,6 +109,9 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         with self._deferred_signals(), self._batches() as batches:
+            if self.validation_is_due():
+                # A run is resumed from before it: checkpoints are written first, and a kill may have cut it short.
+                self._validate()
             while self._iter < self._max_iters and not self.stop_training:
                 runner.model.train()
                 try:
@@ -122,17 +125,25 @@ class TranslationTrainLoop(IterBasedTrainLoop):
                     self._stop()
                 self.bad_items.take(batch, runner)
                 self.run_iter(batch)
-                self._decide_current_val_interval()
-                due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-                if runner.val_loop is not None and self._iter >= self.val_begin and due:
-                    workers = runner.val_loop.dataloader.num_workers
-                    with explained(workers, "val_dataloader"), self._watch.listening():
-                        runner.val_loop.run()
+                if self.validation_is_due():
+                    self._validate()
                 if self._asked_to_stop() and self._iter < self._max_iters:
                     self._stop()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
+
+    def validation_is_due(self) -> bool:
+        """Whether the iteration that was the last is followed by a validation."""
+        if self.runner.val_loop is None or self._iter < max(1, self.val_begin):
+            return False
+        self._decide_current_val_interval()
+        return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+
+    def _validate(self) -> None:
+        loop = self.runner.val_loop
+        with explained(loop.dataloader.num_workers, "val_dataloader"), self._watch.listening():
+            loop.run()
 
     @contextmanager
     def _batches(self) -> Iterator[Any]:

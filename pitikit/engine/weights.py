@@ -50,6 +50,15 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     return path
 
 
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` in UTF-8, atomically."""
+    return write_atomically(path, lambda temporary: _write(temporary, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
 def temporaries(folder: str | Path) -> list[Path]:
     """What :func:`write_atomically` left unfinished in a folder when its process was killed."""
     found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]

@@ -252,8 +252,10 @@ class AdversarialUpsampler(Upsampler):
         return {"loss": (weight * total).mean(), **logs}
 
     def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
-        """Losses of the denoiser for a batch, with the discriminator as it is; see the parent's."""
-        return self.denoiser_loss(*self.denoise(image, condition, low_res))
+        """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
+        step = self.denoise(image, condition, low_res)
+        logs = self.critic_loss(*step) if self.adversarial.gate.open else {}
+        return {**logs, **self.denoiser_loss(*step)}
 
 
 @contextmanager

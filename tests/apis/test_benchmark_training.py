@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from pitikit.apis.benchmark_training import CONFIG, RELEASED, Cell, benchmark_training, measure, table
+from pitikit.apis.benchmark_training import (
+    CONFIG,
+    RELEASED,
+    Cell,
+    _guarded,
+    _Refusal,
+    benchmark_training,
+    measure,
+    table,
+)
+from pitikit.apis.cli import is_for_user
 from pitikit.engine.config import ConfigError, load_config
 
 TINY = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
@@ -88,6 +98,31 @@ def test_the_full_size_config_is_the_default_one():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         benchmark_training(TINY, **arguments)
+
+
+def test_what_is_not_trained_is_refused():
+    with pytest.raises(ValueError, match="cascade_small_mask.py: has no optim_wrapper"):
+        benchmark_training("configs/scenes/cascade_small_mask.py")
+
+
+def refuse(value):
+    raise ValueError(f"{value}: expected something else") if value == "for the user" else KeyError(value)
+
+
+def test_what_another_process_refuses_is_for_the_user(monkeypatch):
+    assert _guarded(abs, [-2]) == 2
+    monkeypatch.setattr("pitikit.apis.benchmark_training.is_for_user", lambda error: isinstance(error, ValueError))
+    assert _guarded(refuse, ["for the user"]) == _Refusal("for the user: expected something else")
+    # A fault of ours keeps its traceback.
+    with pytest.raises(KeyError):
+        _guarded(refuse, ["a fault"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has float16")
+def test_a_refusal_comes_through():
+    with pytest.raises(ValueError, match="precision='float16' needs a GPU") as caught:
+        benchmark_training(TINY, [1], ["float16"], repeats=1, threads=1)
+    assert is_for_user(caught.value)
 
 
 def test_a_wrong_option_is_named_before_anything_is_built():

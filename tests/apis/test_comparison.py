@@ -1,6 +1,7 @@
 """Several configs alike: what each run is told, what is done once, what is said when one fails."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,15 @@ TWO = "configs/scenes/piti_small_mask.py"
 ONE = "configs/scenes/piti_small_mask_one-stage.py"
 
 TRAIN = """
-import sys, pathlib
+import os, pathlib, signal, sys
 folder = pathlib.Path(sys.argv[sys.argv.index("--work-dir") + 1])
 with (folder / "calls").open("a") as file:
     file.write(" ".join(sys.argv[1:]) + chr(10))
 if "FAIL" in str(folder.parents[1]) and "one-stage" in str(folder):
     sys.exit("error: no such prior")
+if "INTERRUPT" in str(folder.parents[1]):
+    os.kill(os.getppid(), signal.SIGINT)
+    sys.exit(130)
 (folder / "ema.safetensors").touch()
 """
 TEST = """
@@ -97,11 +101,73 @@ def test_a_failed_run_is_named_with_its_last_line_and_the_others_are_finished(tm
     assert (runs[1].folder / "test" / "metrics.json").is_file()
 
 
+def test_a_training_that_was_cut_short_is_not_resumed_as_another(tmp_path, tools):
+    out, config = tmp_path / "FAIL", tmp_path / "one-stage.py"
+    config.write_text(f"_base_ = [{str(Path(ONE).resolve())!r}]\nload_from = {str(tmp_path / 'prior')!r}\n")
+    (tmp_path / "prior").write_bytes(b"one")
+
+    def start(**changes):
+        compare(plan([config], [1], out, **{"iterations": 300, **changes}), out, tools)
+
+    with pytest.raises(ComparisonError, match="no such prior"):
+        start()
+    # The same again goes on.
+    with pytest.raises(ComparisonError, match="no such prior"):
+        start()
+    for changes in (dict(iterations=600), dict(options={"stages.0.lr": 5e-4})):
+        with pytest.raises(ComparisonError, match="another config or with other options; choose another --out"):
+            start(**changes)
+    (tmp_path / "prior").write_bytes(b"other")
+    with pytest.raises(ComparisonError, match="another config"):
+        start()
+    (tmp_path / "prior").write_bytes(b"one")
+    config.write_text(config.read_text() + "stages = [dict(name='joint', lr=1e-5)]\n")
+    with pytest.raises(ComparisonError, match="another config"):
+        start()
+    assert len((out / "one-stage" / "100" / "calls").read_text().splitlines()) == 2
+
+
+def test_a_folder_that_somebody_trained_in_is_left_alone(tmp_path, tools):
+    (run,) = plan([ONE], [1], tmp_path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "iter_10.pth").touch()
+    with pytest.raises(ComparisonError, match="holds a training of another config"):
+        compare([run], tmp_path, tools)
+
+
+def test_ctrl_c_begins_no_other_run(tmp_path, tools):
+    out = tmp_path / "INTERRUPT"
+    runs = plan([TWO, ONE], [0.5, 1], out)
+    with pytest.raises(KeyboardInterrupt):
+        compare(runs, out, tools)
+    assert [run.folder.exists() for run in runs] == [True, False, False, False]
+
+
+def test_shares_have_folders_of_their_own(tmp_path):
+    runs = plan([TWO], [0.125, 0.12, 0.004], tmp_path)
+    assert [run.folder.name for run in runs] == ["12.5", "12", "0.4"]
+    assert runs[0].name == "piti_small_mask, 12.5%"
+
+
+def test_borders_of_stages_in_a_hook_move_too(tmp_path):
+    (run,) = plan(["tests/configs/tiny_training.py"], [1], tmp_path, iterations=400)
+    borders = {"custom_hooks.0.stages.0.until": 150, "custom_hooks.0.stages.1.until": 300}
+    assert run.options == {"train_cfg.max_iters": 400, **borders}
+
+
 def test_wrong_plans_are_refused_before_anything_runs(tmp_path):
     with pytest.raises(ValueError, match="share 0: expected more than 0"):
         plan([TWO], [0], tmp_path)
+    with pytest.raises(ValueError, match="shares: one comes twice among 0.5, 1, 0.5"):
+        plan([TWO], [0.5, 1, 0.5], tmp_path)
     with pytest.raises(ValueError, match="two of the same name"):
         plan([TWO, TWO], [1], tmp_path)
+    with pytest.raises(ValueError, match="iterations=0: expected 1 or more"):
+        plan([TWO], [1], tmp_path, iterations=0)
+    with pytest.raises(ValueError, match="cascade_small_mask.py: has no train_cfg"):
+        plan([TWO, "configs/scenes/cascade_small_mask.py"], [1], tmp_path)
+    with pytest.raises(ValueError, match="jobs=0"):
+        compare([], tmp_path, tmp_path, jobs=0)
 
 
 def test_the_table_shows_every_metric_once():

@@ -78,7 +78,10 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(LogError, match=r"no log\.jsonl"):
         plot_logs([tmp_path / "empty"])
     (tmp_path / "empty" / "log.jsonl").touch()
-    with pytest.raises(LogError, match="the log is empty"):
+    with pytest.raises(LogError, match="no line of a log in it"):
+        plot_logs([tmp_path / "empty"])
+    (tmp_path / "empty" / "log.jsonl").write_bytes(b"\xff\xfe no text")
+    with pytest.raises(LogError, match="no line of a log in it"):
         plot_logs([tmp_path / "empty"])
     with pytest.raises(ValueError, match="smooth=0"):
         plot_logs([run], smooth=0)

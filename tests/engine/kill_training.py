@@ -62,14 +62,14 @@ def kill_while_saving(iteration):
 
 def kill_before_pointer(iteration):
     """Die when the checkpoint has its name, and last_checkpoint does not have it yet."""
-    write = checkpoints.write_atomically
+    write = checkpoints.write_text
 
-    def die(path, function):
+    def die(path, text):
         if f"iter_{iteration}.pth" in {p.name for p in Path(path).parent.iterdir()}:
             os.kill(os.getpid(), signal.SIGKILL)
-        return write(path, function)
+        return write(path, text)
 
-    checkpoints.write_atomically = die
+    checkpoints.write_text = die
 
 
 def kill_between_steps(runner, iteration):

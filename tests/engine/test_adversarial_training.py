@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from safetensors.torch import load_file
 
+from pitikit.apis.replay import replay
 from pitikit.engine.checkpoints import POINTER
 from pitikit.engine.config import load_config
+from pitikit.engine.failures import NonFiniteLossError
 from pitikit.engine.runner import TranslationRunner
 from pitikit.engine.weights import WeightsError, read_checkpoint, save_weights
 from pitikit.registry import MODELS
@@ -141,3 +144,28 @@ def test_a_critic_to_begin_with(train, tmp_path):
     with pytest.raises(WeightsError, match="no.safetensors"):
         train(tmp_path / "fourth", load_discriminator=str(tmp_path / "no.safetensors"))
     assert not list(tmp_path.glob("third/*.pth")) and not list(tmp_path.glob("fourth/*.pth"))
+
+
+class Explode(Hook):
+    """Makes a gradient of the critic infinite in an iteration."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train(self, runner):
+        first = next(runner.model.discriminator.parameters())
+        first.register_hook(lambda g: g * torch.inf if runner.iter + 1 == self.iteration else g)
+
+
+def test_a_gradient_of_the_critic_that_is_not_finite_stops_before_its_step(prior, tmp_path):
+    cfg = load_config(CONFIG, None, tmp_path)
+    cfg.load_from, cfg.experiment_name = str(prior), f"adversarial{next(_NUMBERS)}"
+    runner = TranslationRunner.from_cfg(cfg)
+    runner.register_hook(Explode(6))
+    said = r"iteration 6: .*loss_d=[\d.]+.*grad_norm_discriminator=(inf|nan).*The parameters are as before"
+    with pytest.raises(NonFiniteLossError, match=said):
+        runner.train()
+    assert all(torch.isfinite(value).all() for value in runner.model.discriminator.state_dict().values())
+    # The critic's losses are repeated as well.
+    found = replay(CONFIG, tmp_path / "failed_batch.pth")
+    assert found.now["loss_d"] == pytest.approx(found.then["loss_d"], rel=1e-5)

@@ -140,3 +140,8 @@ def test_tensorboard_is_one_run(run, tmp_path, monkeypatch):
     assert (first.purge_step, second.purge_step) == (None, 3)
     assert [step for name, step in first.values + second.values if name == "train/loss"] == [1, 2, 3, 4]
     assert first.closed and second.closed
+    # One that begins anew has a folder of its own.
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events").touch()
+    run(tmp_path, train_cfg__max_iters=1, **options)
+    assert (tmp_path / "tensorboard_1" / "events").is_file() and not (tmp_path / "tensorboard").exists()

@@ -6,6 +6,7 @@ import signal
 import pytest
 from mmengine.hooks import Hook
 
+from pitikit.engine.logs import LOG_NAME, read_log
 from pitikit.engine.weights import read_checkpoint
 
 
@@ -69,31 +70,33 @@ def test_a_sampler_that_cannot_begin_in_the_middle(run, recorder, compare, tmp_p
     assert not compare(*(read_checkpoint(tmp_path / name) for name in ("whole.pth", "iter_6.pth")))
 
 
-def test_validation_within_the_training(make_runner, tmp_path):
-    runner = make_runner(
-        tmp_path,
-        train_cfg__max_iters=4,
-        train_cfg__val_interval=2,
-        val_cfg=dict(type="ValLoop"),
-        val_dataloader=dict(
-            batch_size=2,
-            sampler=dict(type="DefaultSampler", shuffle=False),
-            collate_fn=dict(type="default_collate"),
-            dataset=dict(
-                type="SceneWorld",
-                length=2,
-                size=32,
-                pipeline=[
-                    dict(type="LoadImage"),
-                    dict(type="LoadMask", num_classes=22),
-                    dict(type="ResizePair", size=32, image_size=16),
-                    dict(type="PackInputs"),
-                ],
-            ),
+VALIDATION = dict(
+    train_cfg__max_iters=4,
+    train_cfg__val_interval=2,
+    val_cfg=dict(type="ValLoop"),
+    val_dataloader=dict(
+        batch_size=2,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        collate_fn=dict(type="default_collate"),
+        dataset=dict(
+            type="SceneWorld",
+            length=2,
+            size=32,
+            pipeline=[
+                dict(type="LoadImage"),
+                dict(type="LoadMask", num_classes=22),
+                dict(type="ResizePair", size=32, image_size=16),
+                dict(type="PackInputs"),
+            ],
         ),
-        val_evaluator=[dict(type="PSNR")],
-        default_hooks__checkpoint=dict(type="CheckpointHook", interval=2, save_best="PSNR", rule="greater"),
-    )
+    ),
+    val_evaluator=[dict(type="PSNR")],
+    default_hooks__checkpoint=dict(type="CheckpointHook", interval=2, save_best="PSNR", rule="greater"),
+)
+
+
+def test_validation_within_the_training(make_runner, tmp_path):
+    runner = make_runner(tmp_path, **VALIDATION)
     seen = []
 
     class Note(Hook):
@@ -108,6 +111,39 @@ def test_validation_within_the_training(make_runner, tmp_path):
     newest = read_checkpoint(tmp_path / "iter_4.pth")
     name = "encoder.cls_token"
     assert (newest["state_dict"]["denoiser." + name] != newest["ema"][name]).any()
+
+
+class Killed(Exception):
+    """Stands in for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("moment", ["before_val_iter", "after_val"])
+@pytest.mark.parametrize("iteration", [2, 4])
+def test_a_validation_that_was_cut_short_is_made_up(iteration, moment, run, compare, tmp_path):
+    class Kill(Hook):
+        priority = "LOWEST"
+
+    def kill(self, runner, *args, **kwargs):
+        if runner.iter == iteration:
+            raise Killed
+
+    setattr(Kill, moment, kill)
+    run(tmp_path / "whole", **VALIDATION)
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", hooks=(Kill(),), **VALIDATION)
+    run(tmp_path / "cut", resume=True, **VALIDATION)
+    whole, cut = (
+        [{k: v for k, v in line.items() if "time" not in k} for line in read_log(tmp_path / name / LOG_NAME)]
+        for name in ("whole", "cut")
+    )
+    assert [line["iter"] for line in whole if line["mode"] == "val"] == [2, 4] and whole == cut
+    differences = compare(*(read_checkpoint(tmp_path / name / "iter_4.pth") for name in ("whole", "cut")))
+    # Times, and the folder's name.
+    assert not [
+        each for each in differences if not each.startswith(("/logs/val/time", "/logs/val/data_time", "/best/"))
+    ]
+    best = [[path.name for path in (tmp_path / name).glob("best_*")] for name in ("whole", "cut")]
+    assert len(best[0]) == 1 and best[0] == best[1]
 
 
 @pytest.mark.parametrize("length", [0, 2.5])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from pitikit.data.scenes import SceneWorld
 from pitikit.engine.checkpoints import POINTER, find_checkpoints, verify_checkpoint
@@ -163,6 +164,25 @@ def test_exported_weights_cannot_be_resumed(make_runner, prior, tmp_path):
     runner = make_runner(tmp_path, resume=True)
     with pytest.raises(WeightsError, match="not a training checkpoint"):
         runner.resume(str(prior))
+
+
+def test_a_run_that_begins_anew_is_not_resumed_from_the_one_before(run, recorder, tmp_path):
+    """Killed before its first checkpoint, it begins once more."""
+    run(tmp_path, train_cfg__max_iters=2, default_hooks__checkpoint__interval=2)
+    assert find_checkpoints(tmp_path)
+
+    class Kill(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 1:
+                raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path, hooks=(Kill(),), train_cfg__max_iters=4)
+    assert not find_checkpoints(tmp_path)
+    seen = recorder()
+    run(tmp_path, resume=True, hooks=(seen,), train_cfg__max_iters=4)
+    assert list(seen.batches) == [0, 1, 2, 3]
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_4.pth", "iter_2.pth"]
 
 
 def test_later_checkpoints_of_an_older_run_are_left_alone(unbroken, run, tmp_path):
