@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def browse_degradation(
         DegradationError: the degradation cannot take the picture.
         DataError: the picture cannot be read.
     """
-    if samples < 1:
-        raise ValueError(f"samples={samples}: expected 1 or more")
+    if samples < 1 or seed < 0:
+        raise ValueError(f"samples={samples}, seed={seed}: expected 1 or more, and 0 or more")
+    _check_name(out)
     degradation = degradation_of(config, options)
     picture = example_picture(image)
     given = picture.astype(np.float32) / np.float32(255)
@@ -85,8 +87,10 @@ def browse_dataset(
         ConfigError: a wrong config, or one without the split.
         DataError: an item cannot be read.
     """
-    if split not in SPLITS or count < 1:
-        raise ValueError(f"split={split!r}, count={count}: expected one of {SPLITS}, and 1 or more")
+    if split not in SPLITS or count < 1 or seed < 0:
+        expected = f"one of {', '.join(SPLITS)}, 1 or more, and 0 or more"
+        raise ValueError(f"split={split!r}, count={count}, seed={seed}: expected {expected}")
+    _check_name(out)
     cfg = load_config(config, options)
     if not cfg.get(f"{split}_dataloader"):
         raise ConfigError(f"{config}: has no {split}_dataloader, there is nothing to look at")
@@ -97,13 +101,21 @@ def browse_dataset(
     return write_atomically(out, lambda path: write_sheet(path, pairs))
 
 
+def _check_name(out: str | Path) -> None:
+    if Path(out).suffix.lower() != ".png":
+        raise ValueError(f"out={str(out)!r}: expected a name that ends in .png")
+
+
 def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None) -> Degradation:
     """The degradation of a config: its ``degradation``, else that of the first ``Degrade`` of its data.
 
     Raises:
         ConfigError: it has neither.
     """
-    cfg = load_config(config, options).to_dict()
+    with warnings.catch_warnings():
+        # For a training it is a variable; here it is what is read.
+        warnings.filterwarnings("ignore", "--cfg-options degradation")
+        cfg = load_config(config, options).to_dict()
     found = cfg.get("degradation")
     if found is None:
         loaders = (cfg.get(f"{split}_dataloader") for split in SPLITS)

@@ -16,7 +16,7 @@ from torch import Tensor
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
-from pitikit.data.loading import fetch, read_text
+from pitikit.data.loading import LoadBlank, fetch, read_text
 from pitikit.data.reading import read_grey, read_ids, read_normals
 from pitikit.data.transforms import (
     LoadCaption,
@@ -57,6 +57,7 @@ class ConditionReader:
 
     Attributes:
         members: names of what an input consists of, such as ('normals', 'depth').
+        low_res_side: of the small pictures that the pipeline makes or reads; None where it has none.
 
     Raises:
         ValueError: the pipeline loads no condition.
@@ -64,6 +65,8 @@ class ConditionReader:
 
     def __init__(self, pipeline: Sequence[Any]) -> None:
         steps = build_pipeline(pipeline).transforms
+        sides = [step.size for step in steps if isinstance(step, (Degrade, LoadLowRes))]
+        self.low_res_side: int | None = sides[-1] if sides else None
         steps = [step for step in steps if not _is_for_training(step)]
         steps = [PackInputs() if isinstance(step, PackInputs) else step for step in steps]
         self._pipeline = build_pipeline(steps)
@@ -71,6 +74,9 @@ class ConditionReader:
         self.members = tuple(dict.fromkeys(str(step.source) for step in self._loaders))
         # A str is a path, except where captions are what is translated.
         self._texts = {str(s.source) for s in self._loaders if isinstance(s, LoadCaption)}
+        if not self.members and any(isinstance(step, LoadBlank) for step in steps):
+            # Pictures of which nothing is known: what is given names the result.
+            self.members = ("picture",)
         if not self.members:
             raise ValueError(
                 "the pipeline loads no condition; expected a transform such as LoadMask or "

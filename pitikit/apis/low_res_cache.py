@@ -16,7 +16,7 @@ from pitikit.apis.protocol import make_protocol
 from pitikit.apis.results import save_picture
 from pitikit.diffusion.noise import sample_seed
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.models.translator import to_uint8
+from pitikit.models.translator import DenoisingTranslator, to_uint8
 from pitikit.registry import DATASETS, SCOPE
 
 
@@ -63,9 +63,10 @@ def cache_low_res(
     cfg = load_config(config, options)
     if not cfg.get("train_dataloader"):
         raise ConfigError(f"{config}: has no 'train_dataloader', whose pairs are wanted")
-    given = cfg.train_dataloader.dataset.to_dict()
-    given["pipeline"] = [step for step in given["pipeline"] if step["type"] != "RandomFlip"]
+    given = _unflipped(cfg.train_dataloader.dataset.to_dict())
     model = build_model(cfg, checkpoint, device)
+    if not isinstance(model, DenoisingTranslator) or getattr(model.denoiser.decoder, "low_res", False):
+        raise ConfigError(f"{config}: is of {type(model).__name__}, which enlarges; expected that of a base model")
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset: Any = DATASETS.build(given)
     total = min(count or len(dataset), len(dataset))
@@ -97,3 +98,14 @@ def cache_low_res(
                 save_picture(picture_path(folder, batch["id"][row]), image)
                 made += 1
     return made
+
+
+def _unflipped(node: Any) -> Any:
+    """A tree of configs of data sets without its random flips."""
+    if isinstance(node, Mapping):
+        return {key: _unflipped(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [
+            _unflipped(each) for each in node if not (isinstance(each, Mapping) and each.get("type") == "RandomFlip")
+        ]
+    return node

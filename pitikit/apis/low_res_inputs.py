@@ -14,16 +14,17 @@ from pitikit.data.errors import DataError
 from pitikit.data.reading import read_image
 
 
-def read_low_res(given: Any, items: Sequence[Item]) -> list[np.ndarray]:
+def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> list[np.ndarray]:
     """The small picture of each item, uint8 RGB (S, S, 3), all of one size.
 
     Args:
         given: a folder of pictures named by the ids of the items, or one picture an item, in their order: a path, a
             PIL image or a uint8 array each; or an array (N, S, S, 3).
         items: what is to be translated.
+        side: S, of the pictures that the upsampler has learned from; None for any.
 
     Raises:
-        DataError: a picture is missing, unreadable, no square, or of another size than the first.
+        DataError: a picture is missing, unreadable, no square, or of another size than the first or than ``side``.
         ValueError: another number of pictures than of items.
     """
     if isinstance(given, (str, Path)):
@@ -34,6 +35,9 @@ def read_low_res(given: Any, items: Sequence[Item]) -> list[np.ndarray]:
         raise ValueError(f"low_res: {len(given)} pictures for {len(items)} inputs; expected one each")
     pictures = [_read(value, item.id) for value, item in zip(given, items, strict=True)]
     for picture, item in zip(pictures, items, strict=True):
+        if side is not None and picture.shape[0] != side:
+            size = f"{picture.shape[1]}x{picture.shape[0]} pixels"
+            raise DataError(f"a low_res of {size}", f"{side}x{side}, as in the training", "resize it", item=item.id)
         if picture.shape != pictures[0].shape:
             sizes = [f"{p.shape[1]}x{p.shape[0]} pixels" for p in (picture, pictures[0])]
             raise DataError(f"a low_res of {sizes[0]}", f"{sizes[1]} as the first", "enlarge them apart", item=item.id)

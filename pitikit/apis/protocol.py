@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -90,12 +91,39 @@ def make_protocol(
         "resolution": last.denoiser.decoder.image_size,
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
+        **_low_res_of(config["test_dataloader"]["dataset"]),
         "model": config["model"],
         "pitikit": _version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return plain(protocol)
+
+
+def _low_res_of(dataset: Any) -> dict[str, Any]:
+    """What made the pictures that ``LoadLowRes`` reads, which a path does not tell: a hash, by path."""
+    found = {}
+    for path in sorted(_low_res_paths(dataset)):
+        folder = Path(path).expanduser().parent
+        # tools/test.py and tools/cache_low_res.py say it beside the folder.
+        protocol = read_protocol(folder.parent / "protocol.json")
+        if protocol is not None:
+            facts: Any = {key: value for key, value in _flat(protocol) if not FREE.fullmatch(key)}
+        else:
+            files = folder.iterdir() if folder.is_dir() else ()
+            facts = sorted((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files)
+        found[path] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return {"low_res": found} if found else {}
+
+
+def _low_res_paths(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if node.get("type") == "LoadLowRes" and "path" in node:
+            yield str(node["path"])
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _low_res_paths(value)
 
 
 def _facts(stage: Any, file: Path | None) -> dict[str, Any]:

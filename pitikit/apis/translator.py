@@ -212,6 +212,11 @@ class Translator:
         last = list(stages_of(self.model).values())[-1]
         return bool(getattr(last.denoiser.decoder, "low_res", False))
 
+    @property
+    def _low_res_side(self) -> int | None:
+        stages = list(stages_of(self.model).values())
+        return stages[0].denoiser.decoder.image_size if len(stages) > 1 else self.reader.low_res_side
+
     def _start(
         self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool, low_res: Any
     ) -> Iterator[Translation]:
@@ -226,7 +231,7 @@ class Translator:
             )
         for item in items:
             self.reader.read(item)
-        small = None if low_res is None else read_low_res(low_res, items)
+        small = None if low_res is None else read_low_res(low_res, items, self._low_res_side)
         return self._generate(items, seeds, batch_size, progress, small)
 
     def _generate(

@@ -85,9 +85,10 @@ def _buffers(count: int, shape: Size) -> list[np.ndarray]:
 def _gradients(plane: np.ndarray, dx: np.ndarray, dy: np.ndarray, energy: np.ndarray) -> None:
     """Periodic forward differences of (H, W), into ``dx`` and ``dy``; their squares are added to ``energy``."""
     # Along the memory, row ends included, then those mended: one long pass is several times faster than rows.
-    flat = plane.reshape(-1)
-    # OpenCV's arithmetic takes two thirds of NumPy's time here, but wants pieces without gaps.
-    cv2.subtract(flat[1:], flat[:-1], dx.reshape(-1)[:-1])
+    flat = plane.reshape(1, -1)
+    # OpenCV's arithmetic takes two thirds of NumPy's time here, but wants pieces without gaps. (Of one dimension it
+    # takes up to four numbers for a colour.)
+    cv2.subtract(flat[:, 1:], flat[:, :-1], dx.reshape(1, -1)[:, :-1])
     np.subtract(plane[:, 0], plane[:, -1], out=dx[:, -1])
     cv2.accumulateSquare(dx, energy)
     cv2.subtract(plane[1:], plane[:-1], dy[:-1])
@@ -101,8 +102,8 @@ def _add_divergence(source: np.ndarray, dx: np.ndarray, dy: np.ndarray, weight: 
     cv2.subtract(source, dx, out)
     cv2.multiply(dy, weight, dy)
     cv2.subtract(out, dy, out)
-    flat = out.reshape(-1)[1:]
-    cv2.add(flat, dx.reshape(-1)[:-1], flat)
+    flat = out.reshape(1, -1)[:, 1:]
+    cv2.add(flat, dx.reshape(1, -1)[:, :-1], flat)
     # What came over the row ends goes to the beginning of its own row instead.
     out[1:, 0] -= dx[:-1, -1]
     out[:, 0] += dx[:, -1]

@@ -133,13 +133,19 @@ def _idle_rate(cfg: Mapping[str, Any]) -> str | None:
     for place, stages in places.items():
         rates = [stage.get("lr") for stage in stages or () if isinstance(stage, Mapping)]
         # A stage without one goes on with the rate of the stage before it, and only the first with the optimizer's.
-        if rates and rates[0] is not None and _rate(cfg) is not None:
+        rate = _rate(cfg)
+        if rates and rates[0] is not None and rate is not None:
             named = " and ".join(f"{place}.{i}.lr={rate!r}" for i, rate in enumerate(rates) if rate is not None)
-            return f"optim_wrapper.optimizer.lr={_rate(cfg)!r} is without effect: the stages set {named}; change those"
+            return f"{rate[0]}={rate[1]!r} is without effect: the stages set {named}; change those"
     return None
 
 
-def _rate(cfg: Mapping[str, Any]) -> Any:
-    wrapper = cfg.get("optim_wrapper")
-    optimizer = wrapper.get("optimizer") if isinstance(wrapper, Mapping) else None
-    return optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+def _rate(cfg: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Key and value of the ``lr`` of the optimizer that stages speak of: of two the denoiser's."""
+    for place in ("optim_wrapper", "optim_wrapper.denoiser"):
+        node: Any = cfg
+        for part in (*place.split("."), "optimizer"):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if isinstance(node, Mapping) and node.get("lr") is not None:
+            return f"{place}.optimizer.lr", node["lr"]
+    return None

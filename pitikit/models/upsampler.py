@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from pitikit.diffusion.samplers import StepCallback
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
+from pitikit.losses.perceptual import ClampedImageLoss
 from pitikit.models.translator import DenoisingTranslator
 from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
 
@@ -37,7 +39,8 @@ class Upsampler(DenoisingTranslator):
         sampler: config; 27 steps, initial noise times 0.997 and no guidance by default.
         drop, seed, data_preprocessor: see :class:`~pitikit.models.translator.DenoisingTranslator`.
         crop: side of the square of each image that a training step looks at, at a random place; None for all of it.
-            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256.
+            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256. The decoder has
+            to be able to halve it.
         strength: share of the sampling steps that is made. Below 1 they begin at the enlarged ``low_res`` with noise on
             it instead of at noise alone (SDEdit, Meng et al. 2022), so that the colours of the whole, which the first
             steps decide and a short training learns last, are those of ``low_res``. The released code's is 1. At 0 the
@@ -69,10 +72,39 @@ class Upsampler(DenoisingTranslator):
         )
         if crop is not None and crop < 1:
             raise ValueError(f"crop={crop}: expected a side in pixels, or None")
+        multiple = getattr(self.denoiser.decoder, "multiple", 1)
+        if crop is not None and crop % multiple:
+            near = sorted({max(crop // multiple, 1) * multiple, (crop // multiple + 1) * multiple})
+            raise ValueError(f"crop={crop}: expected a multiple of {multiple}, such as {' or '.join(map(str, near))}")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength={strength}: expected a share of the steps, 0 to 1")
         self.crop = crop
         self.strength = strength
+
+    def init_weights(self) -> None:
+        """As the parent's; then a picture of the side that training has is shown to what will judge pictures.
+
+        Raises:
+            ValueError: a loss or the critic cannot take it: said now, and not when its gate opens.
+        """
+        super().init_weights()
+        side = self.crop or self.denoiser.decoder.image_size
+        picture = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
+        for name, judge in self.judges():
+            try:
+                with torch.no_grad():
+                    judge(picture)
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(
+                    f"{name} cannot judge the pictures of this training, {side}x{side} (model.crop, or the decoder's "
+                    f"image_size): {error}"
+                ) from error
+
+    def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
+        """What looks at estimated pictures (B, 3, H, W), by name."""
+        for term in self.losses:
+            if isinstance(term, ClampedImageLoss):
+                yield type(term).__name__, partial(_with_itself, term)
 
     def denoise(
         self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
@@ -182,6 +214,17 @@ class AdversarialUpsampler(Upsampler):
             name = type(self.adversarial).__name__
             raise TypeError(f"adversarial: expected an adversarial loss such as WGANGPLoss, found {name}")
 
+    def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
+        """As the parent's, and the critic."""
+        yield from super().judges()
+        yield type(self.discriminator).__name__, self._glance
+
+    def _glance(self, picture: Tensor) -> None:
+        training = self.discriminator.training
+        # A spectral norm would move on.
+        self.discriminator.eval()(picture)
+        self.discriminator.train(training)
+
     def forward(self, mode: str = "tensor", **batch: Any) -> Any:
         """Entry of mmengine's Runner, and of :meth:`train_step`.
 
@@ -256,6 +299,10 @@ class AdversarialUpsampler(Upsampler):
         step = self.denoise(image, condition, low_res)
         logs = self.critic_loss(*step) if self.adversarial.gate.open else {}
         return {**logs, **self.denoiser_loss(*step)}
+
+
+def _with_itself(term: ClampedImageLoss, picture: Tensor) -> None:
+    term.distance(picture, picture)
 
 
 @contextmanager

@@ -65,7 +65,8 @@ class GlideUNet(UNet, Decoder):
         channels_last: bool = True,
     ) -> None:
         sizes = [image_size >> level for level in range(len(multipliers))]
-        if image_size % (1 << (len(multipliers) - 1)):
+        multiple = 1 << (len(multipliers) - 1)
+        if image_size % multiple:
             raise ValueError(f"image_size={image_size} cannot be halved {len(multipliers) - 1} times")
         emb_width = 4 * channels
         super().__init__(
@@ -84,6 +85,8 @@ class GlideUNet(UNet, Decoder):
             channels_last=channels_last,
         )
         self.image_size = image_size
+        #: Of what the side of a picture has to be a multiple.
+        self.multiple = multiple
         self.channels = channels
         self.low_res = low_res
         self.time_embed = nn.Sequential(Linear(channels, emb_width), nn.SiLU(), Linear(emb_width, emb_width))

@@ -80,6 +80,22 @@ def test_where_the_degradation_is_found(config, recipe, tmp_path, repo):
     assert not (tmp_path / "s.png").exists()
 
 
+def test_wrong_arguments_are_named(config, recipe, tmp_path):
+    with pytest.raises(ValueError, match="seed=-1"):
+        browse_degradation(recipe, seed=-1, out=tmp_path / "a.png")
+    with pytest.raises(ValueError, match="seed=-1"):
+        browse_dataset(config, seed=-1, out=tmp_path / "a.png")
+    for make, given in ((browse_degradation, recipe), (browse_dataset, config)):
+        with pytest.raises(ValueError, match=r"a.jpg': expected a name that ends in .png"):
+            make(given, out=tmp_path / "a.jpg")
+    assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_option_of_the_degradation_counts(recipe):
+    assert degradation_of(recipe, {"degradation.degradation.level": 90}).degradation.level != 20
+
+
 def test_speed_is_measured_and_scaled(recipe):
     speed = degradation_speed(recipe, pictures=4, rounds=1)
     assert speed.rate > 1e8 and speed.pictures > 1 and 1e-3 < speed.l0 < 10

@@ -27,7 +27,8 @@ model = dict(
 )
 test_dataloader = dict(dataset=dict(pipeline=[
     dict(type="LoadImage"), dict(type="LoadMask", num_classes=22), dict(type="ResizePair", size=32, image_size=32),
-    dict(type="Degrade", size=8), dict(type="LoadLowRes", path="nowhere/{{id}}.png"), dict(type="PackInputs")]))
+    dict(type="Degrade", size=8),
+    dict(type="LoadLowRes", path="nowhere/{{id}}.png", size=8), dict(type="PackInputs")]))
 """
 CASCADE = """
 _base_ = ["{tiny}"]
@@ -178,6 +179,22 @@ def test_low_res_is_kept_and_makes_the_same_pictures_again(cascade, trained, lab
     assert alone(labels, low_res=np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 1, 32, 32, 3)
     with pytest.raises(ValueError, match="an upsampler enlarges pictures, and none are given"):
         alone(labels)
+    with pytest.raises(DataError, match="low_res of 9x9 pixels; expected 8x8, as in the training"):
+        alone(labels, low_res=np.zeros((3, 9, 9, 3), np.uint8))
+    with pytest.raises(DataError, match="low_res of 8x8 pixels; expected 16x16"):
+        cascade(folder, low_res=np.zeros((3, 8, 8, 3), np.uint8))
+
+
+def test_an_upsampler_without_a_condition(trained, tmp_path):
+    """Pictures of which nothing is known are enlarged as they are; whatever they are called is the result's name."""
+    text = (trained[0].parent / "upsampler.py").read_text()
+    (tmp_path / "blank.py").write_text(text.replace('dict(type="LoadMask", num_classes=22)', 'dict(type="LoadBlank")'))
+    blank = Translator.from_config(tmp_path / "blank.py", trained[1]["upsampler"], "cpu")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "a.png")
+    (path,) = blank.write(folder, tmp_path / "out", low_res=folder)
+    assert path.name == "a.png" and Image.open(path).size == (32, 32)
 
 
 def test_what_is_no_low_res(cascade, translators, labels, tmp_path):

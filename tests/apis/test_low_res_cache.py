@@ -9,10 +9,11 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 
 from pitikit.apis.benchmark import read_picture
-from pitikit.apis.low_res_cache import cache_low_res
+from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
+from pitikit.engine.config import ConfigError
 from pitikit.engine.weights import save_weights
 from pitikit.registry import MODELS
 
@@ -76,3 +77,17 @@ def test_pictures_of_something_else_are_left_alone(weights, tmp_path):
         with pytest.raises(ValueError, match="expected"):
             cache_low_res(CONFIG, weights, tmp_path / "c", **wrong)
     assert not (tmp_path / "c").exists()
+
+
+def test_flips_are_left_out_at_any_depth():
+    flip, load = dict(type="RandomFlip", prob=1.0), dict(type="LoadImage")
+    inner = dict(type="SceneWorld", pipeline=[load, flip])
+    found = _unflipped(dict(type="MixedDataset", datasets=[inner, dict(dataset=inner)]))
+    assert found["datasets"] == [dict(type="SceneWorld", pipeline=[load]), dict(dataset=dict(inner, pipeline=[load]))]
+
+
+def test_an_upsampler_makes_no_small_pictures(tmp_path):
+    upsampler = CONFIG.with_name("tiny_upsampler.py")
+    with pytest.raises(ConfigError, match="tiny_upsampler.py: is of AdversarialUpsampler, which enlarges"):
+        cache_low_res(upsampler, "random", tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ import pytest
 
 from pitikit.apis.protocol import (
     ProtocolError,
+    _low_res_of,
     describe,
     differences,
     plain,
@@ -80,3 +81,22 @@ def test_settings_include_the_defaults():
     assert found["type"] == "DDIMSampler" and found["eta"] == 0.0 and found["steps"] == [5, 5]
     assert [g["type"] for g in found["guidance"]] == ["NormalizedCFG", "DynamicThreshold"]
     assert found["guidance"][0]["scale"] == 2.0 and "dims" in found["guidance"][0]
+
+
+def test_the_pictures_that_are_enlarged_are_a_part_of_it(tmp_path):
+    folder = tmp_path / "base" / "images"
+    folder.mkdir(parents=True)
+    step = {"type": "LoadLowRes", "path": str(folder / "{id}.png")}
+    dataset = {"type": "RepeatDataset", "dataset": {"pipeline": [{"type": "LoadImage"}, step]}}
+    (folder / "a.png").write_bytes(b"1")
+    seen = [_low_res_of(dataset)]
+    (folder / "a.png").write_bytes(b"22")
+    seen.append(_low_res_of(dataset))
+    # Where it is written down what made them, that counts: not when, and not of how many.
+    for changes in ({}, {"count": 100}, {"seed": 1}):
+        write_json(tmp_path / "base" / "protocol.json", protocol(**changes))
+        (folder / "a.png").touch()
+        seen.append(_low_res_of(dataset))
+    hashes = [each["low_res"][step["path"]] for each in seen]
+    assert hashes[2] == hashes[3] and len(set(hashes)) == 4
+    assert _low_res_of({"pipeline": [{"type": "LoadImage"}]}) == {}

@@ -28,7 +28,7 @@ optim_wrapper = dict(
     denoiser=dict(
         type="AutocastOptimWrapper",
         accumulative_counts=2,
-        optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.0, eps=1e-3),
+        optimizer=dict(type="AdamW", weight_decay=0.0, eps=1e-3),
     ),
     discriminator=dict(
         type="AutocastOptimWrapper",

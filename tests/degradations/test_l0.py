@@ -67,3 +67,13 @@ def test_packed_spectra_solve_the_same_equation(shape, rng):
 def test_a_single_row_is_refused(rng):
     with pytest.raises(DegradationError, match="2 pixels"):
         L0Smooth()(np.zeros((1, 9, 3), np.float32), rng)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3), (3, 2), (4, 4)])
+def test_the_smallest_pictures(shape):
+    """OpenCV takes four numbers in a row for a colour."""
+    flat = np.full((*shape, 3), 0.5, np.float32)
+    np.testing.assert_allclose(l0_smooth(flat, 0.002), flat, atol=1e-6)
+    noisy = flat + np.random.default_rng(0).normal(0, 1e-3, flat.shape).astype(np.float32)
+    # What is no edge becomes the mean.
+    np.testing.assert_allclose(l0_smooth(noisy, 0.002), np.broadcast_to(noisy.mean((0, 1)), noisy.shape), atol=1e-4)

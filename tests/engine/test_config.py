@@ -320,6 +320,14 @@ def test_a_learning_rate_that_the_stages_replace_is_told(write):
         assert load_config(write(both), options("stages.0.lr=0.1")).stages[0].lr == 0.1
 
 
+def test_of_two_optimizers_the_denoisers_rate_is_the_stages(repo):
+    config = repo / "configs" / "scenes" / "upsampler_small_mask_adversarial.py"
+    said = r"optim_wrapper\.denoiser\.optimizer\.lr=0\.5 is without effect.*stages\.0\.lr"
+    with pytest.raises(ConfigError, match=said):
+        load_config(config, {"optim_wrapper.denoiser.optimizer.lr": 0.5})
+    assert load_config(config, {"optim_wrapper.discriminator.optimizer.lr": 0.5})
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_learning_rate_that_counts_is_no_fault(write):
     later = BASE + "    stages = [dict(name='a', until=5), dict(name='b', lr=1e-3)]\n"

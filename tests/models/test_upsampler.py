@@ -320,3 +320,29 @@ def test_a_strength_below_one_begins_at_low_res():
             Upsampler(DENOISER, strength=strength)
     with pytest.raises(ValueError, match="expected low_res"):
         whole.predict_images(condition, [3])
+
+
+def test_a_side_that_the_decoder_cannot_halve_is_refused():
+    (multiple,) = {Upsampler(DENOISER).denoiser.decoder.multiple}
+    assert multiple > 1 and Upsampler(DENOISER, crop=2 * multiple).crop == 2 * multiple
+    with pytest.raises(ValueError, match=f"expected a multiple of {multiple}, such as {multiple} or {2 * multiple}"):
+        Upsampler(DENOISER, crop=multiple + 1)
+
+
+def test_what_cannot_judge_the_pictures_says_so_before_the_training():
+    small = dict(denoiser=DENOISER, losses=PLAIN, adversarial=dict(type="HingeAdversarialLoss"))
+    AdversarialUpsampler(**small).init_weights()
+    # As in a training, where it would look for the first time when its gate opens.
+    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge the pictures of this training, 16x16"):
+        AdversarialUpsampler(**small, crop=16).init_weights()
+    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge .* found \\(1, 3, 32, 32\\)"):
+        AdversarialUpsampler(**small, discriminator=dict(type="PatchDiscriminator", in_channels=4)).init_weights()
+
+
+def test_the_look_at_a_picture_leaves_the_critic_as_it_is():
+    critic = dict(type="PatchDiscriminator", channels=4, spectral_norm=True)
+    model = AdversarialUpsampler(DENOISER, losses=PLAIN, discriminator=critic)
+    before = {name: value.clone() for name, value in model.discriminator.state_dict().items()}
+    model.init_weights()
+    assert model.discriminator.training
+    assert all(torch.equal(value, before[name]) for name, value in model.discriminator.state_dict().items())

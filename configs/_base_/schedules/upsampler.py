@@ -4,7 +4,7 @@
 train_cfg = dict(type="TranslationTrainLoop", max_iters=200_000)
 optim_wrapper = dict(
     constructor="SeparateConstructor",
-    denoiser=dict(type="AutocastOptimWrapper", optimizer=dict(type="AdamW", lr=1e-5, weight_decay=0.0, fused=True)),
+    denoiser=dict(type="AutocastOptimWrapper", optimizer=dict(type="AdamW", weight_decay=0.0, fused=True)),
     discriminator=dict(type="AutocastOptimWrapper", optimizer=dict(type="Adam", lr=1e-5)),
 )
 stages = [dict(name="upsampler", lr=1e-5, drop=0.0)]
