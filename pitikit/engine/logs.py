@@ -102,10 +102,14 @@ class RunLogHook(Hook):
 
     def _go_on(self, runner: Any) -> None:
         """Drop what comes again after the checkpoint that the run is resumed from, and a line that a kill cut off."""
-        # Such as its own validation.
-        again = {"val": runner.iter} if runner.train_loop.validation_is_due() else {}
-        last = runner.iter + 1
-        kept = [line for line in read_log(self.path) if line.get("iter", 0) < again.get(str(line.get("mode")), last)]
+        # Such as the checkpoint's own validation, where the loop is ours.
+        is_due = getattr(runner.train_loop, "validation_is_due", bool)
+        ends = {"val": runner.iter if is_due() else runner.iter + 1}
+        kept = [
+            line
+            for line in read_log(self.path)
+            if line.get("iter", 0) < ends.get(str(line.get("mode")), runner.iter + 1)
+        ]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         if text != self.path.read_text(encoding="utf-8"):
             write_text(self.path, text)

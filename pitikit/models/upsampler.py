@@ -297,7 +297,8 @@ class AdversarialUpsampler(Upsampler):
     def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
         """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
         step = self.denoise(image, condition, low_res)
-        logs = self.critic_loss(*step) if self.adversarial.gate.open else {}
+        # A gradient penalty is none without gradients.
+        logs = self.critic_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
         return {**logs, **self.denoiser_loss(*step)}
 
 
