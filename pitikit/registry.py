@@ -137,7 +137,7 @@ OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "pitikit.engine.optim")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "pitikit.engine.optim", checked=False)
 PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, checked=False)
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, checked=False)
-VISUALIZERS = _child(mm.VISUALIZERS, checked=False)
+VISUALIZERS = _child(mm.VISUALIZERS, "pitikit.engine.visualizer", checked=False)
 VISBACKENDS = _child(mm.VISBACKENDS, checked=False)
 
 ALL_REGISTRIES: tuple[Registry, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Registry))
