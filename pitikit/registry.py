@@ -24,6 +24,7 @@ from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
 ENTRY_POINT_GROUP = "pitikit.plugins"
+_PREFIX = "pitikit_plugin_"
 
 
 def registered(registry: Registry) -> dict[str, Any]:
@@ -173,13 +174,19 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
     return loaded
 
 
+def plugin_folders() -> list[Path]:
+    """The folders of the plugins that were loaded by their paths, in that order."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX) and "." not in name]
+    return [Path(str(module.__file__)).parent for module in modules]
+
+
 def _import_folder(folder: Path) -> str:
     init = folder.resolve() / "__init__.py"
     if not init.is_file():
         raise FileNotFoundError(f"plugin {str(folder)!r}: expected a package, but {str(init)!r} does not exist")
     # The path's digest keeps two plugins of one folder name apart.
     digest = hashlib.sha256(str(init).encode()).hexdigest()[:8]
-    name = f"pitikit_plugin_{init.parent.name}_{digest}"
+    name = f"{_PREFIX}{init.parent.name}_{digest}"
     if name in sys.modules:
         return name
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
@@ -192,5 +199,7 @@ def _import_folder(folder: Path) -> str:
     except Exception as error:
         for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
             del sys.modules[loaded]
-        raise ImportError(f"plugin {str(folder)!r} failed to import: {error}") from error
+        # str() of a KeyError, such as a name that is taken, is the repr of its message.
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ImportError(f"plugin {str(folder)!r} failed to import: {text}") from error
     return name

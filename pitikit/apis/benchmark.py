@@ -141,15 +141,20 @@ def benchmark(
             rows += list(_grid_rows(batch, samples))[: GRID_ROWS - len(rows)]
             bar.update(len(samples))
     metrics = evaluator.evaluate(total)
-    _write_grid(folder / "grid.png", rows)
 
-    notes = {key: text for m in evaluator.metrics for key, text in getattr(m, "notes", {}).items()}
-    facts = {type(m).__name__: getattr(m, "facts", {}) for m in evaluator.metrics}
+    notes = {_named(m, key): text for m in evaluator.metrics for key, text in getattr(m, "notes", {}).items()}
+    facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in evaluator.metrics}
     seconds = time.perf_counter() - begin
     report = BenchmarkReport(folder, metrics, notes, protocol, made, total - made, seconds)
     values = dict(metrics=metrics, notes=notes, measured_with=facts, protocol=protocol)
     write_json(folder / "metrics.json", {**values, "made": made, "reused": total - made, "seconds": seconds})
+    _write_grid(folder / "grid.png", rows)
     return report
+
+
+def _named(metric: Any, name: str) -> str:
+    """``name`` as the columns of a metric with a prefix have it."""
+    return f"{metric.prefix}/{name}" if metric.prefix else name
 
 
 def _evaluator(config: Any, metainfo: Any) -> Evaluator:
@@ -157,14 +162,22 @@ def _evaluator(config: Any, metainfo: Any) -> Evaluator:
         config = config["metrics"]
     configs = DEFAULT_METRICS if config is None else config
     metrics = [configs] if isinstance(configs, Mapping) else list(configs)
-    evaluator = Evaluator([METRICS.build(metric) for metric in metrics])
+    built = [METRICS.build(metric) for metric in metrics]
+    names = [_named(metric, type(metric).__name__) for metric in built]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"test_evaluator: {', '.join(twice)} comes twice; give one of them prefix='...'")
+    evaluator = Evaluator(built)
     evaluator.dataset_meta = dict(metainfo)
     return evaluator
 
 
 def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) -> Any:
-    """The config's loader, but in the order of the data set."""
-    changed: dict[str, Any] = dict(dataset=dataset, sampler=dict(type="DefaultSampler", shuffle=False))
+    """The config's loader, but of all pictures, in the order of the data set."""
+    changed: dict[str, Any] = dict(dataset=dataset, sampler=dict(type="DefaultSampler", shuffle=False), drop_last=False)
+    if not config.get("num_workers"):
+        # Torch refuses it where there are none to persist.
+        changed["persistent_workers"] = False
     if batch_size is not None:
         changed["batch_size"] = batch_size
     return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})
@@ -175,16 +188,14 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ProtocolError(f"{folder}: is a file, expected a folder to write to")
     images, path = folder / "images", folder / "protocol.json"
+    if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+        # Nothing there is ours to remove, whatever was asked for.
+        raise ProtocolError(f"{folder}: holds files, but no protocol.json to tell what made them; give another --out")
     if overwrite:
         for old in [*images.rglob("*.png"), path, folder / "grid.png", folder / "metrics.json"]:
             old.unlink(missing_ok=True)
     else:
         old_protocol = read_protocol(path)
-        if old_protocol is None and folder.is_dir() and any(folder.iterdir()):
-            raise ProtocolError(
-                f"{folder}: holds files, but no protocol.json to tell what made them; give another --out, or "
-                "--overwrite to write there anyway"
-            )
         changed = differences(old_protocol, protocol) if old_protocol is not None else []
         if changed:
             more = [f"and {len(changed) - 6} more"] if len(changed) > 6 else []

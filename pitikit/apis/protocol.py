@@ -16,6 +16,7 @@ import torch
 from pitikit.apis.building import RANDOM, Checkpoint, stages_of, weight_files
 from pitikit.engine.weights import write_text
 from pitikit.losses.weight_files import file_sha256
+from pitikit.registry import plugin_folders
 
 Protocol = dict[str, Any]
 
@@ -33,6 +34,9 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        # A number of NumPy or of torch.
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -92,12 +96,25 @@ def make_protocol(
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
         **_low_res_of(config["test_dataloader"]["dataset"]),
+        **_plugins_of(config.get("plugins") or ()),
         "model": config["model"],
         "pitikit": _version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return plain(protocol)
+
+
+def _plugins_of(folders: Any) -> dict[str, Any]:
+    """The sources of plugins, which make pictures as the checkpoint does: a hash, by the folder's name."""
+    named = {Path(folder).name for folder in ([folders] if isinstance(folders, str) else folders)}
+    found = {}
+    for folder in plugin_folders():
+        if folder.name in named:
+            sources = sorted(folder.rglob("*.py"))
+            hashes = [(str(path.relative_to(folder)), file_sha256(path)) for path in sources]
+            found[folder.name] = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
+    return {"plugins": found} if found else {}
 
 
 def _low_res_of(dataset: Any) -> dict[str, Any]:

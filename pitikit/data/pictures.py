@@ -35,7 +35,13 @@ _DARK = 64
 
 
 def condition_picture(condition: Tensor) -> Tensor:
-    """A condition, uint8 (C, H, W), to be looked at: of one channel and dark, as distances to edges are, brightened."""
+    """A condition, uint8 (C, H, W), to be looked at: of 1 or 3n channels.
+
+    One channel that is dark, as distances to edges are, is brightened. To 2, 4, 5, ... channels black ones are added.
+    """
+    lacking = -len(condition) % 3
+    if len(condition) > 1 and lacking:
+        return torch.cat([condition, condition.new_zeros(lacking, *condition.shape[1:])])
     if len(condition) == 1 and condition.float().mean() < _DARK:
         # Edges stay black; a distance of 1 becomes 40, of 10 100.
         return (255 * (condition / 255).pow(1 / 3)).round().to(torch.uint8)

@@ -6,6 +6,7 @@ w = s - 1. The variance is always that of the conditional prediction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,11 +32,16 @@ def build_guidance(guidance: Any) -> list[Guidance]:
     """Build one guidance, a list of them (inner to outer) or none, from configs or objects.
 
     Raises:
+        TypeError: something that has no ``needs_null`` or ``wrap``.
         ValueError: more than one guidance of the list takes the unconditional prediction: only the innermost
             sees it, so a second one would silently do nothing.
     """
     items = [] if guidance is None else list(guidance) if isinstance(guidance, list | tuple) else [guidance]
     built = [GUIDANCES.build(item) for item in items]
+    for each in built:
+        if not isinstance(each, Guidance):
+            name = type(each).__name__
+            raise TypeError(f"guidance: {name} is none; expected the attribute needs_null and the method wrap")
     with_null = [type(g).__name__ for g in built if g.needs_null]
     if len(with_null) > 1:
         raise ValueError(f"guidance: only one may use the null condition, found {', '.join(with_null)}")
@@ -52,6 +58,8 @@ class CFG:
 
     def __init__(self, scale: float = 1.3) -> None:
         self.scale = float(scale)
+        if not math.isfinite(self.scale):
+            raise ValueError(f"{type(self).__name__}: scale={scale}: expected a finite number")
 
     @property
     def needs_null(self) -> bool:

@@ -55,7 +55,9 @@ class DenoisingTranslator(BaseModel):
         self.schedule: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
         self.losses = torch.nn.ModuleList(LOSSES.build(loss) for loss in losses)
         for term in self.losses:
-            assert isinstance(term, Loss)
+            if not isinstance(term, Loss):
+                name = type(term).__name__
+                raise TypeError(f"losses: {name} is no Loss; derive it from pitikit.losses.denoising.Loss")
             term.watch(self.denoiser)
         if isinstance(timestep_sampler, str):
             timestep_sampler = dict(type=timestep_sampler)

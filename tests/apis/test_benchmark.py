@@ -205,6 +205,12 @@ def test_a_folder_of_something_else_is_refused(trained, tmp_path):
         benchmark(*trained, out=tmp_path, count=1, progress=False)
     with pytest.raises(ProtocolError, match="is a file"):
         benchmark(*trained, out=tmp_path / "letter.txt", count=1, progress=False)
+    # A data set's own pictures, say: nothing there was made by a test, and --overwrite removes none.
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "photo.png").touch()
+    with pytest.raises(ProtocolError, match=r"no protocol\.json to tell what made them; give another --out"):
+        benchmark(*trained, out=tmp_path, count=1, overwrite=True, progress=False)
+    assert (tmp_path / "images" / "photo.png").exists()
 
 
 def test_the_ema_of_a_training_checkpoint(trained, whole, tmp_path):
@@ -229,6 +235,35 @@ def test_wrong_arguments(trained, tmp_path):
     with pytest.raises(ConfigError, match="test_dataloader"):
         benchmark(other, weights, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_two_metrics_of_one_class(trained, tmp_path):
+    config, weights = trained
+    named = [dict(type="PSNR"), dict(type="FID", prefix="a"), dict(type="FID", prefix="b", weights="/absent.pth")]
+    options = {"test_evaluator": named}
+    report = benchmark(config, weights, out=tmp_path / "o", count=2, options=options, progress=False)
+    assert {"PSNR", "a/FID", "b/FID", "b/KID_x1000"} <= report.metrics.keys()
+    assert "/absent.pth" in report.notes["b/FID"] and "FID" not in report.notes
+    measured = json.loads((tmp_path / "o" / "metrics.json").read_text())["measured_with"]
+    assert measured.keys() == {"PSNR", "a/FID", "b/FID"}
+    with pytest.raises(ConfigError, match="test_evaluator: PSNR comes twice; give one of them prefix"):
+        benchmark(config, weights, out=tmp_path / "p", options={"test_evaluator": [named[0], named[0]]})
+    assert not (tmp_path / "p").exists()
+
+
+def test_the_loader_gives_every_picture_once(trained, whole, tmp_path):
+    config, weights = trained
+    # One more than what a batch of the loader takes, and what torch refuses without workers.
+    options = {"test_dataloader.drop_last": True, "test_dataloader.persistent_workers": True}
+    found = benchmark(config, weights, out=tmp_path, count=3, batch_size=2, options=options, progress=False)
+    assert (found.made, found.reused) == (3, 0) and len(pictures(tmp_path)) == 3
+
+
+def test_a_condition_of_two_channels_can_be_seen():
+    two = torch.randint(0, 256, (2, 8, 8), dtype=torch.uint8)
+    shown = module.condition_picture(two)
+    assert torch.equal(shown[:2], two) and shown.shape == (3, 8, 8) and not shown[2].any()
+    assert len(module.condition_picture(torch.zeros(4, 8, 8, dtype=torch.uint8))) == 6
 
 
 def test_ids_name_files_below_the_folder(tmp_path):

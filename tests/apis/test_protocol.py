@@ -2,18 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from pitikit.apis.protocol import (
     ProtocolError,
     _low_res_of,
+    _plugins_of,
     describe,
     differences,
     plain,
     read_protocol,
     write_json,
 )
-from pitikit.registry import SAMPLERS
+from pitikit.registry import SAMPLERS, load_plugins
 
 
 def protocol(**changes):
@@ -81,6 +84,22 @@ def test_settings_include_the_defaults():
     assert found["type"] == "DDIMSampler" and found["eta"] == 0.0 and found["steps"] == [5, 5]
     assert [g["type"] for g in found["guidance"]] == ["NormalizedCFG", "DynamicThreshold"]
     assert found["guidance"][0]["scale"] == 2.0 and "dims" in found["guidance"][0]
+
+
+def test_numbers_of_numpy_and_torch_stay_numbers():
+    given = [np.float32(1.5), np.int64(3), torch.tensor(2.0), np.float64("nan")]
+    assert plain(given) == [1.5, 3, 2.0, None]
+
+
+def test_the_sources_of_plugins_are_a_part_of_it(tmp_path):
+    plugin = tmp_path / "noted"
+    plugin.mkdir()
+    (plugin / "__init__.py").write_text("A = 1")
+    load_plugins([plugin])
+    (before,) = _plugins_of([str(plugin)])["plugins"].values()
+    (plugin / "__init__.py").write_text("A = 2")
+    assert _plugins_of(str(plugin))["plugins"] != {"noted": before}
+    assert _plugins_of([]) == {}
 
 
 def test_the_pictures_that_are_enlarged_are_a_part_of_it(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from pitikit.diffusion.guidance import CFG, DynamicThreshold, NormalizedCFG, build_guidance
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Conditioning, ConditionPair, Prediction
+from pitikit.registry import GUIDANCES
 
 SCHEDULE = NoiseSchedule()
 
@@ -108,3 +109,19 @@ def test_two_guidances_that_need_the_null_condition_are_refused():
 def test_an_unknown_argument_names_the_nearest():
     with pytest.raises(TypeError, match="unknown argument 'scal'; did you mean 'scale'"):
         build_guidance(dict(type="CFG", scal=2.0))
+
+
+def test_what_is_no_guidance_is_refused():
+    class Half:
+        def wrap(self, denoise):
+            return denoise
+
+    GUIDANCES.register_module(name="Half", module=Half)
+    try:
+        with pytest.raises(TypeError, match="guidance: Half is none; expected the attribute needs_null and the method"):
+            build_guidance(dict(type="Half"))
+    finally:
+        GUIDANCES.module_dict.pop("Half")
+    for scale in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="scale=.*: expected a finite number"):
+            CFG(scale)

@@ -346,3 +346,8 @@ def test_the_look_at_a_picture_leaves_the_critic_as_it_is():
     model.init_weights()
     assert model.discriminator.training
     assert all(torch.equal(value, before[name]) for name, value in model.discriminator.state_dict().items())
+
+
+def test_what_is_no_loss_is_refused():
+    with pytest.raises(TypeError, match="losses: Identity is no Loss; derive it from pitikit.losses.denoising.Loss"):
+        Upsampler(DENOISER, losses=[torch.nn.Identity()])
