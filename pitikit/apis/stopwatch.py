@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from typing import Any
@@ -21,7 +22,8 @@ class Operations(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        # Brings Triton, 70 MB that a training does without.
+        # Brings Triton, 70 MB that a training does without; and says so where there is none, which changes no count.
+        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
         from torch.utils.flop_counter import flop_registry
 
         self.registry = flop_registry
