@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from pitikit.apis.building import components
 from pitikit.apis.check_data import SPLITS
 from pitikit.apis.data_report import write_sheet
 from pitikit.data.pictures import Picture, write_grid
@@ -119,7 +120,9 @@ def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None)
     found = cfg.get("degradation")
     if found is None:
         loaders = (cfg.get(f"{split}_dataloader") for split in SPLITS)
-        steps = (step for loader in loaders for step in _steps(loader) if step.get("degradation") is not None)
+        steps = (
+            step for loader in loaders for step in components(loader, "Degrade") if step.get("degradation") is not None
+        )
         found = next((step["degradation"] for step in steps), None)
     if found is None:
         raise ConfigError(
@@ -132,17 +135,6 @@ def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None)
 def example_picture(image: str | Path | None = None) -> np.ndarray:
     """RGB uint8 (H, W, 3): a picture by its path, or a scene of SceneWorld, 256×256."""
     return render_scene(0, SCENE).image if image is None else read_image(Path(image))
-
-
-def _steps(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every ``Degrade`` in a tree of configs."""
-    if isinstance(node, Mapping):
-        if node.get("type") == "Degrade":
-            yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _steps(value)
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:

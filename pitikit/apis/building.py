@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,17 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
             except WeightsError as error:
                 raise WeightsError(f"{name}: {error}" if name else str(error)) from error
     return to_device(model, device).eval()
+
+
+def components(node: Any, kind: str) -> Iterator[Mapping[str, Any]]:
+    """Every component of a ``type`` in a tree of configs."""
+    if isinstance(node, Mapping):
+        if node.get("type") == kind:
+            yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for value in node:
+            yield from components(value, kind)
 
 
 def pipeline_of(cfg: Mapping[str, Any]) -> list[Any]:

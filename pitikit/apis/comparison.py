@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def plan(
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations={iterations}: expected 1 or more")
     runs = []
+    # Of a prior that all start from, once.
+    digest = partial(_digest, file_hash=cache(file_sha256))
     for path in paths:
         cfg = load_config(path, options)
         if not cfg.get("train_cfg"):
@@ -100,14 +103,14 @@ def plan(
             folder = Path(out) / path.stem / f"{100 * share:g}"
             # Not every kind of data set has shares; all of it needs none.
             part = {"train_dataloader.dataset.subset": share} if share < 1 else {}
-            runs.append(Run(path, share, folder, {**given, **part}, _digest(path, {**given, **part})))
+            runs.append(Run(path, share, folder, {**given, **part}, digest(path, {**given, **part})))
     return runs
 
 
-def _digest(path: Path, options: Mapping[str, Any]) -> str:
+def _digest(path: Path, options: Mapping[str, Any], file_hash: Callable[[str], str]) -> str:
     cfg = load_config(path, options)
     prior = cfg.get("load_from")
-    start = file_sha256(prior) if prior and Path(prior).is_file() else ""
+    start = file_hash(prior) if prior and Path(prior).is_file() else ""
     return hashlib.sha256((cfg.pretty_text + start).encode()).hexdigest()
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from pitikit.apis.building import RANDOM, Checkpoint, stages_of, weight_files
+from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
+from pitikit.engine.config_file import as_list
 from pitikit.engine.weights import write_text
 from pitikit.losses.weight_files import file_sha256
 from pitikit.registry import plugin_folders
@@ -96,7 +97,7 @@ def make_protocol(
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
         **_low_res_of(config["test_dataloader"]["dataset"]),
-        **_plugins_of(config.get("plugins") or ()),
+        **_plugins_of(config.get("plugins")),
         "model": config["model"],
         "pitikit": _version(),
         "torch": torch.__version__,
@@ -107,7 +108,7 @@ def make_protocol(
 
 def _plugins_of(folders: Any) -> dict[str, Any]:
     """The sources of plugins, which make pictures as the checkpoint does: a hash, by the folder's name."""
-    named = {Path(folder).name for folder in ([folders] if isinstance(folders, str) else folders)}
+    named = {Path(folder).name for folder in as_list(folders)}
     found = {}
     for folder in plugin_folders():
         if folder.name in named:
@@ -120,7 +121,7 @@ def _plugins_of(folders: Any) -> dict[str, Any]:
 def _low_res_of(dataset: Any) -> dict[str, Any]:
     """What made the pictures that ``LoadLowRes`` reads, which a path does not tell: a hash, by path."""
     found = {}
-    for path in sorted(_low_res_paths(dataset)):
+    for path in sorted(str(step["path"]) for step in components(dataset, "LoadLowRes")):
         folder = Path(path).expanduser().parent
         # tools/test.py and tools/cache_low_res.py say it beside the folder.
         protocol = read_protocol(folder.parent / "protocol.json")
@@ -131,16 +132,6 @@ def _low_res_of(dataset: Any) -> dict[str, Any]:
             facts = sorted((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files)
         found[path] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return {"low_res": found} if found else {}
-
-
-def _low_res_paths(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if node.get("type") == "LoadLowRes" and "path" in node:
-            yield str(node["path"])
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _low_res_paths(value)
 
 
 def _facts(stage: Any, file: Path | None) -> dict[str, Any]:
