@@ -44,7 +44,7 @@ class BenchmarkReport:
     Attributes:
         folder: where ``images/``, ``grid.png``, ``protocol.json`` and ``metrics.json`` are.
         metrics: name -> value, None where it is unknown.
-        notes: name -> why it is unknown.
+        notes: name -> why it is unknown, or how to read it.
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
         made, reused: numbers of pictures.
         seconds: of the whole, loading apart.
@@ -67,7 +67,9 @@ class BenchmarkReport:
         reasons: dict[str, list[str]] = {}
         for name, reason in self.notes.items():
             reasons.setdefault(reason, []).append(name)
-        lines += [f"no {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        for reason, names in reasons.items():
+            lacking = all(self.metrics.get(name) is None for name in names)
+            lines.append(f"{'no ' * lacking}{', '.join(names)}: {reason}")
         kept = f", {self.reused} were there" if self.reused else ""
         lines.append(f"{self.made} pictures made{kept}, {self.seconds:.1f} s: {self.folder}")
         return "\n".join(lines)

@@ -262,11 +262,11 @@ def _condition(condition: Tensor) -> Picture:
 
 
 def _bytes(picture: Tensor) -> Tensor:
-    """As ``write_grid`` takes it: floats stretched to 0..255, of an odd number of channels the first."""
+    """To uint8; floats are stretched from their range to 0..255."""
     if picture.dtype != torch.uint8:
         low, high = picture.min(), picture.max()
         picture = ((picture - low) / (high - low).clamp(min=1e-9) * 255).to(torch.uint8)
-    return picture if picture.shape[0] % 3 == 0 else picture[:1]
+    return picture
 
 
 def _text(text: str, size: int = 256) -> np.ndarray:

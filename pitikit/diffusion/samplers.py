@@ -23,6 +23,11 @@ Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]
 PROGRESS_FROM_STEPS = 20
 
 
+def steps_of(strength: float, steps: int) -> int:
+    """How many of ``steps`` a ``strength`` of 0 to 1 stands for: at least one, unless it is 0."""
+    return max(round(strength * steps), int(strength > 0))
+
+
 class StepCallback(Protocol):
     """Called after every step, for previews or statistics."""
 
@@ -88,7 +93,8 @@ class Sampler(ABC):
             progress: show a bar, if there are at least 20 steps.
             start: images (B, 3, H, W) in [-1, 1] to begin from instead of pure noise (SDEdit, Meng et al. 2022): they
                 are noised, and the last steps make pictures like them.
-            strength: with ``start``, the share of the steps that is made; 1 leaves little of the image, 0 all of it.
+            strength: with ``start``, the share of the steps that is made, see :func:`steps_of`; 1 leaves little of the
+                image, 0 all of it.
 
         Returns:
             (B, 3, H, W), within [-1, 1] when ``clip_x0``.
@@ -111,7 +117,7 @@ class Sampler(ABC):
         x = noise.randn(shape) * self.temperature
         order = list(enumerate(timesteps))[::-1]
         if start is not None:
-            order = order[len(order) - round(strength * len(order)) :]
+            order = order[len(order) - steps_of(strength, len(order)) :]
             if not order:
                 return start
             noised_to = torch.full((len(x),), order[0][1], device=x.device)

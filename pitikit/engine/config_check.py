@@ -262,7 +262,7 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
         known: set[str] | frozenset[str] | None = argument_names(components) if components else None
         if known:
             for key in [key for key in node if key not in known]:
-                yield unknown_argument(components, key, set(known), place)
+                yield unknown_argument(components, key, set(known), place) + _inherited(key, place)
         elif place and "type" not in node and (place[-1] in _DATALOADERS or place[0] in _UNTYPED or _is_stage(place)):
             yield from _unknown_keys(node, place)
         yield from _wrong_values(node, components or _readers(place), place)
@@ -272,6 +272,14 @@ def _complaints(node: Any, place: tuple[str | int, ...]) -> Iterator[str]:
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
             yield from _complaints(value, (*place, index))
+
+
+def _inherited(key: str, place: Sequence[str | int]) -> str:
+    """A hint where another component that may stand at ``place`` takes ``key``: it may be left of a base config's."""
+    others = (component for kind in kinds_of(place) for component in registered(kind).values())
+    if any(key in (component_arguments(other) or ()) for other in others):
+        return "; if a config of _base_ set it, write _delete_=True beside 'type'"
+    return ""
 
 
 def _unknown_keys(node: Mapping[str, Any], place: tuple[str | int, ...]) -> Iterator[str]:

@@ -214,6 +214,11 @@ class FID(PictureMetric):
         real = both[:, 1] if self.reference is None else self._reference()
         self.facts["pictures"] = len(fake)
         found: dict[str, float | None] = dict(FID=frechet_distance(real, fake))
+        if len(fake) < FEATURES:
+            self.notes["FID"] = (
+                f"of {len(fake)} pictures it is far above what it tends to with thousands; compare it with that of as "
+                "many only"
+            )
         if isinstance(real, Tensor):
             self.facts["reference_pictures"] = len(real)
             return {**found, "KID_x1000": 1000 * kernel_distance(real, fake)}

@@ -47,11 +47,12 @@ def picture_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
 
 
 class PictureMetric(BaseMetric):
-    """A metric whose value may be unknown: None, with the reason in ``notes``.
+    """A metric whose value may be unknown: None, with the reason in ``notes``, or known and to be read with a note.
 
     Attributes:
         facts: what a number depends on besides the pictures, such as the hash of a network's weights.
-        notes: name of a metric -> why it has no value; of the last :meth:`compute_metrics`.
+        notes: name of a metric -> why it has no value, or how to read the one it has; of the last
+            :meth:`compute_metrics`.
     """
 
     # Not None, for which mmengine prints a warning: 'PSNR' needs no prefix.

@@ -29,7 +29,8 @@ class Cascade(BaseModel):
         base, upsampler: configs of models, or models; in a config file also the paths of their configs. Each samples
             as its own ``sampler`` says; an upsampler whose config names none takes 27 steps, initial noise times
             0.997 and no guidance.
-        seed: of sampling; a picture depends on it and on the sample's id alone.
+        seed: of sampling; a picture depends on it and on the sample's id alone. The base model's by default; the
+            upsampler's has no effect.
         data_preprocessor: config; uint8 pictures to [-1, 1] by default.
         conditioned: whether the upsampler gets the condition. Without, it gets its null condition, and so may be one
             that knows another kind of conditions, provided that it was trained with some left out (``drop``).
@@ -47,7 +48,7 @@ class Cascade(BaseModel):
         self,
         base: Any,
         upsampler: Any,
-        seed: int = 0,
+        seed: int | None = None,
         data_preprocessor: Any = None,
         conditioned: bool = True,
     ) -> None:
@@ -66,7 +67,7 @@ class Cascade(BaseModel):
             found = getattr(stage.denoiser.decoder, "low_res", expected)
             if found != expected:
                 raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
-        self.seed = seed
+        self.seed: int = self.base.seed if seed is None else seed
         self.conditioned = conditioned
         takes = [getattr(stage.denoiser.encoder, "in_channels", None) for stage in self.stages.values()]
         if conditioned and None not in takes and takes[0] != takes[1]:

@@ -13,7 +13,7 @@ from mmengine.dist import get_dist_info
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
-from pitikit.diffusion.samplers import StepCallback
+from pitikit.diffusion.samplers import StepCallback, steps_of
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.losses.perceptual import ClampedImageLoss
@@ -126,7 +126,7 @@ class Upsampler(DenoisingTranslator):
     @property
     def steps(self) -> int:
         """Sampling steps of a picture, with those that ``strength`` leaves out left out."""
-        return round(self.strength * super().steps)
+        return steps_of(self.strength, super().steps)
 
     @torch.no_grad()
     def predict_images(

@@ -244,6 +244,9 @@ def test_two_metrics_of_one_class(trained, tmp_path):
     report = benchmark(config, weights, out=tmp_path / "o", count=2, options=options, progress=False)
     assert {"PSNR", "a/FID", "b/FID", "b/KID_x1000"} <= report.metrics.keys()
     assert "/absent.pth" in report.notes["b/FID"] and "FID" not in report.notes
+    if report.metrics["a/FID"] is not None:
+        assert "\na/FID: of 2 pictures" in report.table()
+    assert "\nno b/FID, b/KID_x1000: " in report.table()
     measured = json.loads((tmp_path / "o" / "metrics.json").read_text())["measured_with"]
     assert measured.keys() == {"PSNR", "a/FID", "b/FID"}
     with pytest.raises(ConfigError, match="test_evaluator: PSNR comes twice; give one of them prefix"):

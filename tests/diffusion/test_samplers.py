@@ -166,5 +166,7 @@ def test_a_start_is_noised_as_far_as_the_strength_says():
     assert torch.equal(seen[0][1], SCHEDULE.add_noise(start, torch.full((2,), steps[2]), noise))
     sample(1.0)
     assert len(seen) == 10
+    sample(0.01)  # No step at all is what 0 says.
+    assert len(seen) == 1
     with pytest.raises(ValueError, match="strength=2"):
         sample(2)

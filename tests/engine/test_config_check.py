@@ -29,6 +29,13 @@ def test_all_complaints_come_at_once_with_their_places():
     assert lines[2].startswith("custom_hooks.0.stage: StageHook") and "'stages'" in lines[2]
 
 
+def test_an_argument_of_another_component_may_be_inherited():
+    (line,) = complaints(model=dict(sampler=dict(guidance=dict(type="DynamicThreshold", scale=2))))
+    assert "takes no argument 'scale'" in line and "write _delete_=True" in line
+    (line,) = complaints(model=dict(sampler=dict(guidance=dict(type="DynamicThreshold", percentil=1))))
+    assert "'percentile'" in line and "_delete_" not in line
+
+
 def test_a_denoiser_without_a_type_is_checked_as_one():
     (line,) = complaints(model=dict(type="DenoisingTranslator", denoiser=dict(encodre=None)))
     assert line.startswith("model.denoiser.encodre: Denoiser") and "'encoder'" in line

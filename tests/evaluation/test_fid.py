@@ -144,6 +144,7 @@ def test_value_is_that_of_the_sets_in_whatever_batches(tiny):
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-5)
     assert metric.facts["pictures"] == metric.facts["reference_pictures"] == 11
+    assert metric.notes.keys() == {"FID"} and "of 11 pictures" in metric.notes["FID"]
 
 
 def test_features_are_kept_and_no_pictures(tiny):

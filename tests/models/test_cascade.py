@@ -64,6 +64,12 @@ def test_predict():
     assert not torch.equal(again["low_res"], results[0]["low_res"])
 
 
+def test_the_seed_is_the_base_models_by_default():
+    base = {**BASE, "seed": 7}
+    assert Cascade(base, UPSAMPLER).seed == 7
+    assert Cascade(base, UPSAMPLER, seed=0).seed == 0
+
+
 def test_a_given_low_res_takes_the_place_of_the_base_model():
     model = cascade()
     model.base.predict_images = None

@@ -313,6 +313,7 @@ def test_a_strength_below_one_begins_at_low_res():
     assert len(seen) == short.steps == 3 and seen == short.schedule.spaced("fast27")[:3][::-1]
     assert (made - enlarged).abs().mean() < 0.5 * (whole.predict_images(condition, [3], low) - enlarged).abs().mean()
     assert whole.steps == 27
+    assert Upsampler(DENOISER, strength=0.01).steps == 1
     none = Upsampler(DENOISER, strength=0).eval()
     assert none.steps == 0 and torch.equal(none.predict_images(condition, [3], low), enlarged)
     for strength in (-0.1, 1.5):
