@@ -13,9 +13,10 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
-from pitikit.engine.config_check import EXTRA_KEYS, RUNNER_KEYS, ConfigError, check_config
+from pitikit.engine.config_check import check_config
 from pitikit.engine.config_file import as_list, read_file, resolve_parts
 from pitikit.engine.config_options import add_config_arguments, apply_options
+from pitikit.engine.config_places import EXTRA_KEYS, RUNNER_KEYS, ConfigError
 from pitikit.registry import SCOPE, load_plugins
 
 __all__ = ["ConfigError", "add_config_arguments", "apply_options", "check_config", "load_config"]

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
-from pitikit.engine.config_check import ConfigError
+from pitikit.engine.config_places import ConfigError
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 #: Keys of a model under which the path of a config may stand for that config's own model.

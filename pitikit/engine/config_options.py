@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import DictAction
 
 from pitikit.arguments import nearest
-from pitikit.engine.config_check import (
+from pitikit.engine.config_places import (
     EXTRA_KEYS,
     KINDS,
     RUNNER_KEYS,

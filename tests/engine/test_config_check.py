@@ -3,7 +3,8 @@
 import pytest
 from mmengine.hooks import EMAHook
 
-from pitikit.engine.config_check import ConfigError, check_config
+from pitikit.engine.config_check import check_config
+from pitikit.engine.config_places import ConfigError
 
 
 def complaints(**cfg):

@@ -1,0 +1,93 @@
+"""Whether a condition is of the kind that a model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pitikit.data.errors import DataError
+from pitikit.data.loading import fetch, read_text
+from pitikit.data.reading import read_grey, read_ids, read_normals
+from pitikit.data.transforms import LoadCaption, LoadMask, LoadNormals, LoadSketch
+from pitikit.networks.tokenizers import Tokenizer
+
+
+def check_kind(loader: Any, results: dict[str, Any]) -> None:
+    """Refuse what ``loader`` would take, but which is a condition of another kind.
+
+    Training trusts its files; here a person picks a file for a model, and every value of a sketch
+    is also a label (0, and 255 for 'no label').
+
+    A text of unknown words is refused for the same reason: in training they are warned of, but the person who
+    has just typed one would get a picture without what it says.
+
+    Raises:
+        DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals, a text with words that the
+            tokenizer does not know, numbers that are none.
+    """
+    if isinstance(loader, LoadCaption):
+        _check_words(loader, results)
+    if isinstance(loader, LoadMask):
+        ids, path = fetch(results, loader.source, read_ids)
+        values = np.unique(ids).tolist()
+        # A 1-bit file holds 0 and 1, which cracks or wires out of two classes may hold as well.
+        lines = values == [0, 255] or (values == [0, 1] and loader.num_classes > 2)
+        if lines and _is_sketch(ids):
+            raise DataError(
+                f"nothing but thin lines of {values[1]} on 0",
+                "a map of label ids",
+                "this looks like a sketch; give it to a sketch model",
+                path,
+                results["id"],
+            )
+    elif isinstance(loader, LoadSketch) and loader.edges is None and not loader.invert:
+        grey, path = fetch(results, loader.source, read_grey)
+        if not (grey >= 0).all():
+            raise DataError("negative values, or NaN", "an edge map, 0 and more", "", path, results["id"])
+        if 1 < grey.max() <= loader.threshold:
+            raise DataError(
+                f"no line, but values up to {grey.max():g}",
+                f"lines brighter than {loader.threshold:g}",
+                "this looks like a label map; give it to a mask model",
+                path,
+                results["id"],
+            )
+    elif isinstance(loader, LoadNormals) and not loader.derive:
+        normals, path = fetch(results, loader.source, read_normals)
+        if not np.isfinite(normals).all():
+            raise DataError("values that are not finite", "unit normals", "fill the holes", path, results["id"])
+        is_vectors = normals.ndim == 3 and normals.shape[2] == 3
+        length = float(np.median(np.linalg.norm(normals, axis=-1))) if is_vectors else 1.0
+        if abs(length - 1) > 0.2:
+            raise DataError(
+                f"vectors of length {length:.2f}",
+                "unit normals",
+                "this looks like a photograph or a coloured mask",
+                path,
+                results["id"],
+            )
+
+
+def _check_words(loader: LoadCaption, results: dict[str, Any]) -> None:
+    given = results["sources"].get(loader.source) if loader.text is None else loader.text
+    text = given if isinstance(given, str) else fetch(results, loader.source, read_text)[0]
+    unknown = loader.tokenizer.unknown(text) if isinstance(loader.tokenizer, Tokenizer) else []
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise DataError(
+            f"unknown words: {', '.join(loader.tokenizer.hint(word) for word in unknown[:5])}{more}",
+            "words of the vocabulary",
+            "give a file as pathlib.Path" if isinstance(given, str) and Path(given).suffix else "",
+            given if isinstance(given, Path) else None,
+            results["id"],
+        )
+
+
+def _is_sketch(array: np.ndarray) -> bool:
+    try:
+        LoadSketch().transform({"id": "", "sources": {"sketch": array}})
+    except DataError:
+        return False
+    return True
