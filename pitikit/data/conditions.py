@@ -141,8 +141,9 @@ class DepthCode:
     """Metres (H, W) float32 -> uint8, log-spaced from ``near`` to ``far``; what lies outside is
     clipped.
 
-    ``mode='log-jet'`` (released code): three channels through the jet table; invalid pixels are
-    black, a colour that jet does not have. ``mode='log'``: one channel, 1 (near) to 255 (far),
+    ``mode='log-jet'`` (as the released code, which chooses the far end anew for every picture, so
+    that a colour is no distance): three channels through the jet table; invalid pixels are black, a
+    colour that jet does not have. ``mode='log'``: one channel, 1 (near) to 255 (far),
     invalid 0. Invalid means 0, negative or not a number; infinity counts as far.
     """
 

@@ -69,11 +69,14 @@ def sinc_2d(size: int, cutoff: float) -> np.ndarray:
     return weights / weights.sum()
 
 
-def shifted(kernel: np.ndarray, shift: float) -> np.ndarray:
-    """A kernel (n,) read ``shift`` taps further on, between taps linearly, its last tap repeated; sum 1."""
+def shifted(kernel: np.ndarray, shift: float, normalise: bool = True) -> np.ndarray:
+    """A kernel (n,) read ``shift`` taps further on, between taps linearly, its last tap repeated.
+
+    Its sum is 1 again, unless ``normalise`` is False, as released: what is shifted out is lost then.
+    """
     taps = np.arange(len(kernel), dtype=np.float64)
     moved = np.interp(np.minimum(taps + shift, len(kernel) - 1), taps, kernel)
-    return moved / moved.sum()
+    return moved / moved.sum() if normalise else moved
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -81,12 +84,11 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
     Args:
         image: the picture.
-        kernel: (k, k), or (k,) for one that is the outer product of itself.
+        kernel: (k, l), or (k,) for one that is the outer product of itself.
     """
     flipped = np.ascontiguousarray(kernel[::-1] if kernel.ndim == 1 else kernel[::-1, ::-1])
-    middle = (len(kernel) - 1) // 2
+    down, across = kernel.shape[0], kernel.shape[-1]
+    anchor = ((across - 1) // 2, (down - 1) // 2)
     if kernel.ndim == 1:
-        return cv2.sepFilter2D(
-            image, cv2.CV_32F, flipped, flipped, anchor=(middle, middle), borderType=cv2.BORDER_REFLECT_101
-        )
-    return cv2.filter2D(image, cv2.CV_32F, flipped, anchor=(middle, middle), borderType=cv2.BORDER_REFLECT_101)
+        return cv2.sepFilter2D(image, cv2.CV_32F, flipped, flipped, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)
+    return cv2.filter2D(image, cv2.CV_32F, flipped, anchor=anchor, borderType=cv2.BORDER_REFLECT_101)

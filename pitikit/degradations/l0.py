@@ -35,6 +35,8 @@ _UNIT = np.float32(255 / 256)
 def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: float = 1e5) -> np.ndarray:
     """Smooth float32 (H, W, C) in [0, 1]; the result may leave the range a little.
 
+    To compare it with the released code's bytes, truncate it: ``(255 * result).clip(0, 255).astype(np.uint8)``.
+
     Args:
         image: the picture, 2 pixels or more a side; borders are periodic.
         strength: weight of the count of gradients (lambda), for a unit of 256 grey levels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -31,9 +32,8 @@ INTERPOLATIONS = {
 
 
 @lru_cache(maxsize=64)
-def _cubic_matrix(before: int, after: int) -> csr_array:
+def _cubic_matrix(before: int, after: int, scale: float) -> csr_array:
     """Float32 (after, before): cubic interpolation (a = -1/2), its support stretched where it shrinks."""
-    scale = after / before
     stretch = min(scale, 1.0)
     width = int(np.ceil(4 / stretch)) + 2
     centre = (np.arange(after) + 0.5) / scale - 0.5
@@ -71,14 +71,20 @@ def _banded(weights: np.ndarray, source: np.ndarray, before: int) -> csr_array:
     return csr_array((values, source.reshape(-1).astype(np.int32), ends), shape=(len(weights), before))
 
 
-def imresize(image: np.ndarray, size: Size) -> np.ndarray:
+def imresize(image: np.ndarray, size: Size | float) -> np.ndarray:
     """Resize float32 (H, W, 3) by cubic interpolation with antialiasing, as MATLAB's imresize; may overshoot.
 
     Args:
         image: the picture.
-        size: height and width of the result, pixels.
+        size: height and width of the result, pixels; or a factor on both, of which the result has the next whole
+            number of pixels. They are 1 / factor apart then, as released, and the last may reach over the border.
     """
-    return separable(image, _cubic_matrix(image.shape[0], size[0]), _cubic_matrix(image.shape[1], size[1]))
+    sides = image.shape[:2]
+    if isinstance(size, (int, float)):
+        rows, columns = (_cubic_matrix(side, math.ceil(side * size), float(size)) for side in sides)
+    else:
+        rows, columns = (_cubic_matrix(side, new, new / side) for side, new in zip(sides, size, strict=True))
+    return separable(image, rows, columns)
 
 
 def resize(image: np.ndarray, size: Size, interpolation: str) -> np.ndarray:

@@ -11,8 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pitikit.diffusion.guidance import build_guidance
-from pitikit.diffusion.noise import NoiseSource
-from pitikit.diffusion.schedule import NoiseSchedule, Steps, posterior_variance
+from pitikit.diffusion.schedule import NoiseSchedule, Steps, mixed_log_variance, posterior_variance
 from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction
 from pitikit.registry import SAMPLERS
 
@@ -36,15 +35,23 @@ class StepCallback(Protocol):
         ...
 
 
-class _Silence(NoiseSource):
+class Noise(Protocol):
+    """Where a sampler draws from, such as :class:`~pitikit.diffusion.noise.NoiseSource`."""
+
+    def randn(self, shape: Sequence[int]) -> Tensor:
+        """The next standard normal draw of every sample: (B, *shape)."""
+        ...
+
+
+class _Silence:
     """What the last step is given: nothing is left to add, so nothing needs to be drawn."""
 
-    def __init__(self, noise: NoiseSource) -> None:
-        super().__init__([0] * len(noise), noise.device)
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
 
     def randn(self, shape: Sequence[int]) -> Tensor:
         """Zeros (B, *shape)."""
-        return torch.zeros(len(self), *shape, device=self.device)
+        return self.x.new_zeros(len(self.x), *shape)
 
 
 class Sampler(ABC):
@@ -74,7 +81,7 @@ class Sampler(ABC):
         decode: Decode,
         schedule: NoiseSchedule,
         pair: ConditionPair,
-        noise: NoiseSource,
+        noise: Noise,
         shape: Sequence[int],
         callback: StepCallback | None = None,
         progress: bool = False,
@@ -105,7 +112,6 @@ class Sampler(ABC):
         if not 0 <= strength <= 1:
             raise ValueError(f"strength={strength}: expected 0 to 1")
         timesteps = schedule.spaced(self.steps)
-        alpha_bars = schedule.alpha_bar[timesteps].to(noise.device)
 
         def unguided(x_t: Tensor, t: Tensor, given: ConditionPair) -> Prediction:
             output = decode(x_t, schedule.network_time(t), given.cond)
@@ -115,6 +121,7 @@ class Sampler(ABC):
         for guidance in self.guidance:
             denoise = guidance.wrap(denoise)
         x = noise.randn(shape) * self.temperature
+        alpha_bars = schedule.alpha_bar[timesteps].to(x.device)
         order = list(enumerate(timesteps))[::-1]
         if start is not None:
             order = order[len(order) - steps_of(strength, len(order)) :]
@@ -129,14 +136,14 @@ class Sampler(ABC):
                 prediction = prediction.with_x0(prediction.x0.clamp(-1, 1))
             # No step to a noisier place exists after the last one: alpha_bar_prev is 1 there, by definition.
             alpha_bar_prev = alpha_bars[index - 1] if index else alpha_bars.new_tensor(1.0)
-            source = noise if index else _Silence(noise)
+            source = noise if index else _Silence(x)
             x = self.step(prediction, prediction.alpha_bar, alpha_bar_prev.expand(len(x), 1, 1, 1), source)
             if callback is not None:
                 callback(done, t, x, prediction)
         return x
 
     @abstractmethod
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
         """One step towards the image.
 
         Args:
@@ -171,7 +178,7 @@ class DDPMSampler(Sampler):
             raise ValueError(f"variance={variance!r}: expected 'learned', 'small' or 'large'")
         self.variance = variance
 
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
         """Draw from N(posterior mean of the predicted x0, variance)."""
         mean = pred.posterior_mean(alpha_bar_prev)
         deviation = (0.5 * self.log_variance(pred, alpha_bar, alpha_bar_prev)).exp()
@@ -180,7 +187,10 @@ class DDPMSampler(Sampler):
         return mean + deviation * noise.randn(mean.shape[1:]).to(mean.dtype)
 
     def log_variance(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
-        """Log variance of the step, broadcastable to (B, 3, H, W)."""
+        """Log variance of the step, broadcastable to (B, 3, H, W); without meaning at the last one, which adds none.
+
+        :meth:`pitikit.diffusion.schedule.NoiseSchedule.log_variance` gives that of the process, the last step's too.
+        """
         dtype = pred.x_t.dtype
         large = (1 - alpha_bar / alpha_bar_prev).log().to(dtype)
         if self.variance == "large":
@@ -190,7 +200,7 @@ class DDPMSampler(Sampler):
             return small
         if pred.var_frac is None:
             raise ValueError("variance='learned': the decoder predicts none; use variance='small' or 'large'")
-        return pred.var_frac * large + (1 - pred.var_frac) * small
+        return mixed_log_variance(pred.var_frac, small, large)
 
 
 @SAMPLERS.register_module()
@@ -214,12 +224,15 @@ class DDIMSampler(Sampler):
             raise ValueError(f"eta={eta}: expected 0 or more")
         self.eta = eta
 
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: NoiseSource) -> Tensor:
-        """Move along the direction that the prediction points to, plus ``eta`` times fresh noise."""
+    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
+        """Move along the direction that the prediction points to, plus ``eta`` times fresh noise.
+
+        With ``eta`` 0 and ``alpha_bar_prev`` that of a *noisier* place this is a step of DDIM's inversion.
+        """
         dtype = pred.x_t.dtype
+        if self.eta == 0:
+            return alpha_bar_prev.sqrt().to(dtype) * pred.x0 + (1 - alpha_bar_prev).sqrt().to(dtype) * pred.eps
         variance = self.eta**2 * posterior_variance(alpha_bar, alpha_bar_prev)
         direction = (1 - alpha_bar_prev - variance).clamp_min(0).sqrt().to(dtype)
         x = alpha_bar_prev.sqrt().to(dtype) * pred.x0 + direction * pred.eps
-        if self.eta == 0:
-            return x
         return x + variance.sqrt().to(dtype) * noise.randn(x.shape[1:]).to(dtype)

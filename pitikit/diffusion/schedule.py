@@ -45,7 +45,7 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
         total: number of timesteps of the full process.
         steps: an int or digits ('50'): that many, evenly spread from the first to the last. A *list* or
             '10,10,3,2,2': that many in each of as many equal sections. 'fast27': GLIDE's 27 steps.
-            'ddimN': every k-th with an integer stride. A *tuple*: the timesteps themselves.
+            'ddimN': every k-th with an integer stride. '': all. A *tuple*: the timesteps themselves.
 
     Raises:
         ValueError: a section is smaller than its count, no integer stride exists, a timestep is out of range or
@@ -57,6 +57,8 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
         return _explicit(total, steps)
     if isinstance(steps, str):
         text = steps.strip()
+        if not text:
+            return list(range(total))
         if text == "fast27":
             # GLIDE begins two steps before the noisiest, where it saw fewer artefacts.
             return [*spaced_timesteps(total, list(FAST27_SECTIONS))[:-1], total - 3]
@@ -73,8 +75,8 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
         counts = [steps]
     else:
         counts = [int(count) for count in steps]
-    if not counts or min(counts) < 1:
-        raise ValueError(f"steps={steps!r}: every section needs at least one step")
+    if not counts or min(counts) < 0 or not any(counts):
+        raise ValueError(f"steps={steps!r}: expected one step or more, and in no section less than none")
     timesteps: list[int] = []
     start = 0
     for index, count in enumerate(counts):
@@ -115,20 +117,22 @@ class NoiseSchedule:
         alpha_bar: given instead of ``name``: a float64 (steps,) decreasing curve.
 
     Attributes:
-        alpha_bar: float64 (T,). Kept in float64 throughout: see :class:`~pitikit.diffusion.types.Prediction`.
+        betas: float64 (T,), variance that each timestep adds.
+        alpha_bar: float64 (T,), the product of ``1 - betas`` up to each timestep: of a given curve, too, as the
+            released code computes it, because near its end the two differ in the tenth digit. Kept in float64
+            throughout: see :class:`~pitikit.diffusion.types.Prediction`.
+        alpha_bar_prev: float64 (T,), one timestep nearer to the image, 1 at the first.
+        min_log_var, max_log_var: float64 (T,), the posterior's log variance (clipped) and log beta.
     """
 
     def __init__(self, name: str = "squaredcos_cap_v2", steps: int = 1000, alpha_bar: Tensor | None = None) -> None:
-        if alpha_bar is None:
-            alpha_bar = torch.from_numpy(np.cumprod(1.0 - betas(name, steps)))
-        alpha_bar = torch.as_tensor(alpha_bar, dtype=torch.float64)
-        inside = bool(((alpha_bar > 0) & (alpha_bar < 1)).all())
-        if alpha_bar.ndim != 1 or not inside or bool((alpha_bar.diff() >= 0).any()):
-            raise ValueError("alpha_bar: expected one dimension, values within (0, 1), strictly decreasing")
+        added = betas(name, steps) if alpha_bar is None else _betas_of(torch.as_tensor(alpha_bar, dtype=torch.float64))
+        # NumPy's product, which goes step by step: torch's differs in the last bits.
+        alpha_bar = torch.from_numpy(np.cumprod(1.0 - added))
+        self.betas = torch.from_numpy(added)
         self.alpha_bar = alpha_bar
         self.alpha_bar_prev = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
-        self.betas = 1 - alpha_bar / self.alpha_bar_prev
-        variance = posterior_variance(alpha_bar, self.alpha_bar_prev)
+        variance = posterior_variance(alpha_bar, self.alpha_bar_prev, self.betas)
         # The first variance is 0, whose logarithm is of no use: the second stands in for it, as in the released code.
         self.min_log_var = torch.cat([variance[1:2], variance[1:]]).log() if len(variance) > 1 else variance.log()
         self.max_log_var = self.betas.log()
@@ -161,6 +165,25 @@ class NoiseSchedule:
         """The process that visits only ``timesteps`` (ascending), with the betas that follow from it."""
         return NoiseSchedule(alpha_bar=self.alpha_bar[list(timesteps)])
 
+    def log_variance(self, t: Tensor, var_frac: Tensor | None = None, kind: str = "learned") -> Tensor:
+        """Log variance of p(x_prev | x_t) at timesteps ``t`` (B,), float64, broadcastable to (B, 3, H, W).
+
+        Args:
+            t: timesteps of this process.
+            var_frac: (B, 3, H, W), where it lies between the posterior's and log beta; for 'learned'.
+            kind: as :class:`~pitikit.diffusion.samplers.DDPMSampler`'s ``variance``. 'large' has the posterior's
+                variance at the first timestep, as released.
+
+        Raises:
+            ValueError: 'learned' without ``var_frac``.
+        """
+        low, high = self._gather("min_log_var", t), self._gather("max_log_var", t)
+        if kind == "learned":
+            if var_frac is None:
+                raise ValueError("kind='learned': expected var_frac, a prediction of the variance")
+            return mixed_log_variance(var_frac.double(), low, high)
+        return low if kind == "small" else torch.where(t.view(-1, 1, 1, 1) == 0, low, high)
+
     def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Target:
         """Everything a loss needs to know of the timesteps ``t`` (B,)."""
         return Target(
@@ -180,6 +203,22 @@ class NoiseSchedule:
         return self._copies[name, t.device][t.long()].view(-1, 1, 1, 1)
 
 
-def posterior_variance(alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
-    """Variance of q(x_prev | x_t, x0) (Ho et al. 2020, eq. 7), 0 where ``alpha_bar_prev`` is 1."""
-    return (1 - alpha_bar / alpha_bar_prev) * (1 - alpha_bar_prev) / (1 - alpha_bar)
+def _betas_of(alpha_bar: Tensor) -> np.ndarray:
+    inside = bool(((alpha_bar > 0) & (alpha_bar < 1)).all())
+    if alpha_bar.ndim != 1 or not inside or bool((alpha_bar.diff() >= 0).any()):
+        raise ValueError("alpha_bar: expected one dimension, values within (0, 1), strictly decreasing")
+    return (1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])).numpy()
+
+
+def posterior_variance(alpha_bar: Tensor, alpha_bar_prev: Tensor, beta: Tensor | None = None) -> Tensor:
+    """Variance of q(x_prev | x_t, x0) (Ho et al. 2020, eq. 7), 0 where ``alpha_bar_prev`` is 1.
+
+    ``beta`` follows from the two unless it is given.
+    """
+    beta = 1 - alpha_bar / alpha_bar_prev if beta is None else beta
+    return beta * (1 - alpha_bar_prev) / (1 - alpha_bar)
+
+
+def mixed_log_variance(var_frac: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Log variance at ``var_frac`` between two, 0 the lower (Nichol & Dhariwal 2021, eq. 15)."""
+    return var_frac * high + (1 - var_frac) * low

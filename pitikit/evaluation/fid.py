@@ -70,7 +70,8 @@ def frechet_distance(real: Tensor | tuple[Tensor, Tensor], fake: Tensor) -> floa
 def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> float:
     """Squared maximum mean discrepancy with the kernel ``(x y / D + 1)^3`` (Bińkowski et al. 2018), unbiased.
 
-    It may be negative. Sets of 1000 pictures or fewer are taken whole; the mean is over 100 subsets otherwise.
+    It may be negative. Two sets of one size, 1000 pictures or fewer, are taken whole; otherwise the mean is
+    over 100 subsets of the smaller's size, 1000 at most.
 
     Args:
         real, fake: (N, D) and (M, D) features, 2 or more.

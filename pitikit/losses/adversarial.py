@@ -163,9 +163,12 @@ class WGANGPLoss(AdversarialLoss):
         """The difference, fake less real."""
         return _per_sample(fake_logits) - _per_sample(real_logits)
 
-    def penalty(self, net: Critic, fake: Tensor, real: Tensor) -> Tensor | None:
-        """Penalty at random points between fake and real, drawn from torch's global generator."""
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+    def penalty(self, net: Critic, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
+        """Penalty at random points between fake and real.
+
+        ``share`` (B, 1, 1, 1) of the real one in each, in 0 to 1; drawn from torch's global generator by default.
+        """
+        share = torch.rand(len(real), 1, 1, 1, device=real.device) if share is None else share
         mixed = (share * real + (1 - share) * fake).requires_grad_(True)
         (gradient,) = torch.autograd.grad(net(mixed).float().sum(), mixed, create_graph=True)
         norm = gradient.flatten(1).norm(dim=1)  # (B,)

@@ -8,6 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from pitikit.diffusion.schedule import NoiseSchedule, mixed_log_variance
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.registry import LOSSES
 
@@ -81,7 +82,7 @@ class VariationalBound(Loss):
         dtype = pred.x_t.dtype
         detached = Prediction(pred.x_t, pred.alpha_bar, pred.eps.detach())
         low, high = target.min_log_var.to(dtype), target.max_log_var.to(dtype)
-        log_var = pred.var_frac * high + (1 - pred.var_frac) * low
+        log_var = mixed_log_variance(pred.var_frac, low, high)
         true_mean = detached.posterior_mean(target.alpha_bar_prev, target.x0)
         mean = detached.posterior_mean(target.alpha_bar_prev)
         kl = normal_kl(true_mean, low, mean, log_var).flatten(1).mean(dim=1)
@@ -90,10 +91,20 @@ class VariationalBound(Loss):
         return bits * (target.steps / 1000)
 
 
-def normal_kl(mean1: Tensor, log_var1: Tensor, mean2: Tensor, log_var2: Tensor) -> Tensor:
+def normal_kl(
+    mean1: Tensor | float, log_var1: Tensor | float, mean2: Tensor | float, log_var2: Tensor | float
+) -> Tensor:
     """KL divergence of two diagonal normal distributions, elementwise, in nats."""
+    mean1, log_var1, mean2, log_var2 = map(torch.as_tensor, (mean1, log_var1, mean2, log_var2))
     squared = (mean1 - mean2).square() * torch.exp(-log_var2)
     return 0.5 * (-1.0 + log_var2 - log_var1 + torch.exp(log_var1 - log_var2) + squared)
+
+
+def prior_bits(x0: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """What the last timestep still tells of images (B, 3, H, W): KL(q(x_T | x0) || N(0, 1)), (B,), bits a dimension."""
+    alpha_bar = float(schedule.alpha_bar[-1])
+    kl = normal_kl(math.sqrt(alpha_bar) * x0, math.log(1 - alpha_bar), 0.0, 0.0)
+    return kl.flatten(1).mean(dim=1) / math.log(2.0)
 
 
 def _normal_cdf(x: Tensor) -> Tensor:

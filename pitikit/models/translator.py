@@ -203,6 +203,7 @@ class DenoisingTranslator(BaseModel):
         )
 
 
-def to_uint8(image: Tensor) -> Tensor:
-    """[-1, 1] to 0..255, rounded (the released code truncates, which darkens by half a grey level)."""
-    return ((image.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:
+    """[-1, 1] to 0..255, rounded; the released code truncates, which darkens by half a grey level."""
+    levels = (image.float().clamp(-1, 1) + 1) * 127.5
+    return (levels if truncate else levels.round()).to(torch.uint8)

@@ -97,7 +97,7 @@ class GlideUNet(UNet, Decoder):
         return cond if cond.kv is not None else cond._replace(kv=self.token_kv(cond.tokens))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
-        """(B, 3, H, W), (B,) and the condition to (B, 6, H, W).
+        """(B, 3, H, W), (B,) and the condition to (B, 6, H, W), float32 but of a float64 model.
 
         Raises:
             ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model.
@@ -107,10 +107,11 @@ class GlideUNet(UNet, Decoder):
             raise ValueError(f"GlideUNet(low_res={self.low_res}): the condition brings {found}")
         cond = self.prepare(cond)
         assert cond.kv is not None
-        emb = self.time_embed(timestep_embedding(t, self.channels))  # (B, 4C)
+        emb = self.time_embed(timestep_embedding(t, self.channels).to(self.transformer_proj.weight.dtype))  # (B, 4C)
         emb = emb + self.transformer_proj(cond.pooled)
         x = x_t
         if cond.low_res is not None:
             up = F.interpolate(cond.low_res, size=x_t.shape[2:], mode="bilinear", align_corners=False)
             x = torch.cat([x_t, up.to(x_t.dtype)], dim=1)
-        return self.run(x, emb, cond.kv).float()
+        output = self.run(x, emb, cond.kv)
+        return output if output.dtype == torch.float64 else output.float()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
@@ -67,3 +70,52 @@ class PatchDiscriminator(nn.Module):
                 f"found {tuple(image.shape)}"
             )
         return self.model(image)
+
+
+@DISCRIMINATORS.register_module()
+class StridedDiscriminator(nn.Module):
+    """The released code's other critic: twelve convolutions, a logit for each 32x32 pixels; 4,867,873 values.
+
+    One of width 7, then pairs of width 3 of which the first of each doubles the channels and the second halves the
+    side, five times; two to the logits. Instance norms with parameters and leaky ReLU (0.2) between them.
+
+    Args:
+        in_channels: of the picture.
+        channels: of the first convolution; they double to sixteen times that.
+
+    Raises:
+        ValueError: no channels.
+    """
+
+    def __init__(self, in_channels: int = 3, channels: int = 32) -> None:
+        super().__init__()
+        if min(in_channels, channels) < 1:
+            raise ValueError(f"in_channels={in_channels}, channels={channels}: expected 1 or more")
+        self.in_channels = in_channels
+        widths = [channels * (1 << index // 2) for index in range(10)]
+        widths = [in_channels, *widths, channels, 1]
+        for number, (width, new_width) in enumerate(itertools.pairwise(widths), start=1):
+            size, stride = (7, 1) if number == 1 else (3, 2 if number % 2 == 0 and number < 11 else 1)
+            # The names are the released ones.
+            setattr(self, f"conv{number}", nn.Conv2d(width, new_width, size, stride, size // 2))
+            if number < len(widths) - 1:
+                setattr(self, f"norm{number}", nn.InstanceNorm2d(new_width, affine=True))
+
+    #: Of a smaller picture the last norms would see a single place.
+    smallest = 33
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real patches.
+
+        Raises:
+            ValueError: other channels, or a picture too small for the norms.
+        """
+        if image.ndim != 4 or image.shape[1] != self.in_channels or min(image.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"StridedDiscriminator: expected (B, {self.in_channels}, H, W) of {self.smallest} pixels or more, "
+                f"found {tuple(image.shape)}"
+            )
+        for number in range(1, 12):
+            image = self.get_submodule(f"conv{number}")(image)
+            image = F.leaky_relu(self.get_submodule(f"norm{number}")(image), 0.2)
+        return self.get_submodule("conv12")(image)

@@ -107,7 +107,7 @@ class SemanticEncoder(Encoder):
     def null_condition(self, batch: int) -> Tensor:
         """All ones (white), (B, C, S, S), as PITI does."""
         shape = (batch, self.in_channels, self.input_size, self.input_size)
-        return torch.ones(shape, device=self.cls_token.device)
+        return torch.ones(shape, device=self.cls_token.device, dtype=self.cls_token.dtype)
 
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, S, S) in [-1, 1] to tokens (B, D, L) and pooled (B, D).

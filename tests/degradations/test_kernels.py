@@ -48,8 +48,9 @@ def test_convolution_is_the_released_one(released, photo):
 
 
 @pytest.mark.parametrize("size", [4, 5, 14, 15])
-def test_convolution_is_ndimages_for_even_kernels_too(size, photo, rng):
-    kernel = rng.random((size, size))
+@pytest.mark.parametrize("width", [0, 4])
+def test_convolution_is_ndimages_for_even_kernels_too(size, width, photo, rng):
+    kernel = rng.random((size, size + width))
     kernel /= kernel.sum()
     picture = photo[:40, :33]
     expected = ndimage.convolve(picture, kernel[..., None], mode="mirror")
@@ -58,6 +59,13 @@ def test_convolution_is_ndimages_for_even_kernels_too(size, photo, rng):
     row /= row.sum()
     expected = ndimage.convolve(picture, np.outer(row, row)[..., None], mode="mirror")
     assert np.abs(convolve(np.ascontiguousarray(picture), row) - expected).max() < 1e-5
+
+
+def test_a_shift_loses_what_leaves_the_kernel_if_asked_to():
+    wide = gaussian_1d(9, 2.4)
+    lost = shifted(wide, 1.5, normalise=False)
+    assert lost.sum() != pytest.approx(1, abs=1e-4) and lost / lost.sum() == pytest.approx(shifted(wide, 1.5))
+    assert lost[0] == pytest.approx((wide[1] + wide[2]) / 2) and lost[-1] == wide[-1]
 
 
 def test_profiles_differ_and_agree_where_they_should():

@@ -16,6 +16,15 @@ def test_imresize_is_the_released_one(released, photo):
         assert np.abs(imresize(photo, (128, 128))[::2, ::2] - expected["imresize_half"]).max() < 2e-6
 
 
+def test_imresize_by_a_factor_steps_by_it(photo):
+    assert np.array_equal(imresize(photo, 0.25), imresize(photo, (64, 64)))
+    # 85 and a third pixels: 86, 3 apart, of which the last looks over the border; a line stays a line.
+    line = np.linspace(0, 1, 256, dtype=np.float32)[:, None, None] * np.ones((1, 256, 3), np.float32)
+    made = imresize(line, 1 / 3)
+    assert made.shape == (86, 86, 3)
+    assert made[4:-4, 0, 0] == pytest.approx((np.arange(4, 82) * 3 + 1) / 255, abs=1e-5)
+
+
 @pytest.mark.parametrize("size", [(256, 256), (31, 97), (300, 17), (1, 1)])
 def test_imresize_keeps_the_mean(size, photo):
     made = imresize(photo, size)

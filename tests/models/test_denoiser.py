@@ -128,3 +128,18 @@ def test_whether_any_row_is_dropped_is_not_asked_for(monkeypatch):
     assert torch.equal(found, expected)
     dropped = network(X, T, CONDITION, drop=~none)
     torch.testing.assert_close(dropped, network(X, T, network.encoder.null_condition(2)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("dtype", "made", "error"),
+    [(torch.float64, torch.float64, 1e-5), (torch.float16, torch.float32, 0.01), (torch.bfloat16, torch.float32, 0.1)],
+)
+def test_of_other_precision(dtype, made, error):
+    network, low = tiny(low_res=True), torch.rand(2, 3, 4, 4)
+    of_both = [network.decode(X, T, cond) for cond in (network.encode(CONDITION, low), network.null(2, low))]
+    network, low = network.to(dtype), low.to(dtype)
+    for cond, expected in zip((network.encode(CONDITION.to(dtype), low), network.null(2, low)), of_both, strict=True):
+        output = network.decode(X.to(dtype), T, cond)
+        assert output.dtype == made
+        assert (output - expected).abs().max() < error * expected.abs().max()

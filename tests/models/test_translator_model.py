@@ -205,6 +205,7 @@ def test_impossible_arguments():
 def test_to_uint8_rounds_and_clamps():
     values = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 100.4 / 127.5 - 1, 100.6 / 127.5 - 1])
     assert to_uint8(values).tolist() == [0, 0, 128, 255, 255, 100, 101]
+    assert to_uint8(values, truncate=True).tolist() == [0, 0, 127, 255, 255, 100, 100]
 
 
 def test_processes_draw_the_rows_of_the_whole_batch():

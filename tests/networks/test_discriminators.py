@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pitikit.networks.discriminators import PatchDiscriminator
+from pitikit.networks.discriminators import PatchDiscriminator, StridedDiscriminator
 from pitikit.registry import DISCRIMINATORS
 
 # As the released code stores it.
@@ -27,8 +27,21 @@ def test_released_names_and_shapes():
 
 
 def test_the_released_list(shared):
-    stored = json.loads((shared / "fixtures" / "discriminator_keys.json").read_text())["nlayer"]
-    assert shapes(PatchDiscriminator()) == {name: tuple(shape) for name, shape in stored["params"].items()}
+    stored = json.loads((shared / "fixtures" / "discriminator_keys.json").read_text())
+    for name, net in (("nlayer", PatchDiscriminator()), ("discriminator", StridedDiscriminator())):
+        assert shapes(net) == {key: tuple(shape) for key, shape in stored[name]["params"].items()}
+
+
+def test_the_other_released_one():
+    net = DISCRIMINATORS.build(dict(type="StridedDiscriminator"))
+    assert sum(p.numel() for p in net.parameters()) == 4_867_873
+    assert net(torch.rand(1, 3, 64, 96)).shape == (1, 1, 2, 3)
+    small = StridedDiscriminator(channels=2)
+    assert small(torch.rand(1, 3, small.smallest, small.smallest)).shape == (1, 1, 2, 2)
+    with pytest.raises(ValueError, match="of 33 pixels or more"):
+        small(torch.rand(1, 3, 32, 64))
+    with pytest.raises(ValueError, match="channels=0"):
+        StridedDiscriminator(channels=0)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])

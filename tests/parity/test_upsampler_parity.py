@@ -11,7 +11,7 @@ from pitikit.losses.perceptual import ReleasedPerceptualLoss
 from pitikit.models.cascade import Cascade, quantised
 from pitikit.models.translator import DenoisingTranslator
 from pitikit.models.upsampler import AdversarialUpsampler
-from pitikit.networks.discriminators import PatchDiscriminator
+from pitikit.networks.discriminators import PatchDiscriminator, StridedDiscriminator
 
 RTOL = 1e-4
 
@@ -70,6 +70,15 @@ def test_discriminator(reference, compare, critic):
         logits = critic(image)
     compare.close("logits", logits, numbers["nlayer_out"], atol=2e-4)
     compare.close("means", WGANGPLoss().generator(-logits), numbers["nlayer_mean_flat"], atol=2e-4)
+
+
+def test_the_other_discriminator(reference, compare, weights_rule):
+    numbers = reference("discriminators")
+    _, image = pictures(511, 2, 3, 128, 128)
+    with torch.no_grad():
+        logits = weights_rule(StridedDiscriminator())(image)
+    compare.close("logits", logits, numbers["discriminator_out"], atol=2e-4)
+    compare.close("means", WGANGPLoss().generator(-logits), numbers["discriminator_mean_flat"], atol=2e-4)
 
 
 def test_critic_steps(reference, compare, critic, monkeypatch):
