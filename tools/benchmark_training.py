@@ -14,6 +14,7 @@ from pitikit.apis.cli import run
 from pitikit.apis.protocol import write_json
 from pitikit.engine.config import add_config_arguments
 from pitikit.engine.optim import PRECISIONS
+from pitikit.engine.writing import check_writable
 
 
 def main() -> None:
@@ -34,6 +35,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write everything there as JSON as well")
     add_config_arguments(parser)
     args = parser.parse_args()
+    if args.out is not None:
+        check_writable(args.out)
     cells = benchmark_training(
         args.config, args.stages, args.precision, args.batch, args.repeats, args.threads, args.cfg_options
     )

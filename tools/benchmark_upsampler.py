@@ -15,6 +15,7 @@ from pitikit.apis.cli import run
 from pitikit.apis.protocol import write_json
 from pitikit.engine.config import add_config_arguments
 from pitikit.engine.optim import PRECISIONS
+from pitikit.engine.writing import check_writable
 
 PARTS = ("training", "sampling")
 
@@ -40,6 +41,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write everything there as JSON as well")
     add_config_arguments(parser)
     args = parser.parse_args()
+    if args.out is not None:
+        check_writable(args.out)
     rest = (args.repeats, args.threads, args.cfg_options)
     found = {}
     if "training" in args.part:

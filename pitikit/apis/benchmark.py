@@ -30,7 +30,7 @@ from pitikit.apis.protocol import (
 from pitikit.apis.results import save_picture
 from pitikit.data.pictures import condition_picture, write_grid
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
 
 GRID_ROWS = 8

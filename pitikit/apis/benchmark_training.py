@@ -8,6 +8,7 @@ import resource
 import statistics
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -204,12 +205,21 @@ class _Refusal:
 
 
 def _guarded(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         return function(*arguments)
     except Exception as error:
         if is_for_user(error):
             return _Refusal(message(error))
         raise
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for a measurement whose tool was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def measure(

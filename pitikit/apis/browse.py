@@ -21,7 +21,7 @@ from pitikit.data.scenes import render_scene
 from pitikit.degradations.operation import Degradation, built
 from pitikit.degradations.resampling import imresize
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 
 COLUMNS = 6

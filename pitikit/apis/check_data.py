@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pitikit.apis.data_probe import Probe, Spy
-from pitikit.apis.data_report import DataReport, SplitReport, write_sheet
+from pitikit.apis.data_report import REPORT_NAME, DataReport, SplitReport, write_sheet
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.weights import write_atomically
 from pitikit.engine.workers import explained
+from pitikit.engine.writing import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE
 
 SPLITS = ("train", "val", "test")
@@ -67,6 +67,7 @@ def check_data(
         wanted = "any data" if split == "all" else f"{split}_dataloader"
         raise ConfigError(f"{config}: has not {wanted}, there is nothing to check")
     folder = Path(out) if out is not None else Path(cfg.work_dir, "data")
+    check_writable(folder / REPORT_NAME)
     report = DataReport(str(config), folder)
     tree = cfg.to_dict()
     seen: list[tuple[str, Any]] = []

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +21,7 @@ from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
 from pitikit.engine.config import load_config
-from pitikit.engine.weights import write_text
+from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
 
 
@@ -143,7 +146,7 @@ def compare(
         count: only the first so many pictures of each test set.
         options: what ``--cfg-options`` gave, for the tests.
 
-    Ctrl-C stops the runs at work, which keep what they have, and begins no others.
+    Ctrl-C or SIGTERM stops the runs at work, which keep what they have, and begins no others.
 
     Raises:
         ComparisonError: a training or test ended with an error; the others are finished first.
@@ -153,17 +156,18 @@ def compare(
         raise ValueError(f"jobs={jobs}: expected 1 or more")
     threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    failed = []
-    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar:
-        tasks = [pool.submit(_run, run, Path(tools), environment, count, options or {}) for run in runs]
+    failed, children = [], _Children(environment)
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar, _leaving_on_sigterm():
+        tasks = [pool.submit(_run, run, Path(tools), children, count, options or {}) for run in runs]
         try:
             for task in tasks:
                 error = task.exception()
                 failed += [error] if error is not None else []
                 bar.update()
         except BaseException:
-            # The terminal sends Ctrl-C to the trainings as well; the pool would go on to the next ones.
+            # The pool would go on to the next ones.
             pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
             raise
     if failed:
         raise ComparisonError("\n".join(str(error) for error in failed))
@@ -193,7 +197,58 @@ def _metrics(run: Run) -> dict[str, Any]:
     return {"metrics": report["metrics"], "count": report["protocol"]["count"]}
 
 
-def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | None, options: Mapping[str, Any]) -> None:
+class _Children:
+    """The processes at work, so that all of them can be stopped."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self._running: set[subprocess.Popen] = set()
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def call(self, command: Sequence[str], output: Any) -> int:
+        """Exit code of a Python program, whose output goes to a file."""
+        with self._lock:
+            if self._stopped:
+                return -signal.SIGTERM
+            # In a session of its own, where the terminal's Ctrl-C does not come too: a second one is taken for haste.
+            process = subprocess.Popen(
+                [sys.executable, *command], env=self.environment, stdout=output, stderr=output, start_new_session=True
+            )
+            self._running.add(process)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
+        return code
+
+    def stop(self) -> None:
+        """Let those at work save what they have, and start no others."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
+
+
+@contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """Within the context SIGTERM and SIGHUP raise SystemExit, where they would have ended this process alone."""
+    numbers: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run(run: Run, tools: Path, children: _Children, count: int | None, options: Mapping[str, Any]) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     weights = run.folder / "ema.safetensors"
     asked, done, tested = (run.folder / name for name in ("asked.json", "trained.json", "tested.json"))
@@ -207,7 +262,7 @@ def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | Non
     write_json(asked, wanted)
     if not done.is_file():
         train = [str(tools / "train.py"), str(run.config), "--work-dir", str(run.folder), "--resume"]
-        _call(run, [*train, *_typed(run.options)], environment)
+        _call(run, [*train, *_typed(run.options)], children)
         write_json(done, wanted)
     test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test")]
     test += ["--count", str(count)] if count is not None else []
@@ -215,7 +270,7 @@ def _run(run: Run, tools: Path, environment: Mapping[str, str], count: int | Non
     wanted = {"test": test, "weights": weights.stat().st_mtime_ns}
     if _content(tested) != wanted:
         tested.unlink(missing_ok=True)
-        _call(run, [*test, "--overwrite"], environment)
+        _call(run, [*test, "--overwrite"], children)
         # A column without values lacked weights, which may be there the next time.
         if None not in _metrics(run)["metrics"].values():
             write_json(tested, wanted)
@@ -230,10 +285,10 @@ def _typed(options: Mapping[str, Any]) -> list[str]:
     return ["--cfg-options", *(f"{key}={value!r}" for key, value in options.items())] if options else []
 
 
-def _call(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> None:
+def _call(run: Run, command: Sequence[str], children: _Children) -> None:
     log = run.folder / "output.log"
     with log.open("ab") as file:
-        code = subprocess.run([sys.executable, *command], env=dict(environment), stdout=file, stderr=file).returncode
+        code = children.call(command, file)
     if code:
         lines = log.read_text(errors="replace").strip().splitlines() or [""]
         raise ComparisonError(f"{run.name}: {Path(command[0]).name} ended with exit code {code}: {lines[-1]} ({log})")

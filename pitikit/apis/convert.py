@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pitikit.apis.download import RELEASES, resolve_checkpoint
-from pitikit.engine.weights import WeightsError, read_checkpoint, write_atomically
+from pitikit.engine.weights import WeightsError, read_checkpoint
+from pitikit.engine.writing import write_atomically
 from pitikit.losses.weight_files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
 

@@ -181,6 +181,10 @@ class SplitReport:
         )
 
 
+#: Name of the report in its folder.
+REPORT_NAME = "report.json"
+
+
 @dataclass
 class DataReport:
     """What was found in all splits.
@@ -223,13 +227,13 @@ class DataReport:
             lines.append(f"note: {pair} share {len(items)} pictures: {', '.join(items[:_SHOWN])}")
         if self.interrupted:
             lines.append("interrupted: this is what was read until then")
-        return "\n".join([*lines, str(self.folder / "report.json")])
+        return "\n".join([*lines, str(self.folder / REPORT_NAME)])
 
     def write(self) -> Path:
         """Write ``report.json``."""
         splits = [split.plain() for split in self.splits]
         values = dict(config=self.config, interrupted=self.interrupted, same=self.same, shared=self.shared())
-        return write_json(self.folder / "report.json", {**values, "splits": splits})
+        return write_json(self.folder / REPORT_NAME, {**values, "splits": splits})
 
 
 def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None:

@@ -21,7 +21,7 @@ from pitikit.data.pictures import to_rgb, write_grid
 from pitikit.data.reading import read_grey, read_ids, read_image
 from pitikit.data.scenes import CLASSES, render_scene
 from pitikit.data.transforms import resize_image
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.writing import write_atomically
 from pitikit.evaluation.mean_iou import MeanIoU
 
 REPOSITORY = Path(__file__).resolve().parents[2]

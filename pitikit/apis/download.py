@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pitikit.arguments import nearest
+from pitikit.engine.writing import FULL
 from pitikit.losses.weight_files import file_sha256
 
 _CHUNK = 1 << 20
@@ -104,6 +105,8 @@ def download(release: Release, dst: Path) -> Path:
                 "moved, download it by hand and give its path"
             ) from error
         except (OSError, HTTPException) as error:
+            if getattr(error, "errno", None) in FULL:
+                raise DownloadError(f"{part} cannot be written: {error}. Free some room and run again") from error
             # As long as bytes arrive it is worth going on; only attempts that bring none count.
             failed = failed + 1 if _size(part) <= before else 1
             if failed == _ATTEMPTS:

@@ -12,6 +12,7 @@ from torch import nn
 
 from pitikit.engine.config import load_config
 from pitikit.engine.weights import save_weights
+from pitikit.engine.writing import check_writable
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
 from pitikit.evaluation.geometry_training import geometry_pictures, measure_geometry
 from pitikit.evaluation.picture_training import PictureSet, loading_steps, train_on_pictures
@@ -84,6 +85,7 @@ def _train_segmenter(out: Path, plan: Plan, data: LabelledPictures, **source: An
 
 def _train(out: Path, plan: Plan, network: nn.Module, data: PictureSet, about: dict[str, Any]) -> None:
     """Train and write, with what it was trained for in the header."""
+    check_writable(out)
     done = train_on_pictures(network, data, **asdict(plan))
     save_weights(out, network.state_dict(), {**about, "iterations": done}, torch.float16)
 

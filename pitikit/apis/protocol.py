@@ -15,7 +15,7 @@ import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
 from pitikit.engine.config_file import as_list
-from pitikit.engine.weights import write_text
+from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
 from pitikit.registry import plugin_folders
 

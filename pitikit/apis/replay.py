@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
 from pitikit.engine.config import load_config
+from pitikit.engine.parallel import load_state
 from pitikit.engine.weights import WeightsError, load_weights, read_checkpoint
 from pitikit.losses.denoising import Loss
 from pitikit.registry import MODELS, SCOPE
@@ -175,8 +176,8 @@ def _model(cfg: Any, failed: Mapping[str, Any], path: str | Path, checkpoint: st
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build(cfg.model)
     try:
-        model.load_state_dict(failed["state_dict"], strict=True)
-    except RuntimeError as error:
+        load_state(model, failed["state_dict"])
+    except WeightsError as error:
         raise WeightsError(f"{path} does not fit the model of the config: {error}") from error
     if checkpoint is not None:
         _replace(model, checkpoint)
@@ -203,8 +204,8 @@ def _replace(model: Any, checkpoint: str | Path) -> None:
     prefix = "denoiser."
     own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     try:
-        model.denoiser.load_state_dict(own, strict=True)
-    except RuntimeError as error:
+        load_state(model.denoiser, own)
+    except WeightsError as error:
         raise WeightsError(f"{checkpoint} does not fit the denoiser of the config: {error}") from error
 
 

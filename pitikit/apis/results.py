@@ -11,7 +11,7 @@ import numpy as np
 
 from pitikit.apis.inputs import Item
 from pitikit.data.pictures import Picture, write_png
-from pitikit.engine.weights import write_atomically
+from pitikit.engine.writing import write_atomically
 
 #: Folder in that of the results with what a cascade enlarged.
 LOW_RES_FOLDER = "low_res"

@@ -196,6 +196,9 @@ class LoadMask(BaseTransform):
         fits = [o for o in (0, -1, 1) if o != self.id_offset and _fits(wanted, o, self.num_classes)]
         if fits:
             advice = f"id_offset={fits[0]} would fit"
+            if wanted.max() == high + 1 and wanted.min() >= low:
+                # Such as COCO's 'other', which some files of COCO-Stuff have as 182.
+                advice += f", or num_classes={self.num_classes + 1} if the ids begin at {low}"
         elif wanted.max() - wanted.min() < self.num_classes:
             advice = f"id_offset={-int(wanted.min())} would fit this item"
         else:

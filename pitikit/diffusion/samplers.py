@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pitikit.diffusion.guidance import build_guidance
-from pitikit.diffusion.schedule import NoiseSchedule, Steps, mixed_log_variance, posterior_variance
-from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction
+from pitikit.diffusion.schedule import NoiseSchedule, Steps, posterior_variance
+from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction, mixed_log_variance
 from pitikit.registry import SAMPLERS
 
 Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]

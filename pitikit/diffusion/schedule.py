@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pitikit.arguments import nearest
-from pitikit.diffusion.types import Target
+from pitikit.diffusion.types import Target, mixed_log_variance
 from pitikit.registry import SCHEDULES
 
 # GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
@@ -217,8 +217,3 @@ def posterior_variance(alpha_bar: Tensor, alpha_bar_prev: Tensor, beta: Tensor |
     """
     beta = 1 - alpha_bar / alpha_bar_prev if beta is None else beta
     return beta * (1 - alpha_bar_prev) / (1 - alpha_bar)
-
-
-def mixed_log_variance(var_frac: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Log variance at ``var_frac`` between two, 0 the lower (Nichol & Dhariwal 2021, eq. 15)."""
-    return var_frac * high + (1 - var_frac) * low

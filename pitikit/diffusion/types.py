@@ -147,3 +147,8 @@ class Target(NamedTuple):
 
 Denoise = Callable[[Tensor, Tensor, ConditionPair], Prediction]
 """``(x_t, t (B,), pair) -> Prediction``: the currency of guidance and samplers."""
+
+
+def mixed_log_variance(var_frac: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Log variance at ``var_frac`` between two, 0 the lower (Nichol & Dhariwal 2021, eq. 15)."""
+    return var_frac * high + (1 - var_frac) * low

@@ -69,8 +69,9 @@ class BadItems:
                 if name not in self.found:
                     self.found[name] = text
                     runner.logger.warning(f"another item takes the place of a bad one: {text}")
-        runner.message_hub.update_scalar("train/bad_items", len(self.found))
-        runner.message_hub.update_scalar("train/replaced", self.replaced)
+        # Floats, as they come back out of a checkpoint: the log of a resumed run is the same text.
+        runner.message_hub.update_scalar("train/bad_items", float(len(self.found)))
+        runner.message_hub.update_scalar("train/replaced", float(self.replaced))
         if len(self.found) > self.allowed:
             names = [repr(name) for name in self.found]
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""

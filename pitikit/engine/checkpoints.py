@@ -13,7 +13,8 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 
 from pitikit.engine.distributed import on_main
-from pitikit.engine.weights import DamagedFileError, temporaries, write_text
+from pitikit.engine.weights import DamagedFileError
+from pitikit.engine.writing import temporaries, write_text
 from pitikit.registry import HOOKS
 
 POINTER = "last_checkpoint"
@@ -37,7 +38,8 @@ def find_checkpoints(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     found = [path for path in folder.glob("iter_*.pth") if iteration_of(path) >= 0]
     pointer = folder / POINTER
-    named = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
+    # What is no name, of a file that something has spoilt, leaves all of them.
+    named = pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else ""
     if named == NONE:
         return []
     last = iteration_of(Path(named))
@@ -110,8 +112,6 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     def before_train(self, runner: Any) -> None:
         """Remove what a killed run has left half written; a run that begins anew leaves an older one's behind."""
         self.out_dir = runner.work_dir
-        # What mmengine's save_best removes files with.
-        self.file_backend = LocalBackend()
         if self.save_best:
             known = runner.message_hub.runtime_info
             if len(self.key_indicators) == 1:
@@ -145,8 +145,26 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
                 old.unlink(missing_ok=True)
 
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        # mmengine removes the old best one first, and a full disk would leave none.
+        self.file_backend = old = _LateRemoval()
+        super()._save_best_checkpoint(runner, metrics)
+        for path in old.put_off:
+            path.unlink(missing_ok=True)
+
     def _save_checkpoint(self, runner: Any) -> None:
         self.save(runner, runner.iter + 1)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """Do nothing: mmengine's save_best would overwrite the newest checkpoint while the EMA is in the model."""
+
+
+class _LateRemoval(LocalBackend):
+    """Files, of which those to be removed are noted."""
+
+    def __init__(self) -> None:
+        self.put_off: list[Path] = []
+
+    def remove(self, filepath: str | Path) -> None:
+        """Note it."""
+        self.put_off.append(Path(filepath))

@@ -68,13 +68,15 @@ class FiniteLossHook(Hook):
     def _listen(self, model: Any, args: Any, output: Any) -> None:
         if isinstance(output, dict):
             terms = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
-            self._terms = {name: value for name, value in terms.items() if value.numel() == 1}
+            # A critic's come before the denoiser's; neither may hide the other where no optimizer steps in between.
+            self._terms.update({name: value for name, value in terms.items() if value.numel() == 1})
             # Only here, within the step, is it known.
             self._autocast = _autocast_type(next(model.parameters()).device.type)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Note what the iteration begins with; the denoiser does not change before the check."""
         self._batch = data_batch
+        self._terms = {}
         self._stepped = False
         self._seed = torch.initial_seed()
         sampler = getattr(unwrap(runner.model), "timestep_sampler", None)
@@ -85,7 +87,6 @@ class FiniteLossHook(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Look at the iterations that only accumulate gradients as well."""
         self._check(runner, None)
-        self._terms = {}
 
     def _check(self, runner: Any, norm_name: str | None) -> None:
         """Stop if a loss is not finite or, before a step, the norm of that name."""

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook, LoggerHook
 
-from pitikit.engine.weights import write_text
+from pitikit.engine.writing import write_text
 from pitikit.registry import HOOKS
 
 #: Name of the log in a work directory.
@@ -145,6 +146,23 @@ class RunLogHook(Hook):
             if not self._warned:
                 runner.logger.warning(f"{self.path} cannot be written ({error.strerror}), the training goes on")
             self._warned = True
+
+
+class WarnOnce:
+    """What a logging handler does with a line that it cannot write: Python's prints a traceback for each.
+
+    Args:
+        name: of the file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.warned = name, False
+
+    def __call__(self, record: Any) -> None:
+        """Say so on stderr, the first time."""
+        if not self.warned:
+            print(f"{self.name} cannot be written ({sys.exc_info()[1]}), the program goes on", file=sys.stderr)
+        self.warned = True
 
 
 def _append(path: Path, text: str) -> None:

@@ -80,7 +80,11 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         since, draws = self._resumed_at
         batch = self.dataloader.batch_size or self.dataloader.batch_sampler.batch_size
         draws += (iteration - since) * batch * self.runner.world_size
-        state: dict[str, Any] = {"draws": draws, "seed": getattr(self._sampler, "seed", None)}
+        state: dict[str, Any] = {
+            "draws": draws,
+            "seed": getattr(self._sampler, "seed", None),
+            "length": len(self.dataloader.dataset),
+        }
         if self.bad_items.active:
             state["bad_items"] = self.bad_items.state()
         return state
@@ -92,6 +96,12 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         self._resumed_at = (iteration, int(data["draws"] or 0))
         if data["seed"] is not None:
             self._sampler.seed = data["seed"]
+        length = len(self.dataloader.dataset)
+        if data.get("length", length) != length:
+            self.runner.logger.warning(
+                f"the training data have {length} items, and had {data['length']} when the checkpoint was written: "
+                "they go on in another order"
+            )
         if "bad_items" in data:
             self.bad_items.resume(data["bad_items"])
 
@@ -108,6 +118,10 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         self.bad_items.report_missing(runner.logger)
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
+        if self._iter >= self._max_iters:
+            runner.logger.warning(
+                f"nothing left to train: {self._iter} iterations are done, max_iters={self._max_iters}"
+            )
         with self._deferred_signals(), self._batches() as batches:
             if self.validation_is_due():
                 # A run is resumed from before it: checkpoints are written first, and a kill may have cut it short.

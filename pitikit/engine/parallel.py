@@ -15,6 +15,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 
 from pitikit.engine.distributed import DistributedError
+from pitikit.engine.weights import WeightsError, misfits
 
 # ---- a copy in every process
 
@@ -212,9 +213,12 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """``load_state_dict``, strict, of whole tensors into a module that may be sharded.
 
     Raises:
-        RuntimeError: names or shapes differ.
+        pitikit.engine.weights.WeightsError: names or shapes differ.
     """
     own = module.state_dict()
+    faults = misfits(own, state)
+    if faults:
+        raise WeightsError("; ".join(faults))
     module.load_state_dict({k: share_as(v, own[k]) if k in own and is_sharded(own[k]) else v for k, v in state.items()})
 
 

@@ -6,6 +6,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,11 @@ from torch import nn
 from pitikit.engine.checkpoints import find_checkpoints, verify_checkpoint
 from pitikit.engine.distributed import join_group, lost_contact, on_main
 from pitikit.engine.ema import unwrap
+from pitikit.engine.logs import WarnOnce
 from pitikit.engine.loops import TranslationTrainLoop
 from pitikit.engine.parallel import WholeState, gathered, load_optimizer, load_state, share_as
-from pitikit.engine.weights import (
-    DamagedFileError,
-    WeightsError,
-    load_weights,
-    read_checkpoint,
-    save_checkpoint_file,
-)
+from pitikit.engine.weights import DamagedFileError, WeightsError, load_weights, read_checkpoint, save_checkpoint_file
+from pitikit.engine.work_dir import make_work_dir, occupied
 from pitikit.registry import RUNNERS
 
 #: What every training needs, whatever its config says.
@@ -68,6 +65,8 @@ class TranslationRunner(Runner):
             keys = [f"{split}_dataloader", f"{split}_cfg", f"{split}_evaluator"]
             if any(arguments.get(key) is None for key in keys):
                 arguments.update({key: None for key in keys})
+        if "work_dir" in arguments:
+            make_work_dir(arguments["work_dir"])
         super().__init__(**arguments)
 
     def register_hooks(
@@ -78,6 +77,9 @@ class TranslationRunner(Runner):
         needed: list[Hook | dict] = [dict(type=name) for name in ALWAYS if name not in given]
         if self.cfg.get("stages") and "StageHook" not in given:
             needed.append(dict(type="StageHook", stages=self.cfg["stages"]))
+        if self.cfg.get("param_scheduler") and "ParamSchedulerHook" not in given:
+            # The base config leaves it out: stages set the rates, and without schedulers it has nothing to do.
+            default_hooks = {**(default_hooks or {}), "param_scheduler": dict(type="ParamSchedulerHook")}
         super().register_hooks(default_hooks, [*needed, *(custom_hooks or ())])
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -109,13 +111,15 @@ class TranslationRunner(Runner):
         Raises:
             ValueError: the config has nothing to train with.
             pitikit.engine.distributed.DistributedError: another process has failed.
+            pitikit.engine.work_dir.OccupiedError: another training writes the work directory.
         """
         if self._train_loop is None:
             raise ValueError(
                 "the config has no train_dataloader, train_cfg and optim_wrapper; expected those of a training (a "
                 "cascade is not trained as a whole: train the configs of its base and of its upsampler)"
             )
-        with lost_contact():
+        with ExitStack() as held, lost_contact():
+            on_main(lambda: held.enter_context(occupied(self.work_dir)))
             return super().train()
 
     # ---- loading
@@ -185,8 +189,8 @@ class TranslationRunner(Runner):
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         try:
             load_state(unwrap(self.model), checkpoint["state_dict"])
-        except RuntimeError as error:
-            raise WeightsError(f"{filename} does not fit the model: {error}") from error
+        except WeightsError as error:
+            raise WeightsError(f"{filename} does not fit the model of the config: {error}") from error
         self._has_loaded = True
         return checkpoint
 
@@ -289,6 +293,14 @@ class TranslationRunner(Runner):
         on_main(save_checkpoint_file, Path(out_dir, filename), checkpoint)
 
     # ---- logging
+
+    def build_logger(self, *arguments: Any, **options: Any) -> Any:
+        """mmengine's, whose file may find no room without stopping the training."""
+        logger = super().build_logger(*arguments, **options)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = WarnOnce(handler.baseFilename)  # type: ignore[method-assign]
+        return logger
 
     def get_hooks_info(self) -> str:
         """The names of the hooks in the order they are called, for the log."""

@@ -85,10 +85,19 @@ class StageHook(Hook):
         """Warn of stages that the training is too short to reach, and freeze what does not learn at the beginning.
 
         Not only in the first iteration: an average of what is frozen need not be kept.
+
+        Raises:
+            ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated.
         """
+        count = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        for stage in self.stages[:-1]:
+            if (stage.until or 0) % count:
+                raise ValueError(
+                    f"stage {stage.name!r}: until={stage.until}: expected a multiple of accumulative_counts={count}"
+                )
         self._freeze(unwrap(runner.model), self.stage_at(runner.iter)[0])
         for stage, later in zip(self.stages, self.stages[1:], strict=False):
-            if stage.until is not None and stage.until >= runner.max_iters:
+            if stage.until is not None and stage.until >= runner.max_iters > runner.iter:
                 runner.logger.warning(
                     f"stage {later.name!r} begins at iteration {stage.until}, but the training ends at "
                     f"{runner.max_iters}: it is never reached"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import mmengine.visualization
 import numpy as np
 from mmengine.dist import master_only
+from mmengine.logging import print_log
 
 from pitikit.registry import VISUALIZERS
 
@@ -27,6 +29,16 @@ class Visualizer(mmengine.visualization.Visualizer):
     """
 
     ax_save: Any = None
+    _warned = False
+
+    def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None) -> None:
+        """Hand numbers to the backends; a disk without room is warned of once, as by the RunLogHook."""
+        try:
+            super().add_scalars(scalar_dict, step, file_path)
+        except OSError as error:
+            if not self._warned:
+                print_log(f"numbers for the backends cannot be written: {error}", "current", logging.WARNING)
+            self._warned = True
 
     def _initialize_fig(self, fig_cfg: Any) -> tuple[Any, Any, Any]:
         return None, _NoFigure(), None

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import re
-import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from pitikit.engine.writing import first_line, write_atomically
 
 
 class WeightsError(ValueError):
@@ -27,104 +24,14 @@ class DamagedFileError(WeightsError):
     """A file of weights is cut off or its bytes have changed."""
 
 
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Call ``write`` with a temporary path beside ``path`` and rename the result, so that no half file is left.
-
-    Whatever stops the process or the machine, ``path`` holds what it held before or all of the new. The file gets
-    the permissions that any new file gets.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # safetensors writes for the owner alone; a file made here shows what the umask grants.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        write(temporary)
-        os.chmod(temporary, mode)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` in UTF-8, atomically."""
-    return write_atomically(path, lambda temporary: _write(temporary, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def temporaries(folder: str | Path) -> list[Path]:
-    """What :func:`write_atomically` left unfinished in a folder when its process was killed."""
-    found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]
-    return [path for path, name in found if name and not _is_running(int(name[1]))]
-
-
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
-
-
-@contextmanager
-def _failing_clearly(path: Path) -> Iterator[None]:
-    """Within the context a failure to write ``path`` names it and, where the disk is full, the room that is left."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        # torch's writer fails once more, less clearly, while it closes what it could not write.
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
-        if isinstance(cause, RuntimeError) and "PytorchStreamWriter" not in str(cause):
-            raise
-        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else _first_line(cause)
-        # safetensors gives the number in its text alone.
-        told = re.search(r"os error (\d+)", reason)
-        number = int(told[1]) if told else getattr(cause, "errno", None)
-        text = f"{path} cannot be written: {reason}"
-        if number in _FULL:
-            text += f" ({_room(path)}). Free some"
-            text += "; the file of that name is as it was before" if path.is_file() else "; no part of it is left"
-        failure = OSError(text)
-        failure.errno = number
-        raise failure from error
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _room(path: Path) -> str:
-    folder = next((each for each in path.absolute().parents if each.is_dir()), Path("/"))
-    try:
-        return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB free in {folder}"
-    except OSError:
-        return f"free space in {folder} unknown"
-
-
 def save_checkpoint_file(path: str | Path, checkpoint: Mapping[str, Any]) -> Path:
-    """Write a dictionary of tensors and plain values, atomically, for :func:`read_checkpoint`.
-
-    Raises:
-        OSError: there is no room, or no permission; a file that was there before still is.
-    """
+    """Write a dictionary of tensors and plain values for :func:`read_checkpoint`; see :func:`write_atomically`."""
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
             torch.save(dict(checkpoint), file)
 
-    with _failing_clearly(Path(path)):
-        return write_atomically(path, write)
+    return write_atomically(path, write)
 
 
 def save_weights(
@@ -133,24 +40,20 @@ def save_weights(
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Write tensors as safetensors.
+    """Write tensors as safetensors; see :func:`write_atomically`.
 
     Args:
         path: destination; its folder is created.
         state: name to tensor.
         metadata: kept in the header, values as JSON.
         dtype: floating tensors are cast to it; None keeps theirs.
-
-    Raises:
-        OSError: there is no room, or no permission; a file that was there before still is.
     """
     tensors = {
         name: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in state.items()
     }
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
-    with _failing_clearly(Path(path)):
-        return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
 def existing_file(path: str | Path) -> Path:
@@ -194,7 +97,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
         # The format before PyTorch 1.6 is no zip file and cannot be mapped.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
     except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
-        raise DamagedFileError(f"{path}: damaged or not a file of weights ({_first_line(error)})") from error
+        raise DamagedFileError(f"{path}: damaged or not a file of weights ({first_line(error)})") from error
     except Exception as error:  # pickle.UnpicklingError and its kin
         pickled = is_zip or head[:1] == b"\x80"
         if not pickled:
@@ -234,15 +137,11 @@ def _foreign(head: bytes, is_zip: bool) -> str | None:
     return "a text file; expected a file of weights" if is_text else None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
-
-
 def _reason(error: Exception) -> str:
     """The line of torch's long refusal that names what was found."""
     lines = str(error).splitlines()
     named = [line.strip() for line in lines if "GLOBAL" in line or line.startswith("Unsupported")]
-    return named[0][:200] if named else _first_line(error)
+    return named[0][:200] if named else first_line(error)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -285,24 +184,30 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
     wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in chosen}
     # With all parts asked for, nothing in the file may be left over.
     given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
+    faults = misfits(wanted, given)
+    if faults:
+        text = "; ".join([*faults, *_likely_reasons(path, wanted, given)])
+        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
+    with torch.no_grad():
+        for name, value in given.items():
+            wanted[name].copy_(value)
+    return sorted({name.split(".")[0] for name in weights} - set(chosen))
+
+
+def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """How the tensors of a file differ from those of a network, in words, with an example each; empty: they fit."""
     missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
     shapes = [
         f"{name}: {tuple(given[name].shape)} in the file, {tuple(wanted[name].shape)} in the network"
         for name in sorted(wanted.keys() & given.keys())
         if given[name].shape != wanted[name].shape
     ]
-    if missing or extra or shapes:
-        said = [
-            f"{len(missing)} tensors missing, such as {missing[0]!r}" if missing else "",
-            f"{len(extra)} left over, such as {extra[0]!r}" if extra else "",
-            f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
-        ]
-        text = "; ".join([*filter(None, said), *_likely_reasons(path, wanted, given)])
-        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
-    with torch.no_grad():
-        for name, value in given.items():
-            wanted[name].copy_(value)
-    return sorted({name.split(".")[0] for name in weights} - set(chosen))
+    said = [
+        f"{len(missing)} tensors missing, such as {missing[0]!r}" if missing else "",
+        f"{len(extra)} left over, such as {extra[0]!r}" if extra else "",
+        f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
+    ]
+    return [text for text in said if text]
 
 
 def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

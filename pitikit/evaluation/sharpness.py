@@ -27,13 +27,20 @@ class Sharpness(PictureMetric):
     Args:
         cutoff: in cycles a pixel. The default, 1/8, is the finest that a picture of a quarter of the side holds: what
             an upsampler from 64 to 256 has to make up.
+        collect_device, prefix, collect_dir: see mmengine's BaseMetric.
 
     Raises:
         ValueError: ``cutoff`` out of range, or picture and truth differ in size.
     """
 
-    def __init__(self, cutoff: float = 0.125) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        cutoff: float = 0.125,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
         if not 0 <= cutoff < 0.5:
             raise ValueError(f"cutoff={cutoff}: expected 0 to 0.5 cycles a pixel")
         self.cutoff = cutoff

@@ -46,17 +46,26 @@ class AdversarialLoss(nn.Module):
     def critic(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         """Logits (B, 1, h, w) of both kinds to the critic's loss (B,)."""
 
-    def penalty(self, net: Critic, fake: Tensor, real: Tensor) -> Tensor | None:
-        """(B,), added to the critic's loss; None for nothing."""
+    def penalty(self, net: Critic, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
+        """(B,), added to the critic's loss; None for nothing. For ``share`` see :meth:`discriminator`."""
         return None
 
-    def discriminator(self, net: Critic, fake: Tensor, real: Tensor, weight: Tensor | None = None) -> dict[str, Tensor]:
+    def discriminator(
+        self,
+        net: Critic,
+        fake: Tensor,
+        real: Tensor,
+        weight: Tensor | None = None,
+        share: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """The critic's side.
 
         Args:
             net: the critic.
             fake, real: (B, 3, H, W) in [-1, 1]; no gradients flow to what made them.
             weight: (B,), of the samples; None for equal ones.
+            share: (B, 1, 1, 1) in 0 to 1, of the real picture at the points between the two where a penalty is taken;
+                drawn from torch's global generator by default.
 
         Returns:
             Scalars: ``loss_d`` to minimise; for the logs ``d_fake`` and ``d_real``, the mean logits, and ``penalty``
@@ -68,7 +77,7 @@ class AdversarialLoss(nn.Module):
         fake_logits, real_logits = net(fake), net(real)
         loss = self.critic(fake_logits, real_logits)  # (B,)
         logs = {"d_fake": fake_logits.detach().mean(), "d_real": real_logits.detach().mean()}
-        penalty = self.penalty(net, fake, real)
+        penalty = self.penalty(net, fake, real, share)
         if penalty is not None:
             loss = loss + penalty
             logs["penalty"] = penalty.detach().mean()
@@ -164,10 +173,7 @@ class WGANGPLoss(AdversarialLoss):
         return _per_sample(fake_logits) - _per_sample(real_logits)
 
     def penalty(self, net: Critic, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
-        """Penalty at random points between fake and real.
-
-        ``share`` (B, 1, 1, 1) of the real one in each, in 0 to 1; drawn from torch's global generator by default.
-        """
+        """Penalty at random points between fake and real."""
         share = torch.rand(len(real), 1, 1, 1, device=real.device) if share is None else share
         mixed = (share * real + (1 - share) * fake).requires_grad_(True)
         (gradient,) = torch.autograd.grad(net(mixed).float().sum(), mixed, create_graph=True)

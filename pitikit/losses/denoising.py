@@ -8,8 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pitikit.diffusion.schedule import NoiseSchedule, mixed_log_variance
-from pitikit.diffusion.types import Prediction, Target
+from pitikit.diffusion.types import Prediction, Target, mixed_log_variance
 from pitikit.registry import LOSSES
 
 
@@ -100,9 +99,11 @@ def normal_kl(
     return 0.5 * (-1.0 + log_var2 - log_var1 + torch.exp(log_var1 - log_var2) + squared)
 
 
-def prior_bits(x0: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """What the last timestep still tells of images (B, 3, H, W): KL(q(x_T | x0) || N(0, 1)), (B,), bits a dimension."""
-    alpha_bar = float(schedule.alpha_bar[-1])
+def prior_bits(x0: Tensor, alpha_bar: float) -> Tensor:
+    """What x_T still tells of images (B, 3, H, W): KL(q(x_T | x0) || N(0, 1)), (B,), bits a dimension.
+
+    ``alpha_bar`` is that of the last timestep.
+    """
     kl = normal_kl(math.sqrt(alpha_bar) * x0, math.log(1 - alpha_bar), 0.0, 0.0)
     return kl.flatten(1).mean(dim=1) / math.log(2.0)
 

@@ -158,9 +158,7 @@ class Upsampler(DenoisingTranslator):
             raise ValueError(f"crop={side}: expected images of that side or more, found {height}x{width}")
         # Enlarged first, as the decoder would do it: so a square sees what is beyond its border, as in the whole.
         low_res = F.interpolate(low_res, size=(height, width), mode="bilinear", align_corners=False)
-        process, processes = self.place or get_dist_info()
-        # For the whole batch, of which a process takes its rows: see `draw`.
-        places = torch.rand(len(image) * processes, 2)[process::processes]
+        places = self._uniform(len(image), 2)
         squares = []
         for row, (y, x) in enumerate(places.tolist()):
             top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
@@ -168,6 +166,14 @@ class Upsampler(DenoisingTranslator):
             squares.append((image[inside], low_res[inside]))
         images, low = zip(*squares, strict=True)
         return torch.stack(images), torch.stack(low)
+
+    def _uniform(self, count: int, *shape: int, device: torch.device | None = None) -> Tensor:
+        """(count, *shape) in [0, 1), drawn for the whole batch, of which a process takes its rows: see `draw`.
+
+        To be called before that.
+        """
+        process, processes = self.place or get_dist_info()
+        return torch.rand(count * processes, *shape, device=device)[process::processes]
 
 
 @MODELS.register_module()
@@ -229,17 +235,17 @@ class AdversarialUpsampler(Upsampler):
         """Entry of mmengine's Runner, and of :meth:`train_step`.
 
         Args:
-            mode: 'denoise' for what :meth:`denoise` gives; with that as ``step``, 'critic' for the losses of the
+            mode: 'denoise' for what :meth:`prepare` gives; with that as ``step``, 'critic' for the losses of the
                 discriminator and 'denoiser' for those of the denoiser; or one of
                 :meth:`DenoisingTranslator.forward <pitikit.models.translator.DenoisingTranslator.forward>`.
             batch: what the data set's pipeline packed, already on the device; or ``step``.
         """
         if mode == "denoise":
-            return self.denoise(**batch)
+            return self.prepare(**batch)
         if mode == "critic":
             return self.critic_loss(*batch["step"])
         if mode == "denoiser":
-            return self.denoiser_loss(*batch["step"])
+            return self.denoiser_loss(*batch["step"][:3])
         return super().forward(mode, **batch)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
@@ -274,11 +280,21 @@ class AdversarialUpsampler(Upsampler):
         own.update_params(total)
         return {**losses, **logs}
 
-    def critic_loss(self, prediction: Prediction, target: Target, weight: Tensor) -> dict[str, Tensor]:
+    def prepare(
+        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+    ) -> tuple[Prediction, Target, Tensor, Tensor]:
+        """What :meth:`denoise` gives, and the share (B, 1, 1, 1) of the true picture where a gradient is penalised."""
+        # First: of what is drawn after `denoise`, several processes would not have one batch's.
+        share = self._uniform(len(image), 1, 1, 1, device=image.device)
+        return *self.denoise(image, condition, low_res), share
+
+    def critic_loss(
+        self, prediction: Prediction, target: Target, weight: Tensor, share: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Losses of the discriminator: ``loss_d`` is minimised, the rest is logged."""
         fake = prediction.x0.detach().clamp(-1, 1)
         gate = self.adversarial.gate.weights(target.t, prediction.alpha_bar)
-        return self.adversarial.discriminator(self.discriminator, fake, target.x0, weight * gate)
+        return self.adversarial.discriminator(self.discriminator, fake, target.x0, weight * gate, share)
 
     def denoiser_loss(self, prediction: Prediction, target: Target, weight: Tensor) -> dict[str, Tensor]:
         """Losses of the denoiser, the adversarial one among them: ``loss`` is minimised, the rest is logged."""
@@ -296,10 +312,10 @@ class AdversarialUpsampler(Upsampler):
 
     def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
         """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
-        step = self.denoise(image, condition, low_res)
+        step = self.prepare(image, condition, low_res)
         # A gradient penalty is none without gradients.
         logs = self.critic_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
-        return {**logs, **self.denoiser_loss(*step)}
+        return {**logs, **self.denoiser_loss(*step[:3])}
 
 
 def _with_itself(term: ClampedImageLoss, picture: Tensor) -> None:

@@ -262,6 +262,14 @@ def test_the_loader_gives_every_picture_once(trained, whole, tmp_path):
     assert (found.made, found.reused) == (3, 0) and len(pictures(tmp_path)) == 3
 
 
+def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
+    rows = []
+    monkeypatch.setattr(module, "GRID_ROWS", 3)
+    monkeypatch.setattr(module, "_write_grid", lambda path, shown: rows.extend(shown))
+    benchmark(*trained, out=tmp_path, count=5, batch_size=2, progress=False)
+    assert len(rows) == 3
+
+
 def test_a_condition_of_two_channels_can_be_seen():
     two = torch.randint(0, 256, (2, 8, 8), dtype=torch.uint8)
     shown = module.condition_picture(two)

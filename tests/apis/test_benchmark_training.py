@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from pitikit.apis import benchmark_training as module
 from pitikit.apis.benchmark_training import (
     CONFIG,
     RELEASED,
@@ -16,6 +18,7 @@ from pitikit.apis.benchmark_training import (
     _Refusal,
     benchmark_training,
     measure,
+    peak,
     table,
 )
 from pitikit.apis.cli import is_for_user
@@ -37,6 +40,18 @@ def test_the_released_code_is_scaled_by_the_float32_rate():
     assert record["ratio_of_memory"] == pytest.approx(2.4 / RELEASED[1][1])
     assert record["images_per_s"] == pytest.approx(1 / 2.6)
     assert record["share_of_rate"] == pytest.approx(500 / 2.6 / 900)
+
+
+def test_pictures_of_a_batch_are_counted():
+    assert cell(batch=4).images_per_s == pytest.approx(4 / 2.6)
+
+
+@pytest.mark.parametrize(("system", "size"), [("linux", 3 * 2**20), ("darwin", 3 * 2**30)])
+def test_the_peak_is_told_in_gigabytes(system, size, monkeypatch):
+    monkeypatch.setattr(module.sys, "platform", system)
+    usage = SimpleNamespace(ru_maxrss=size)
+    monkeypatch.setattr(module.resource, "getrusage", lambda _: usage)
+    assert peak("cpu") == 3
 
 
 @pytest.mark.parametrize("changes", [dict(batch=2), dict(device="NVIDIA H200")])

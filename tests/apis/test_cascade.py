@@ -176,6 +176,9 @@ def test_low_res_is_kept_and_makes_the_same_pictures_again(cascade, trained, lab
         assert np.abs(np.asarray(Image.open(path)).astype(int) - picture[0]).max() <= 1
     # The upsampler alone has the noise of its own name, and so makes other pictures of the same sort.
     alone = Translator.from_config(trained[0].parent / "upsampler.py", trained[1]["upsampler"], "cpu")
+    small = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    for result, own in zip(cascade.stream(labels, samples=2, low_res=small), small, strict=True):
+        assert result.low_res.shape[0] == 2 and (result.low_res == own).all()
     assert alone(labels, low_res=np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 1, 32, 32, 3)
     with pytest.raises(ValueError, match="an upsampler enlarges pictures, and none are given"):
         alone(labels)

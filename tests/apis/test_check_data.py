@@ -10,8 +10,8 @@ from PIL import Image
 
 from pitikit.apis import check_data as module
 from pitikit.apis.check_data import check_data
-from pitikit.apis.data_probe import Probe, kind_of
-from pitikit.apis.data_report import write_sheet
+from pitikit.apis.data_probe import Probe, Spy, Values, kind_of
+from pitikit.apis.data_report import SplitReport, write_sheet
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError
 
@@ -107,6 +107,52 @@ def test_everything_bad_at_once(config, root, tmp_path, workers):
     assert "on_error" not in text
 
 
+def test_a_set_of_which_little_is_left(config, root, tmp_path):
+    for k in range(6):
+        (root / f"labels/p{k:02d}.png").unlink()
+    (root / "images/p07.png").write_bytes((root / "images/p06.png").read_bytes())
+    (train,) = check_data(config, "train", tmp_path / "out", progress=False).splits
+    assert len(train.bad["no mask"]) == 6 and train.read == 8 and train.values["image"].shapes
+    assert train.twice == [["p06", "p07"]] and not train.problems
+    for k in (6, 7):
+        (root / f"images/p{k:02d}.png").write_bytes(b"nothing")
+    (train,) = check_data(config, "train", tmp_path / "out", progress=False).splits
+    assert train.problems == ["not one item is good"]
+
+
+def test_the_rows_of_a_sheet_are_those_of_its_seed(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHEET_ROWS", 2)
+
+    def sheet(seed):
+        return check_data(config, "train", tmp_path, seed=seed, progress=False).folder.joinpath("sheet_train.png")
+
+    found = [sheet(seed).read_bytes() for seed in (0, 1, 0)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_moments_of_many_items():
+    values = Values.of(torch.tensor([1.0, 3.0]))
+    values.add(Values.of(torch.tensor([5.0, 7.0])))
+    assert (values.low, values.high, values.mean) == (1, 7, 4) and values.deviation == pytest.approx(5**0.5)
+
+
+def test_numbers_that_are_not_finite_make_an_item_bad():
+    item = {"id": "a", "depth": torch.tensor([1.0, float("nan"), 2.0])}
+    found = Probe([item], Spy(), [0])[0]
+    kind = "depth with values that are not finite"
+    assert found.error == (kind, f"item 'a': {kind}, 1 of 3") and not found.values
+
+
+def test_the_most_frequent_fault_comes_first_with_a_few_of_its_items():
+    report = SplitReport("train")
+    for name in "abcdef":
+        report.add_bad(DataError("no mask" if name > "a" else "no image", "one", item=name))
+    lines = report.lines()
+    assert [line for line in lines if "BAD" in line] == ["  BAD 5 × no mask", "  BAD 1 × no image"]
+    assert ["'b'" in lines[2], "'c'" in lines[3], "'d'" in lines[4]] == [True] * 3
+    assert lines[5] == "      and 2 more, in report.json"
+
+
 def test_what_all_items_have_is_said_once(config, root, tmp_path):
     for path in (root / "labels").glob("*.png"):
         Image.fromarray(np.full((40, 40), 255, np.uint8)).save(path)
@@ -136,6 +182,8 @@ def test_a_blank_condition_is_said_to_be_one(tmp_path):
 def test_one_split_and_a_count(config, tmp_path):
     report = check_data(config, "val", tmp_path / "out", count=2, progress=False)
     assert [split.name for split in report.splits] == ["val"] and report.splits[0].read == 2
+    # Spread evenly: the first and the last of four.
+    assert sorted(item for items in report.splits[0].digests.values() for item in items) == ["p08", "p11"]
     assert "2 of 4 items read" in report.table()
 
 

@@ -5,8 +5,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pitikit.apis.cli import is_for_user, message, run
+from pitikit.data.conditions import voc_palette
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError, load_config
+from pitikit.networks.layers import Recomputed
 from pitikit.registry import GUIDANCES
 
 
@@ -71,6 +73,8 @@ def test_debug_variable_keeps_every_traceback(monkeypatch):
         (lambda: int("x"), False),
         (lambda: torch.zeros(2) @ torch.zeros(3), False),
         (lambda: GUIDANCES.build(dict(type="CFG", scale=1)).wrap(), False),
+        (lambda: voc_palette("x"), False),  # within our code, but not raised by it
+        (lambda: Recomputed().inside(), False),  # raised by our code, but not for the user
         (from_worker(0), True),
         (from_worker(1), False),
     ],

@@ -1,10 +1,13 @@
 """Several configs alike: what each run is told, what is done once, what is said when one fails."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from pitikit.apis import comparison
 from pitikit.apis.comparison import ComparisonError, compare, plan, table
 
 TWO = "configs/scenes/piti_small_mask.py"
@@ -21,6 +24,7 @@ if "INTERRUPT" in str(folder.parents[1]):
     os.kill(os.getppid(), signal.SIGINT)
     sys.exit(130)
 (folder / "ema.safetensors").touch()
+(folder / "threads").write_text(os.environ["OMP_NUM_THREADS"])
 """
 TEST = """
 import json, sys, pathlib
@@ -60,6 +64,7 @@ def test_every_config_meets_every_share_and_stages_keep_their_proportions(tmp_pa
     assert "train_cfg.max_iters" not in whole.options and "stages.0.until" not in whole.options
     # 500 of 2,400 iterations are the first stage's.
     assert first.options["stages.0.until"] == 62
+    assert plan([TWO], [1], tmp_path, iterations=310)[0].options["stages.0.until"] == 65, "64.6"
     assert "stages.0.until" not in runs[2].options
 
 
@@ -89,6 +94,29 @@ def test_a_comparison_gives_a_table_and_does_nothing_twice(tmp_path, tools):
     assert "--count 3" in tests.read_text().splitlines()[2]
     with pytest.raises(ComparisonError, match="other options"):
         compare(plan([TWO], [0.25], out, iterations=11), out, tools)
+
+
+def test_a_test_is_that_of_its_options_and_of_the_weights_that_are_there(tmp_path, tools):
+    (tools / "alexnet").touch()
+    (run,) = plan([ONE], [1], tmp_path / "out")
+    options = {"model.sampler.steps": 5}
+    for _ in range(2):
+        compare([run], tmp_path / "out", tools, options=options)
+    (said,) = (run.folder / "tests").read_text().splitlines()
+    assert said.endswith("--cfg-options model.sampler.steps=5 --overwrite")
+    os.utime(run.folder / "ema.safetensors", (1, 1))
+    compare([run], tmp_path / "out", tools, options=options)
+    assert len((run.folder / "tests").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, "6"), (2, "3"), (9, "1")])
+def test_the_cores_are_shared_out(jobs, threads, tmp_path, tools, monkeypatch):
+    pools, pool = [], comparison.ThreadPoolExecutor
+    monkeypatch.setattr(comparison, "ThreadPoolExecutor", lambda count: pools.append(count) or pool(count))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    (run,) = plan([ONE], [1], tmp_path / "out")
+    compare([run], tmp_path / "out", tools, jobs=jobs)
+    assert (run.folder / "threads").read_text() == threads and pools == [jobs]
 
 
 def test_a_failed_run_is_named_with_its_last_line_and_the_others_are_finished(tmp_path, tools):
@@ -141,6 +169,24 @@ def test_ctrl_c_begins_no_other_run(tmp_path, tools):
     with pytest.raises(KeyboardInterrupt):
         compare(runs, out, tools)
     assert [run.folder.exists() for run in runs] == [True, False, False, False]
+
+
+def test_sigterm_reaches_the_run_at_work(tmp_path, tools):
+    (tools / "train.py").write_text(
+        "import os, pathlib, signal, sys, time\n"
+        "folder = pathlib.Path(sys.argv[sys.argv.index('--work-dir') + 1])\n"
+        "def save(*_):\n"
+        "    (folder / 'saved').touch()\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(60)\n"
+    )
+    runs = plan([TWO, ONE], [1], tmp_path / "o")
+    with pytest.raises(SystemExit) as left:
+        compare(runs, tmp_path / "o", tools)
+    assert left.value.code == 128 + signal.SIGTERM and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert (runs[0].folder / "saved").exists() and not runs[1].folder.exists()
 
 
 def test_shares_have_folders_of_their_own(tmp_path):

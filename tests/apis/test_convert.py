@@ -160,6 +160,8 @@ def test_stage_1_needs_its_prior(tmp_path):
     model.load_state_dict(load_file(dst))
     assert torch.equal(model.decoder.out[2].weight, weights["out.2.weight"])
     assert header(dst)["prior"] == "base.pt"
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (source, prior)]
+    assert [header(dst)[f"{name}_sha256"] for name in ("source", "prior")] == hashes
     whole = saved(tmp_path, model.state_dict(), "whole.pt")
     with pytest.raises(ValueError, match="holds a decoder already"):
         convert_checkpoint(whole, dst, "piti-base", prior=prior, overwrite=True)

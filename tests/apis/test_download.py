@@ -109,6 +109,44 @@ def test_a_broken_connection_is_resumed_within_a_call(site, tmp_path):
     assert [wanted for wanted, _ in site.asked] == [None, "bytes=100000-", "bytes=150000-"]
 
 
+def test_as_long_as_bytes_arrive_it_goes_on(site, tmp_path):
+    site.break_after = [50_000] * 5
+    assert download(Release(site.url, SHA256), tmp_path / "a.pt").read_bytes() == DATA
+    assert len(site.asked) == 6
+
+
+def test_a_weak_tag_is_no_condition(site, tmp_path):
+    site.tag, site.break_after = 'W/"one"', [100_000]
+    assert download(Release(site.url, SHA256), tmp_path / "a.pt").read_bytes() == DATA
+    assert site.asked == [(None, None), ("bytes=100000-", None)]
+
+
+def test_the_tag_of_other_bytes_goes_with_them(site, tmp_path):
+    (tmp_path / "a.pt.part").write_bytes(b"x" * 1000)
+    (tmp_path / "a.pt.part.etag").write_text('"old"')
+    site.tag, site.break_after = None, [100_000]
+    assert download(Release(site.url, SHA256), tmp_path / "a.pt").read_bytes() == DATA
+    assert site.asked == [("bytes=1000-", '"old"'), ("bytes=100000-", None)]
+
+
+def test_bytes_from_another_place_are_not_appended(site, tmp_path):
+    right = site.answer
+
+    def wrong(handler):
+        site.asked.append((handler.headers.get("Range"), None))
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 0-{len(DATA) - 1}/{len(DATA)}")
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        handler.wfile.write(DATA)
+        site.answer = right
+
+    site.answer = wrong
+    (tmp_path / "a.pt.part").write_bytes(DATA[:1000])
+    assert download(Release(site.url, SHA256), tmp_path / "a.pt").read_bytes() == DATA
+    assert site.asked == [("bytes=1000-", None), (None, None)]
+
+
 def test_a_later_call_resumes_what_an_earlier_one_left(site, tmp_path):
     site.break_after = [100_000] + [0] * 9
     with pytest.raises(DownloadError, match="100000 of 300000 bytes.*100000 bytes are kept"):

@@ -9,15 +9,19 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 
 from pitikit.apis.benchmark import read_picture
+from pitikit.apis.building import build_model
 from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
-from pitikit.engine.config import ConfigError
+from pitikit.diffusion.noise import sample_seed
+from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.weights import save_weights
+from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
+PIPELINE = [LoadImage(), LoadMask(num_classes=22), ResizePair(32, 16), PackInputs()]
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +41,7 @@ def made(folder):
 
 
 def truths(count):
-    pipeline = [LoadImage(), LoadMask(num_classes=22), ResizePair(32, 16), PackInputs()]
-    world = SceneWorld(7, start=100, size=32, pipeline=pipeline)
+    world = SceneWorld(7, start=100, size=32, pipeline=PIPELINE)
     return {world[i]["id"]: world[i]["image"] for i in range(count)}
 
 
@@ -62,6 +65,17 @@ def test_a_picture_does_not_depend_on_the_batch_and_is_made_once(weights, tmp_pa
     a, b = made(tmp_path / "a"), made(tmp_path / "b")
     assert len(a) == 7 and a.keys() == b.keys()
     assert all((a[name].int() - b[name].int()).abs().max() <= 1 for name in a)
+
+
+def test_a_picture_is_that_of_its_seed_and_id(weights, tmp_path):
+    cache_low_res(CONFIG, weights, tmp_path / "a", 1.0, count=2, options={"model.seed": 3}, progress=False)
+    model = build_model(load_config(CONFIG), weights, "cpu")
+    world = SceneWorld(7, start=100, size=32, pipeline=PIPELINE)
+    for name, picture in made(tmp_path / "a").items():
+        item = world[int(name[-6:]) - 100]
+        given = model.data_preprocessor({key: item[key][None] for key in ("condition", "image")}, False)
+        expected = model.predict_images(given["condition"], [sample_seed(3, name)], start=given["image"])
+        assert (to_uint8(expected)[0].int() - picture.int()).abs().max() <= 1
 
 
 def test_pictures_of_something_else_are_left_alone(weights, tmp_path):

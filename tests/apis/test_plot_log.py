@@ -32,7 +32,7 @@ def test_runs_of_mmengine_are_joined(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    start("20260101_000000", [10, 20, 30], 1.0)
+    start("20260101_000000", [10, 20], 1.0)
     # Gone on after iteration 10.
     start("20260102_000000", [20, 30, 40], 2.0)
     curves = read_curves(tmp_path)
@@ -60,7 +60,11 @@ def test_the_picture_and_the_table(tmp_path):
     assert report.rows[:2] == [("first", "loss", 6, 5.0, 1.0, 1), ("second", "loss", 6, 10.0, 2.0, 1)]
     assert ("first", "lr", 6, 0.006, 0.001, 1) in report.rows
     assert "first" in report.table() and str(out) in report.table()
+    falling = plot_logs([write(tmp_path / "third", factor=-1.0)], smooth=3, out=tmp_path / "third.png")
+    assert falling.rows == [("third", "loss", 6, -5.0, -5.0, 6)], "of the means that are drawn"
     picture = cv2.imread(str(out))
+    linear = plot_logs(runs, ["loss", "lr", "val/PSNR"], smooth=3, out=tmp_path / "linear.png").path
+    assert (picture != cv2.imread(str(linear))).any()
     # Two columns, and a line in each run's colour (blue and orange; OpenCV has blue first).
     assert picture.shape[1] > 1.3 * picture.shape[0]
     for colour in ((180, 119, 31), (14, 127, 255)):

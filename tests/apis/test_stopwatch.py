@@ -15,6 +15,13 @@ def test_a_matrix_rate_is_positive():
     assert matrix_rate(torch.float32, repeats=1) > 0.1
 
 
+def test_a_matrix_rate_is_the_median_after_the_first_product(monkeypatch):
+    clock = iter([0, 100, 200, 201, 300, 302, 400, 409])
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: float(next(clock)))
+    # A multiplication and an addition each.
+    assert matrix_rate(torch.float32, repeats=3) == pytest.approx(2 * 2048**3 / 2 / 1e9)
+
+
 def test_rates_are_medians(monkeypatch):
     found = iter([1.0, 10.0, 9.0, 30.0, 2.0, 20.0])
     monkeypatch.setattr(stopwatch, "matrix_rate", lambda dtype, device: next(found))

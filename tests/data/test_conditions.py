@@ -17,6 +17,7 @@ from pitikit.data.conditions import (
     normals_from_depth,
     voc_palette,
 )
+from pitikit.data.scenes import render_scene
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +116,14 @@ def test_smoothing_undoes_quantised_depth():
 def test_holes_in_depth_are_filled():
     depth = np.full((32, 32), 2, np.float32)
     depth[10:14, 10:14] = 0
-    depth[20, 20] = np.nan
+    depth[20, 20], depth[25, 25] = np.nan, np.inf
     assert np.abs(normals_from_depth(depth, smooth=0) - np.array([0, 0, 1])).max() < 1e-6
     assert np.isfinite(normals_from_depth(np.zeros((32, 32), np.float32))).all()
 
 
 def test_normals_of_the_scenes_agree_with_their_depth():
     """The embedded world's normals and those derived from its depth: one convention."""
-    scenes = pytest.importorskip("pitikit.data.scenes")
-    scene = scenes.render_scene(0, 5, 128)
+    scene = render_scene(0, 5, 128)
     derived = normals_from_depth(scene.depth, focal=1.2, smooth=0)
     near = scene.depth < 30
     assert np.median((derived * scene.normals).sum(-1)[near]) > 0.98
@@ -144,3 +144,8 @@ def test_flip_of_normals_negates_x():
 def test_encoders_travel_to_workers():
     for encode in (MaskColours(22), EdgeDistance(), DepthCode("log"), encode_normals, negate_x):
         assert pickle.loads(pickle.dumps(encode)) == encode
+
+
+def test_a_cell_is_an_edge_from_a_quarter_on():
+    # 63.75 of 255 is a quarter.
+    assert EdgeDistance()(np.array([[63, 64]], np.uint8))[..., 0].tolist() == [[1, 0]]

@@ -91,7 +91,8 @@ def test_bad_roots_members_and_lists(root):
 
 
 def test_list_files(root):
-    (root / "some.txt").write_text("p03\n\np01\n")
+    # With the mark that editors on Windows put before UTF-8.
+    (root / "some.txt").write_text("p03\n\np01\n", encoding="utf-8-sig")
     dataset = PairedImageDataset(root, list_file="some.txt")
     assert [item["id"] for item in dataset.items] == ["p03", "p01"]
     lines = [dict(id="a", image="images/p05.jpg", mask="labels/p02.png"), dict(id="p06")]
@@ -128,6 +129,7 @@ def test_subsets_are_seeded_and_nested():
     assert len(half) == 500 and len(quarter) == 250 and set(quarter) < set(half)
     assert half == sorted(half) and half == nested_subset(1000, 0.5, 3)
     assert half != nested_subset(1000, 0.5, 4)
+    assert len(nested_subset(10, 0.29)) == 3
     assert nested_subset(3, 0.01) and nested_subset(3, 1) == [0, 1, 2]
     for wrong in (0, 1.1):
         with pytest.raises(ValueError, match="subset"):
@@ -137,6 +139,7 @@ def test_subsets_are_seeded_and_nested():
 def test_subset_of_files(root):
     names = [{item["id"] for item in PairedImageDataset(root, subset=s, subset_seed=1).items} for s in (0.25, 0.5)]
     assert [len(n) for n in names] == [3, 6] and names[0] < names[1]
+    assert names[1] == {f"p{k:02d}" for k in nested_subset(12, 0.5, 1)} != {f"p{k:02d}" for k in nested_subset(12, 0.5)}
 
 
 # ---- bad items, when they are read
@@ -223,6 +226,7 @@ def test_set_epoch_and_test_mode(root):
 
     dataset = PairedImageDataset(root, pipeline=pipeline())
     first = all_flips(dataset)
+    assert [dataset[i - 12]["flipped"] for i in range(12)] == first
     dataset.set_epoch(1)
     assert all_flips(dataset) != first
     assert [dataset[Draw(i, 0)]["flipped"] for i in range(12)] == first
@@ -296,6 +300,9 @@ def test_missing_partners_are_left_out(root):
     with pytest.raises(DataError, match="'p03'.*2 of 12 items") as error:
         PairedImageDataset(root, on_error="skip", max_bad=0.1)
     assert [other.item for other in error.value.others] == ["p09"]
+    # As many as are allowed, and not one more.
+    (root / "labels/p10.png").unlink()
+    assert len(PairedImageDataset(root, on_error="skip", max_bad=0.25)) == 9
 
 
 def test_impossible_arguments(root):

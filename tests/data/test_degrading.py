@@ -69,8 +69,9 @@ def test_a_flip_after_it_moves_low_res_too(photo):
 
 def test_bytes_are_rounded():
     picture = np.full((8, 8, 3), 200, np.uint8)
-    results = run(picture, LoadImage(), Degrade(lambda image, rng: image[:4, :4] + np.float32(0.4 / 255), 4))
-    assert (results["low_res"] == 200).all()
+    for more, level in ((0.4, 200), (0.6, 201)):
+        step = Degrade(lambda image, rng, more=more: image[:4, :4] + np.float32(more / 255), 4)
+        assert (run(picture, LoadImage(), step)["low_res"] == level).all()
 
 
 def test_errors_name_the_item_and_what_to_do(photo):

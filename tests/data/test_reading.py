@@ -3,6 +3,7 @@
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,7 +48,6 @@ def test_opaque_alpha_is_dropped_and_other_alpha_refused(tmp_path):
 
 
 def test_sixteen_bits_are_refused_where_eight_are_expected(tmp_path):
-    cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "grey16.png"), IDS.astype(np.uint16) * 9000)
     # Pillow alone would cut these to their upper bytes without a word.
     cv2.imwrite(str(tmp_path / "rgb16.png"), PHOTO.astype(np.uint16) * 257)

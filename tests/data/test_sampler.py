@@ -22,6 +22,14 @@ def test_passes_are_whole_and_differ():
     assert [i for i, _ in take(8, shuffle=False)] == [*range(7), 0]
 
 
+def test_an_order_is_of_its_seed_and_its_pass():
+    def orders(seed):
+        drawn = [int(draw) for draw in islice(DrawSampler(range(50), seed=seed), 150)]
+        return [tuple(drawn[k : k + 50]) for k in (0, 50, 100)]
+
+    assert len({order for seed in range(4) for order in orders(seed)}) == 12
+
+
 def test_a_resumed_run_goes_on_where_it_stopped():
     assert take(10, start=11) == take(21)[11:]
 

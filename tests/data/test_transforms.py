@@ -21,7 +21,6 @@ from pitikit.data.transforms import (
     ResizePair,
     resize_array,
 )
-from pitikit.registry import TOKENIZERS
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (96, 128, 3), dtype=np.uint8)
@@ -57,7 +56,7 @@ def test_mask_offset_and_ignored_ids():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
     ids = np.array([[1, 182, 255]], dtype)
-    with pytest.raises(DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would"):
+    with pytest.raises(DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"):
         run(dict(mask=ids), LoadMask(num_classes=182))
     with pytest.raises(DataError, match="no id_offset fits"):
         run(dict(mask=np.array([[0, 40]], dtype)), LoadMask(num_classes=10))
@@ -202,8 +201,6 @@ def test_a_picture_of_which_nothing_is_known_has_the_null_condition():
 
 
 def test_caption_builds_its_tokenizer():
-    if "WordTokenizer" not in TOKENIZERS:
-        pytest.skip("the word tokenizer is not there")
     load = LoadCaption(dict(type="WordTokenizer", words=["red", "car"]), length=3)
     assert run(dict(caption="car red"), load)["condition"].tolist() == [1, 0, -1]
 
@@ -247,9 +244,16 @@ def test_sizes_of_all_members():
 def test_crop_takes_the_centre():
     label = np.ones((96, 128), np.uint8)
     label[:, :16] = label[:, -16:] = 0
-    for fit, expected in (("crop", {1}), ("squash", {0, 1})):
-        results = run(dict(mask=label), LoadMask(2), ResizePair(64, fit=fit))
-        assert set(np.unique(results["label"])) == expected
+    for picture in (label, label.T.copy()):
+        for fit, expected in (("crop", {1}), ("squash", {0, 1})):
+            results = run(dict(mask=picture), LoadMask(2), ResizePair(64, fit=fit))
+            assert set(np.unique(results["label"])) == expected
+
+
+def test_areas_grow_linearly():
+    edges = np.array([[0, 255], [0, 0]], np.uint8)
+    assert np.array_equal(resize_array(edges, 8, "area"), resize_array(edges, 8, "linear"))
+    assert len(np.unique(resize_array(edges, 8, "area"))) > 4
 
 
 @pytest.mark.parametrize("size", [(96, 128), (256, 256)])
@@ -283,6 +287,8 @@ def test_sizes_that_differ_are_refused():
         run(half, LoadImage(), LoadMask(5))
     # Half the size, rounded, shows the same frame.
     run(half, LoadImage(), LoadMask(5), same_size=False)
+    with pytest.raises(DataError, match="mask of 64×44.*or its aspect ratio.*the frames differ"):
+        run(dict(half, mask=LABEL[:44, :64]), LoadImage(), LoadMask(5), same_size=False)
 
 
 def test_packing_says_what_is_amiss():

@@ -77,6 +77,13 @@ def test_downscale_ends_in_its_size(scale, shape, rng):
         assert Downscale(scale, step)(PICTURE, rng).shape == shape
 
 
+def test_downscale_ends_by_its_interpolation(rng):
+    picture = PICTURE.copy()
+    picture[::2, ::2] = 1
+    made = {name: Downscale(2, interpolations=name)(picture, rng) for name in ("nearest", "area")}
+    assert np.unique(made["nearest"]).tolist() == [1.0] and np.allclose(made["area"], 0.25)
+
+
 def test_the_final_size_reaches_every_depth(rng):
     seen = []
 

@@ -64,6 +64,14 @@ def test_packed_spectra_solve_the_same_equation(shape, rng):
     assert np.abs(made - expected).max() < 1e-5
 
 
+def test_rounds_are_those_that_were_asked_for(photo, rng):
+    part = np.ascontiguousarray(photo[100:132, 100:148])
+    made = L0Smooth(0.02, kappa=8.0, beta_max=10.0)(part, rng)
+    assert np.array_equal(made, np.clip(l0_smooth(part, 0.02, 8.0, 10.0), 0, 1))
+    for other in (l0_smooth(part, 0.02, 2.0, 10.0), l0_smooth(part, 0.02, 8.0)):
+        assert np.abs(made - other).max() > 0.01
+
+
 def test_a_single_row_is_refused(rng):
     with pytest.raises(DegradationError, match="2 pixels"):
         L0Smooth()(np.zeros((1, 9, 3), np.float32), rng)

@@ -36,6 +36,14 @@ def test_variance_is_sigma_squared(photo):
     assert np.array_equal(ours(photo, np.random.default_rng(0)), same(photo, np.random.default_rng(0)))
 
 
+def test_both_axes_of_a_kernel_are_drawn():
+    for kind, least in (("isotropic", 0), ("anisotropic", 18)):
+        blur = Blur(kind, 15, variance=(0.5, 6.0), profile="generalized")
+        kernels = [blur.kernel(np.random.default_rng(seed)) for seed in range(20)]
+        turned = sum(np.abs(kernel - np.rot90(kernel)).max() > 1e-3 for kernel in kernels)
+        assert least <= turned <= 20 * (kind == "anisotropic")
+
+
 def test_sizes_and_both_sides_of_beta_are_drawn():
     blur = Blur("anisotropic", (5, 14), variance=(0, 2))
     sizes = {len(blur.kernel(np.random.default_rng(seed))) for seed in range(200)}
@@ -52,6 +60,11 @@ def test_sharpening(photo, rng):
     assert contrast(made) > 1.1 * contrast(photo)
     assert np.abs(Sharpen(0.0)(photo, rng) - photo).max() < 1e-6
     assert np.array_equal(Sharpen(0.5, threshold=255)(photo, rng), photo)
+    # Beyond the threshold are the two columns at the step alone; their mask is blurred.
+    step = np.full((32, 32, 3), 0.2, np.float32)
+    step[:, 16:] = 0.8
+    changed = np.abs(Sharpen(0.5, sigma=2.0, threshold=60)(step, rng) - step)[16, :, 0]
+    assert changed[15] > changed[14] > changed[13] > 1e-3 and changed[:4].max() < 1e-6
 
 
 def test_jpeg_loses_more_at_lower_quality(photo, rng):

@@ -62,6 +62,7 @@ def test_resize_by_a_factor(photo):
     assert 50 < np.median(sides) < 64
     sides = [Resize(scale=(0.5, 2))(photo, np.random.default_rng(seed)).shape[0] for seed in range(50)]
     assert min(sides) < 160 and max(sides) > 400
+    assert Resize(scale=0.3)(photo[:, :99], np.random.default_rng(0)).shape == (76, 29, 3), "rounded down"
     assert Resize(scale=0.01)(photo[:8, :8], np.random.default_rng(0)).shape == (1, 1, 3)
 
 

@@ -125,3 +125,25 @@ def test_what_is_no_guidance_is_refused():
     for scale in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="scale=.*: expected a finite number"):
             CFG(scale)
+
+
+def test_another_pair_takes_the_place_of_the_first():
+    x_t, t = inputs()
+    other = ConditionPair(conditioning(0.5), conditioning(-0.25))
+    guided = CFG(scale=2.5).wrap(denoise)
+    guided(x_t, t, PAIR)
+    assert torch.equal(guided(x_t, t, other).eps, CFG(scale=2.5).wrap(denoise)(x_t, t, other).eps)
+
+
+def test_another_noise_estimate_takes_the_place_of_a_kept_image():
+    prediction = denoise(*inputs(), PAIR)
+    again = prediction.with_x0(torch.zeros_like(prediction.eps)).with_eps(prediction.eps)
+    assert torch.equal(again.x0, prediction.x0)
+
+
+def test_stacked_conditions_keep_their_order():
+    first, second = (conditioning(v)._replace(low_res=torch.full((2, 3, 4, 4), v)) for v in (1.0, -1.0))
+    kept = [each._replace(kv=(each.tokens[:, None],)) for each in (first, second)]
+    stacked = Conditioning.cat(*kept)
+    for part in (stacked.tokens, stacked.pooled, stacked.low_res, stacked.kv[0]):
+        assert (part[:2] == 1).all() and (part[2:] == -1).all() and len(part) == 4

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pitikit.diffusion.schedule import NoiseSchedule, spaced_timesteps
+from pitikit.diffusion import timesteps
+from pitikit.diffusion.schedule import NoiseSchedule, betas, spaced_timesteps
 from pitikit.diffusion.timesteps import LossSecondMoment, UniformTimesteps
 
 
@@ -88,3 +89,28 @@ def test_tables_are_copied_to_a_device_once():
     assert len(schedule._copies) == 4
     on_cpu = torch.tensor([0, 999])
     assert torch.equal(schedule.at(on_cpu).flatten(), schedule.alpha_bar[on_cpu])
+
+
+def test_a_schedule_of_another_length_is_as_noisy_and_tells_the_same_time():
+    assert betas("linear", 100)[[0, -1]] == pytest.approx([1e-3, 0.2])
+    t = torch.tensor([0, 50, 99])
+    assert NoiseSchedule(steps=100).network_time(t).tolist() == [0.0, 500.0, 990.0]
+    assert NoiseSchedule().network_time(t) is t
+
+
+def test_second_moment_learns_from_all_processes_in_the_order_of_the_batch(monkeypatch):
+    t, losses = torch.zeros(4, dtype=torch.int64), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    whole, shared = (LossSecondMoment(steps=1, history=3) for _ in range(2))
+    whole.update(t, losses)
+
+    def gather(parts, own):
+        # This process has rows 0 and 2 of the batch, the other one 1 and 3.
+        assert torch.equal(own, torch.stack([t[::2].double(), losses[::2].double()]))
+        for process, part in enumerate(parts):
+            part.copy_(torch.stack([t[process::2].double(), losses[process::2].double()]))
+
+    monkeypatch.setattr(timesteps.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(timesteps.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(timesteps.dist, "all_gather", gather)
+    shared.update(t[::2], losses[::2])
+    assert torch.equal(shared.losses, whole.losses)

@@ -106,8 +106,14 @@ def test_absent_weights_are_told_before_the_first_iteration(train, tmp_path, mon
     assert not list(tmp_path.glob("iter_*.pth"))
 
 
-def test_two_processes_train_as_one(unbroken, prior, tmp_path):
-    options = {"train_dataloader.batch_size": 1}
+@pytest.mark.parametrize("kind", ["LogAdversarialLoss", "WGANGPLoss"])
+def test_two_processes_train_as_one(kind, unbroken, train, prior, tmp_path):
+    options = {"model.adversarial.type": kind}
+    if kind == "WGANGPLoss":
+        # It draws numbers of its own.
+        unbroken = tmp_path / "one"
+        train(unbroken, model__adversarial__type=kind)
+    options["train_dataloader.batch_size"] = 1
     job = dict(name="two", options=options, parallel=dict(type="Replicated"))
     program = ROOT / "tests" / "engine" / "train_together.py"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -144,6 +150,22 @@ def test_a_critic_to_begin_with(train, tmp_path):
     with pytest.raises(WeightsError, match="no.safetensors"):
         train(tmp_path / "fourth", load_discriminator=str(tmp_path / "no.safetensors"))
     assert not list(tmp_path.glob("third/*.pth")) and not list(tmp_path.glob("fourth/*.pth"))
+
+
+def test_a_critic_that_is_not_finite_between_two_steps(prior, tmp_path):
+    cfg = load_config(CONFIG, {"default_hooks.checkpoint.interval": 1}, tmp_path)
+    cfg.load_from, cfg.experiment_name = str(prior), f"adversarial{next(_NUMBERS)}"
+    runner = TranslationRunner.from_cfg(cfg)
+    losses = runner.model.critic_loss
+
+    def spoilt(*step):
+        logs = losses(*step)
+        return {**logs, "loss_d": logs["loss_d"] * torch.nan} if runner.iter + 1 == 5 else logs
+
+    runner.model.critic_loss = spoilt
+    with pytest.raises(NonFiniteLossError, match=r"iteration 5: .*loss_d=nan"):
+        runner.train()
+    assert not (tmp_path / "iter_5.pth").exists() and (tmp_path / "iter_4.pth").exists()
 
 
 class Explode(Hook):

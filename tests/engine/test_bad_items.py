@@ -1,10 +1,13 @@
 """A training on pairs of which some cannot be read."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pitikit.engine.bad_items import TooManyBadItemsError
+from pitikit.data.dataset import StandInId
+from pitikit.engine.bad_items import BadItems, TooManyBadItemsError
 from pitikit.engine.weights import read_checkpoint
 
 COUNT = 24
@@ -64,6 +67,17 @@ def test_it_goes_on_counts_and_resumes(data, run, recorder, compare, tmp_path, c
     assert resumed.train_loop.bad_items.state() == bad.state()
     assert "takes the place" not in capsys.readouterr().out
     assert not compare(*(read_checkpoint(tmp_path / name / "iter_30.pth") for name in "ab"))
+
+
+def test_a_draw_counts_once_however_many_items_it_passed_over():
+    items = type("Items", (), dict(on_error="skip", max_bad=1.0, missing=(), __len__=lambda self: 9))()
+    hub, said = SimpleNamespace(update_scalar=lambda name, value: None), []
+    runner = SimpleNamespace(logger=SimpleNamespace(warning=said.append), message_hub=hub, iter=0)
+    batch = {"id": [StandInId("p07", (("p05", "a"), ("p06", "b"))), "p01"]}
+    bad = BadItems(items)
+    bad.take(batch, runner)
+    assert bad.state() == {"found": {"p05": "a", "p06": "b"}, "replaced": 1} and len(said) == 2
+    assert [type(name) for name in batch["id"]] == [str, str]
 
 
 def test_too_many(data, run, tmp_path):

@@ -52,6 +52,42 @@ def test_an_iteration_is_saved_once(runner):
     assert len(runner.during) == 1
 
 
+def test_the_best_one_so_far_is_known_after_a_resume(runner):
+    runner.message_hub.runtime_info = {"best_ckpt": "best_a.pth", "best_ckpt_PSNR": "b.pth", "best_ckpt_mIoU": "c.pth"}
+    one, two = (CheckpointHook(save_best=names, rule="greater") for names in ("PSNR", ["PSNR", "mIoU"]))
+    for hook in (one, two):
+        hook.before_train(runner)
+    assert one.best_ckpt_path == "best_a.pth"
+    assert two.best_ckpt_path_dict == {"PSNR": "b.pth", "mIoU": "c.pth"}
+
+
+def test_the_old_best_one_stays_until_the_new_one_is_there(runner, tmp_path):
+    hook = CheckpointHook(save_best="PSNR", rule="greater")
+    runner.message_hub.get_info = lambda key, default=None: runner.message_hub.runtime_info.get(key, default)
+    runner.message_hub.update_info = runner.message_hub.runtime_info.__setitem__
+    runner.logger = SimpleNamespace(info=lambda text: None)
+    runner.save_checkpoint = lambda folder, filename, **_: (tmp_path / filename).touch()
+    hook.before_train(runner)
+
+    def better(value):
+        runner.iter += 5
+        hook._save_best_checkpoint(runner, {"PSNR": value})
+        return sorted(path.name for path in tmp_path.glob("best_*"))
+
+    assert better(1.0) == ["best_PSNR_iter_5.pth"]
+    assert better(2.0) == ["best_PSNR_iter_10.pth"]
+    runner.save_checkpoint = lambda *_, **__: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        better(3.0)
+    assert [path.name for path in tmp_path.glob("best_*")] == ["best_PSNR_iter_10.pth"]
+
+
+def test_a_pointer_that_something_has_spoilt(tmp_path):
+    (tmp_path / "iter_20.pth").touch()
+    (tmp_path / POINTER).write_bytes(b"\xff\x00\xc3 no name")
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_20.pth"]
+
+
 def test_newest_first_by_number(tmp_path):
     for name in ("iter_9.pth", "iter_100.pth", "iter_20.pth", "best_mIoU_iter_200.pth", "iter_x.pth", "a.pth"):
         (tmp_path / name).touch()

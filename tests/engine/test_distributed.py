@@ -98,12 +98,61 @@ def test_alone_everybody_is_the_first():
         on_main({}.__getitem__, "a")
 
 
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """Makes this process one of two; ``sent`` is what the first one says, or is told to say."""
+
+    def make(rank, sent):
+        monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+        monkeypatch.setattr(distributed, "get_rank", lambda: rank)
+        exchange = sent.append if rank == 0 else lambda shared: shared.__setitem__(slice(None), sent.pop(0))
+        monkeypatch.setattr(distributed.dist, "broadcast_object_list", exchange)
+        return sent
+
+    return make
+
+
+def test_the_first_process_tells_what_came_out(one_of_two):
+    sent = one_of_two(0, [])
+    assert on_main(lambda: 7) == 7
+    with pytest.raises(KeyError):
+        on_main({}.__getitem__, "a")
+    with pytest.raises(OSError, match="^full$"):
+        on_main(open_full)
+    assert sent[0] == [7, None]
+    assert [str(error) for _, error in sent[1:]] == ["process 0 failed: KeyError: 'a'", "full (in process 0)"]
+    assert [type(error) for _, error in sent[1:]] == [DistributedError, OSError]
+
+
+def test_the_others_do_nothing_but_listen(one_of_two):
+    one_of_two(1, [[7, None], [None, OSError("full (in process 0)")]])
+    assert on_main(pytest.fail, "called") == 7
+    with pytest.raises(OSError, match="in process 0"):
+        on_main(pytest.fail, "called")
+
+
+def open_full():
+    raise OSError("full")
+
+
+def test_a_group_is_left_once(monkeypatch):
+    left = []
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: left.append(1))
+    for inside in (False, True):
+        monkeypatch.setattr(distributed, "is_distributed", lambda inside=inside: inside)
+        distributed.leave_group()
+    assert left == [1]
+
+
 def test_a_broken_connection_is_explained(monkeypatch):
     monkeypatch.setattr(distributed, "is_distributed", lambda: True)
     with pytest.raises(DistributedError, match="lost contact.*Connection closed by peer.*--resume"), lost_contact():
         raise RuntimeError("[pair.cc:5] Connection closed by peer [127.0.0.1]:5\nmore")
     with pytest.raises(RuntimeError, match="^another$"), lost_contact():
         raise RuntimeError("another")
+    # What is said already is not said once more.
+    with pytest.raises(DistributedError, match="^gloo has gone$"), lost_contact():
+        raise DistributedError("gloo has gone")
 
 
 PLUGIN = """

@@ -63,7 +63,7 @@ def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, r
 
 def test_in_an_iteration_that_only_accumulates(run, tmp_path):
     # Timestep 5 first comes in an iteration that makes no step.
-    options = dict(model__losses=losses(float("nan")), optim_wrapper__accumulative_counts=100)
+    options = dict(model__losses=losses(float("nan")), optim_wrapper__accumulative_counts=15)
     with pytest.raises(NonFiniteLossError, match="loss_exploding=nan"):
         run(tmp_path, **options)
     assert (tmp_path / "failed_batch.pth").is_file()
@@ -101,6 +101,15 @@ def test_a_full_disk_does_not_hide_the_failure(run, tmp_path, monkeypatch):
     monkeypatch.setattr(failures, "save_checkpoint_file", full)
     with pytest.raises(NonFiniteLossError, match="loss_exploding=nan.*failed_batch.pth cannot be written: No space"):
         run(tmp_path, model__losses=losses(float("nan")))
+
+
+def test_each_process_leaves_a_file_of_its_own(make_runner, tmp_path):
+    runner = make_runner(tmp_path, model__losses=losses(float("nan")))
+    runner._rank = 1
+    with pytest.raises(NonFiniteLossError, match=r"failed_batch_rank1\.pth"):
+        runner.train()
+    assert [path.name for path in tmp_path.glob("failed*")] == ["failed_batch_rank1.pth"]
+    assert read_checkpoint(tmp_path / "failed_batch_rank1.pth")["place"] == [1, 1]
 
 
 def test_all_processes_stop_when_one_has_to(run, tmp_path, monkeypatch):

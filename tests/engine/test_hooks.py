@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pitikit.engine import hooks
+from pitikit.engine.ema import DenoiserEMA
 from pitikit.engine.hooks import IterationSeedHook, ProcessMeanHook, ThroughputHook
 
 
@@ -50,7 +51,9 @@ def rows(make_runner, tmp_path):
     return {**cfg, "length": 2}
 
 
-def test_sample_grid(run, rows, compare, tmp_path):
+def test_sample_grid(run, rows, compare, tmp_path, monkeypatch):
+    averaged, applied = [], DenoiserEMA.applied
+    monkeypatch.setattr(DenoiserEMA, "applied", lambda self: averaged.append(self) or applied(self))
     grid = dict(type="SampleGridHook", dataset=rows, interval=2, rows=2, seeds=(0, 1))
     extra = [dict(type="DenoiserEMA", decay=0.9), dict(type="ThroughputHook")]
     options = dict(train_cfg__max_iters=4, model__drop=0.3)
@@ -62,6 +65,8 @@ def test_sample_grid(run, rows, compare, tmp_path):
     height, width = picture.shape[:2]
     assert 1.8 < width / height < 2.2
     assert "train/images_per_s" in runner.message_hub.log_scalars
+    # Made with the average, and the model is as before.
+    assert len(averaged) == 2 and runner.model.seed == 0 and runner.model.training
     # The pictures cost the training nothing: it ends as it does without them.
     run(tmp_path / "b", custom_hooks=extra[:1], **options)
     with_grid, without = (torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in "ab")

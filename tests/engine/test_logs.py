@@ -1,11 +1,14 @@
 """One log of a run, whatever happened to it."""
 
 import errno
+import io
 import json
+import logging
 import sys
 import types
 
 import pytest
+from mmengine.visualization import LocalVisBackend
 
 from pitikit.engine import logs
 from pitikit.engine.logs import RunLogHook, plain_number, read_log
@@ -73,6 +76,35 @@ def test_a_full_disk_does_not_stop_the_training(run, tmp_path, monkeypatch, caps
     run(tmp_path, train_cfg__max_iters=4)
     assert [line["iter"] for line in lines(tmp_path)] == [1, 4]
     assert capsys.readouterr().out.count("log.jsonl cannot be written (No space left on device)") == 1
+
+
+def test_neither_does_the_file_of_the_logger(capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    handler = logging.StreamHandler(Full())
+    handler.handleError = logs.WarnOnce("a.log")
+    for _ in range(2):
+        handler.emit(logging.LogRecord("x", logging.INFO, "", 1, "text", None, None))
+    assert (
+        capsys.readouterr().err == "a.log cannot be written ([Errno 28] No space left on device), the program goes on\n"
+    )
+
+
+def test_the_logger_of_a_run_has_it(make_runner, tmp_path):
+    files = [each for each in make_runner(tmp_path).logger.handlers if isinstance(each, logging.FileHandler)]
+    assert files and all(isinstance(each.handleError, logs.WarnOnce) for each in files)
+
+
+def test_nor_do_the_backends(run, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LocalVisBackend, "add_scalars", full)
+    run(tmp_path, train_cfg__max_iters=4)
+    assert [line["iter"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+    assert capsys.readouterr().out.count("cannot be written: [Errno 28]") == 1
 
 
 def test_half_a_line_is_taken_back(tmp_path):

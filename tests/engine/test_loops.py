@@ -2,11 +2,13 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import Hook
 
 from pitikit.engine.logs import LOG_NAME, read_log
+from pitikit.engine.loops import TranslationTrainLoop
 from pitikit.engine.weights import read_checkpoint
 
 
@@ -144,6 +146,25 @@ def test_a_validation_that_was_cut_short_is_made_up(iteration, moment, run, comp
     ]
     best = [[path.name for path in (tmp_path / name).glob("best_*")] for name in ("whole", "cut")]
     assert len(best[0]) == 1 and best[0] == best[1]
+
+
+def test_when_a_validation_is_due():
+    def due(iteration):
+        runner = SimpleNamespace(val_loop=object())
+        loop = SimpleNamespace(runner=runner, _iter=iteration, _max_iters=7, val_begin=4, val_interval=2)
+        loop._decide_current_val_interval = lambda: None
+        return TranslationTrainLoop.validation_is_due(loop)
+
+    assert [iteration for iteration in range(8) if due(iteration)] == [4, 6, 7]
+
+
+def test_draws_are_those_of_all_processes_and_their_seed_is_taken_up():
+    loop = SimpleNamespace(_resumed_at=(10, 100), _sampler=SimpleNamespace(seed=3))
+    loop.dataloader, loop.bad_items = SimpleNamespace(batch_size=2, dataset="abc"), SimpleNamespace(active=False)
+    loop.runner = SimpleNamespace(world_size=4)
+    assert TranslationTrainLoop.data_state(loop, 13) == {"draws": 100 + 3 * 2 * 4, "seed": 3, "length": 3}
+    TranslationTrainLoop.resume(loop, 20, {"draws": 180, "seed": 5})
+    assert (loop._iter, loop._resumed_at, loop._sampler.seed) == (20, (20, 180), 5)
 
 
 @pytest.mark.parametrize("length", [0, 2.5])

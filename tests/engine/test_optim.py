@@ -5,7 +5,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import nn
 
-from pitikit.engine.optim import AutocastOptimWrapper
+from pitikit.engine.optim import AutocastOptimWrapper, SeparateOptimWrappers
 
 
 @pytest.fixture
@@ -70,6 +70,20 @@ def test_resuming_between_two_steps_keeps_the_count(network, data):
     before = network[0].weight.detach().clone()
     train(wrapper, network, (data[0][:4], data[1][:4]), batch=4, steps=1)
     assert not torch.equal(before, network[0].weight)
+
+
+def test_both_optimizers_of_a_resumed_run_go_on_counting(network):
+    both = SeparateOptimWrappers(denoiser=wrap(network, accumulative_counts=3), discriminator=wrap(network))
+    both.initialize_count_status(network, 4, 10)
+    assert [wrapper._inner_count for wrapper in both.values()] == [4, 4]
+
+
+def test_rates_that_differ_are_logged_by_part(network):
+    rates = dict(decoder=0.1, encoder=0.1, others=0.05)
+    groups = [
+        dict(params=[p], lr=lr, part=part) for p, (part, lr) in zip(network.parameters(), rates.items(), strict=False)
+    ]
+    assert AutocastOptimWrapper(optimizer=torch.optim.SGD(groups)).get_lr() == {"lr": [0.1], "lr_others": [0.05]}
 
 
 @pytest.mark.parametrize(("max_norm", "length"), [(0.01, 0.01), (1e9, None)])

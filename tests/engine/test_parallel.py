@@ -17,8 +17,17 @@ from torch import nn
 from pitikit.engine import parallel
 from pitikit.engine.config import load_config
 from pitikit.engine.distributed import DistributedError
-from pitikit.engine.parallel import FullySharded, GradientMean, WholeState, gathered, load_state, own_share, share_as
-from pitikit.engine.weights import read_checkpoint
+from pitikit.engine.parallel import (
+    FullySharded,
+    GradientMean,
+    Replicated,
+    WholeState,
+    gathered,
+    load_state,
+    own_share,
+    share_as,
+)
+from pitikit.engine.weights import WeightsError, read_checkpoint
 from pitikit.registry import MODELS
 
 # Nine trainings, which wait for each other's processes: two minutes where others compute too.
@@ -212,6 +221,13 @@ def test_shares_of_a_model_with_two_optimizers_are_refused(group, repo):
     assert not any(map(parallel.is_sharded, model.parameters()))
 
 
+def test_copies_begin_as_the_first_process_does(group, monkeypatch):
+    sent = []
+    monkeypatch.setattr(parallel.dist, "broadcast", lambda value, source: sent.append((value.data_ptr(), source)))
+    model = Replicated()(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    assert sent == [(value.data_ptr(), 0) for value in model.state_dict().values()] and len(sent) == 7
+
+
 def test_gradients_of_whatever_learns_are_averaged(group, monkeypatch):
     # As if the other process had found none at all.
     monkeypatch.setattr(parallel, "get_world_size", lambda: 2)
@@ -256,5 +272,5 @@ def test_states_of_a_model_that_is_not_sharded():
     assert torch.equal(tree["a"][0], model.weight) and tree["b"] == (1, "c")
     load_state(model, {name: share_as(value + 1, value) for name, value in state.items()})
     assert (model.weight == 3).all()
-    with pytest.raises(RuntimeError, match="Missing"):
+    with pytest.raises(WeightsError, match="1 tensors missing, such as 'bias'"):
         load_state(model, {"weight": state["weight"]})

@@ -115,6 +115,22 @@ def test_resume_between_two_steps_of_accumulation(run, compare, tmp_path):
     assert not compare(*(read_checkpoint(tmp_path / name / "iter_14.pth") for name in "ab"))
 
 
+def test_schedulers_of_the_rate_go_on(run, compare, tmp_path):
+    options = dict(
+        param_scheduler=[dict(type="LinearLR", start_factor=0.1, end=8, by_epoch=False)],
+        custom_hooks=[dict(type="DenoiserEMA", decay=0.9)],
+        train_cfg__max_iters=4,
+        default_hooks__checkpoint__interval=2,
+    )
+    run(tmp_path / "a", **options)
+    (tmp_path / "b").mkdir()
+    shutil.copy(tmp_path / "a" / "iter_2.pth", tmp_path / "b")
+    run(tmp_path / "b", resume=True, **options)
+    whole, resumed = (read_checkpoint(tmp_path / name / "iter_4.pth") for name in "ab")
+    rates = whole["logs"]["train/lr"][0].tolist()
+    assert rates == sorted(set(rates)) and len(rates) == 4 and not compare(whole, resumed)
+
+
 def test_a_seed_that_was_drawn_is_kept(run, compare, tmp_path):
     options = dict(randomness__seed=None, train_cfg__max_iters=6, default_hooks__checkpoint__interval=3)
     run(tmp_path / "a", **options)

@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 
+from pitikit.engine.runner import _window
 from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
 
 ONE = dict(train_cfg__max_iters=1)
@@ -71,8 +73,20 @@ def test_load_parts(make_runner, prior, tmp_path, capsys):
 def test_a_checkpoint_of_another_network_is_no_damaged_file(run, make_runner, tmp_path):
     run(tmp_path, **ONE)
     other = make_runner(tmp_path, resume=True, model__denoiser__decoder__multipliers=(1, 1))
-    with pytest.raises(WeightsError, match="does not fit the model"):
+    with pytest.raises(
+        WeightsError, match="does not fit the model of the config: 70 tensors missing, such as"
+    ) as error:
         other.train()
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_that_is_done_says_so_and_other_data_are_told(run, tmp_path, capsys):
+    run(tmp_path, **ONE)
+    capsys.readouterr()
+    run(tmp_path, resume=True, train_dataloader__dataset__subset=0.5, **ONE)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing left to train: 1 iterations are done, max_iters=1" in said and "never reached" not in said
+    assert "the training data have 4 items, and had 7 when" in said
 
 
 def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, tmp_path, capsys):
@@ -99,6 +113,11 @@ def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
 def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
     # The tiny config has a test_dataloader and no test_evaluator.
     assert make_runner(tmp_path)._test_loop is None
+
+
+def test_a_checkpoint_keeps_the_newest_values_of_the_logs():
+    values, counts = _window(HistoryBuffer(list(range(1500)), list(range(1500))))
+    assert values.tolist() == counts.tolist() == list(range(500, 1500))
 
 
 def test_nothing_to_train_with(make_runner, tmp_path):

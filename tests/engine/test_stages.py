@@ -167,6 +167,22 @@ def test_one_stage_of_one_part_and_what_is_not_named_stays():
     assert (model.drop, optimizer.param_groups[0]["lr"]) == (0.3, 0.7)
 
 
+@pytest.mark.parametrize(("iteration", "fresh"), [(3, True), (4, False)])
+def test_only_at_its_border_a_stage_forgets_gradients_and_the_optimizer(iteration, fresh):
+    """A run that is resumed within a stage enters it too."""
+    model = nn.Module()
+    model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
+    model.drop = 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    model.denoiser["encoder"](torch.ones(1, 1)).sum().backward()
+    optimizer.step()
+    wrapper = SimpleNamespace(optimizer=optimizer, zero_grad=optimizer.zero_grad)
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, hooks=[], iter=iteration, max_iters=5)
+    runner.logger = SimpleNamespace(info=lambda text: None)
+    StageHook([dict(name="a", until=3, train=["encoder"]), dict(name="b")]).before_train_iter(runner, 0)
+    assert (model.denoiser["encoder"].weight.grad is None) == (not optimizer.state) == fresh
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
@@ -189,7 +205,9 @@ def test_a_stage_that_is_never_reached_is_said(length, warnings):
     said = []
     model = nn.Module()
     model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
-    runner = SimpleNamespace(max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model)
+    runner = SimpleNamespace(
+        optim_wrapper=None, max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model
+    )
     StageHook([dict(name="a", until=10, train=["encoder"]), dict(name="b")]).before_train(runner)
     assert len(said) == warnings and all("'b' begins at iteration 10" in text for text in said)
     # What is frozen at the beginning is so before anything is copied for it.
@@ -201,7 +219,8 @@ def test_a_rate_of_the_encoder_needs_groups_by_part():
     runner = SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=groups)))
     stage = Stage("a", lr=0.1, encoder_lr=0.5)
     StageHook._set_lr(runner, stage, 0.1)
-    assert [group["lr"] for group in groups] == [0.1, 0.05]
+    # Schedulers count from the initial ones.
+    assert [group["lr"] for group in groups] == [group["initial_lr"] for group in groups] == [0.1, 0.05]
     del groups[1]
     with pytest.raises(ValueError, match="PartwiseConstructor"):
         StageHook._set_lr(runner, stage, 0.1)
@@ -210,3 +229,8 @@ def test_a_rate_of_the_encoder_needs_groups_by_part():
 def test_unknown_argument_of_a_stage():
     with pytest.raises(TypeError, match=r"stages\[0\].*did you mean 'warmup'"):
         StageHook([dict(name="a", warm_up=3)])
+
+
+def test_a_border_between_two_steps_of_accumulation_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="stage 'encoder': until=15: expected a multiple of accumulative_counts=4"):
+        run(tmp_path, optim_wrapper__accumulative_counts=4)

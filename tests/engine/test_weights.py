@@ -21,9 +21,8 @@ from pitikit.engine.weights import (
     read_weights,
     save_checkpoint_file,
     save_weights,
-    temporaries,
-    write_atomically,
 )
+from pitikit.engine.writing import check_writable, temporaries, write_atomically
 
 
 def network(width=3):
@@ -217,12 +216,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_dead_process_left_is_found(tmp_path):
+def test_what_a_dead_process_left_is_found(tmp_path, monkeypatch):
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
     for name in (f".a.pth.{gone.pid}.tmp", f".b.pth.{os.getppid()}.tmp", ".c.tmp", "d.pth"):
         (tmp_path / name).touch()
     assert [path.name for path in temporaries(tmp_path)] == [f".a.pth.{gone.pid}.tmp"]
+
+    def of_somebody_else(process, number):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", of_somebody_else)
+    assert temporaries(tmp_path) == []
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -260,6 +265,20 @@ def test_no_space_left(tmp_path, monkeypatch, moment):
         save_checkpoint_file(path, {"a": torch.zeros(10)})
     assert error.value.errno == errno.ENOSPC
     assert torch.equal(read_checkpoint(path)["a"], torch.ones(10)) and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_found_before_the_work(tmp_path):
+    check_writable(tmp_path / "new" / "w.txt")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "new"]
+    (tmp_path / "file").touch()
+    for path, reason in (
+        (tmp_path / "file" / "w.txt", "Not a directory|File exists"),
+        (tmp_path / "new", "Is a directory"),
+    ):
+        with pytest.raises(OSError, match=f"{path} cannot be written: ({reason})"):
+            check_writable(path)
+        with pytest.raises(OSError, match=f"{path} cannot be written"):
+            write_atomically(path, lambda temporary: temporary.touch())
 
 
 def test_another_failure_is_not_taken_for_the_disk(tmp_path, monkeypatch):

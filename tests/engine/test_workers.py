@@ -97,3 +97,9 @@ def test_a_scheduler_that_ends_all_processes_gets_a_checkpoint(run, tmp_path):
 def test_torch_has_its_handler_back(run, tmp_path):
     run(tmp_path, train_dataloader__num_workers=1, train_cfg__max_iters=1)
     assert "torch" in signal.getsignal(signal.SIGCHLD).__module__
+
+
+def test_workers_that_ended_well_or_run_tell_no_signal():
+    error = RuntimeError("DataLoader worker (pid(s) 5) exited unexpectedly")
+    assert "killed by SIGKILL" in str(explain(error, 2, "train_dataloader", (0, None, -9)))
+    assert "killed" not in str(explain(error, 2, "train_dataloader", (0, None)))

@@ -70,6 +70,10 @@ def test_errors_by_hand():
     guess = torch.ones(8, 8)
     guess[:2] = 2
     assert geometry_errors(estimate(guess), target).depth_delta == 0.75
+    # Aligned, both halves are off by e ** 0.22 or e ** 0.23, of which the first is within 1.25.
+    for off, delta in ((0.22, 1), (0.23, 0)):
+        guess[:4], guess[4:] = math.exp(2 * off), 1
+        assert geometry_errors(estimate(guess), target).depth_delta == delta
     length = estimate(depth, (0.0, 5.0, 5.0))
     assert geometry_errors(length, target).normal_angle == pytest.approx(45, abs=0.5)
 
@@ -97,6 +101,18 @@ def test_the_condition_comes_to_the_size_of_the_picture():
     assert torch.allclose(target[0].exp(), torch.arange(1.0, 17.0).view(4, 4))
     assert torch.allclose(target[1:, 0, 0], torch.tensor(UP), atol=0.01)
     assert torch.allclose(target[1:, 3, 0], torch.tensor(FACING), atol=0.01)
+
+
+def test_normals_that_fall_together_become_their_mean():
+    normals = plane(UP)
+    normals[:, :, ::2] = plane(FACING)[:, :, ::2]
+    target = geometry_target(None, normals, (4, 4))
+    expected = torch.tensor([0.0, 0.5, 0.5]).sqrt()
+    assert torch.allclose(target[1:], expected[:, None, None].expand(3, 4, 4), atol=0.01)
+
+
+def test_an_estimator_judges_in_eval_mode():
+    assert not METRICS.build(dict(type="GeometryError", estimator=Reader().train())).estimator.training
 
 
 def test_other_channels_are_no_normals():

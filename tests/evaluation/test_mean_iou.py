@@ -49,6 +49,17 @@ def test_numbers_by_hand():
     assert metric.facts == {"segmenter": "ByRed", "ignore": 255, "trained": "never"}
 
 
+def test_the_id_that_does_not_count_can_be_chosen():
+    metric = MeanIoU(ByRed(), ignore=3)
+    metric.process(None, [sample([[0, 1, 2, 1]], [[0, 1, 3, 3]])])
+    found = metric.evaluate(1)
+    assert found["accuracy"] == found["IoU/b"] == 1 and found["IoU/c"] is None
+
+
+def test_a_segmenter_judges_in_eval_mode():
+    assert not MeanIoU(ByRed().train()).segmenter.training
+
+
 def test_areas_against_a_slow_count():
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 5, (3, 6, 7), generator=generator)

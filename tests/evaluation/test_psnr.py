@@ -38,6 +38,13 @@ def test_the_truth_is_compared_in_grey_levels(psnr):
     assert psnr.evaluate(1) == {"PSNR": 100.0}
 
 
+def test_no_more_than_what_an_equal_picture_gets(psnr):
+    made = grey(100, 256)
+    made[0, 0, 0] = 101
+    psnr.process(None, [sample(made, unit(grey(100, 256)))])
+    assert psnr.evaluate(1) == {"PSNR": 100.0}
+
+
 def test_black_against_white_is_zero(psnr):
     psnr.process(None, [sample(grey(0), unit(grey(255)))])
     assert psnr.evaluate(1) == {"PSNR": pytest.approx(0.0)}

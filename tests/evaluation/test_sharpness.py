@@ -37,6 +37,18 @@ def test_a_coarse_wave_counts_only_below_the_cutoff():
     assert high_energy(waves[1 / 16], 0.03) == pytest.approx(5000, rel=0.02)
 
 
+def test_colours_count_by_their_brightness():
+    red, blue = torch.full((2, 3, 64, 64), 90, dtype=torch.uint8)
+    red[0] = blue[2] = noise()[0]
+    assert score((red, blue)) == pytest.approx((0.299 / 0.114) ** 2, rel=1e-3)
+
+
+def test_borders_that_differ_are_no_detail():
+    ramp = torch.linspace(0, 255, 64).expand(3, 64, 64)
+    assert high_energy(ramp, 0.125) < 1
+    assert high_energy(ramp.mT, 0.125) < 1
+
+
 def test_the_sums_decide_not_the_mean_of_ratios():
     true, flat = noise(), torch.full((3, 64, 64), 90, dtype=torch.uint8)
     assert score((true, true), (flat, flat)) == pytest.approx(1, rel=1e-3)

@@ -88,6 +88,11 @@ def test_the_two_draw_different_noise():
     assert not torch.equal(drawn[0].flatten()[:100], drawn[1].flatten()[:100])
 
 
+def test_each_sample_has_noise_of_its_own():
+    first, second = cascade().enlarge(torch.zeros(2, 3, 8, 8), CONDITION[:1].expand(2, -1, -1, -1), [1, 2])
+    assert (first - second).abs().max() > 0.01
+
+
 class Recorder:
     """A sampler that keeps the first noise of each call."""
 

@@ -90,6 +90,7 @@ def test_weights_of_the_timestep_sampler():
     # It learns from the losses themselves; only the minimised mean is weighted.
     assert t == steps
     assert float(found["loss"]) == pytest.approx(float(np.mean(np.multiply(told, weights))), rel=1e-5)
+    assert float(found["loss"]) == pytest.approx(float(found["loss_mse"] + found["loss_vb"]), rel=1e-5)
     even = FixedTimesteps(steps, [1.0] * 4)
     losses(tiny(timestep_sampler=even))
     assert even.told[0][1] == pytest.approx(told)

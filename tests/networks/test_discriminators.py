@@ -54,6 +54,12 @@ def test_the_smallest_picture(layers):
         net(torch.zeros(1, 4, 64, 64))
 
 
+def test_channels_double_up_to_eight_times():
+    layers = PatchDiscriminator(channels=2, layers=5).model
+    widths = [layer.out_channels for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    assert widths == [2, 4, 8, 16, 16, 16, 1]
+
+
 def test_samples_are_judged_one_by_one():
     net = PatchDiscriminator(channels=8)
     image = torch.rand(3, 3, 32, 32)

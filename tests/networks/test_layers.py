@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pitikit.networks.layers import Dropout
+from pitikit.networks.layers import Dropout, Transformer
 
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
@@ -38,3 +38,14 @@ def test_dropout_depends_on_the_seed_alone():
 def test_dropout_at_its_ends(p, expected):
     x = torch.randn(4, 5)
     assert torch.equal(Dropout(p)(x), expected * x) and torch.equal(Dropout(0.5).eval()(x), x)
+
+
+def test_the_residual_stream_starts_small():
+    torch.manual_seed(0)
+    transformer = Transformer(64, layers=8, heads=4)
+    for name, parameter in transformer.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif "c_" in name:
+            expected = 0.5 / 64**0.5 / (4 if "c_proj" in name else 1)
+            assert float(parameter.detach().std()) == pytest.approx(expected, rel=0.05), name

@@ -118,6 +118,8 @@ def test_bpe_splits_words_by_unicode_classes(tmp_path):
     # Lower-casing the last word's letter gives an i and a combining dot, which is a mark.
     assert pieces[:8] == ["i", "'ve", " caf\u00e9s", ",", " \u00bd", " ", " \u4f60\u597d", "_!"]
     assert pieces[8:] == ["\u00a0", "x", " i", "\u0307", "  "]
+    tokenizer.encode("2\u00bd")
+    assert pieces.pop() == "2\u00bd"
     assert "".join(pieces) == "i've caf\u00e9s, \u00bd  \u4f60\u597d_!\u00a0x \u0130  ".lower()
 
 

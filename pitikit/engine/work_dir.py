@@ -1,0 +1,65 @@
+"""The folder of a run: whether it can be written, and that one run at a time writes it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pitikit.engine.config_places import ConfigError
+
+#: Held by the run that writes the folder; its text says which that is.
+LOCK_NAME = ".lock"
+
+
+class OccupiedError(RuntimeError):
+    """Another run writes the folder."""
+
+
+def make_work_dir(path: str | Path) -> Path:
+    """Create a work directory, if it is not there.
+
+    Raises:
+        ConfigError: it cannot be created or written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file is there" if path.is_file() else error.strerror
+        raise ConfigError(f"work_dir={str(path)!r}: expected a folder that can be written; {reason}") from error
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"work_dir={str(path)!r}: expected a folder that can be written; this one cannot")
+    return path
+
+
+@contextmanager
+def occupied(folder: str | Path) -> Iterator[None]:
+    """Within the context no other run may write ``folder``. The lock falls with the process, whatever ends it.
+
+    Raises:
+        OccupiedError: another run does.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: the lock is a help, and nothing else depends on it.
+        yield
+        return
+    with open(Path(folder, LOCK_NAME), "a+", encoding="utf-8") as file:
+        try:
+            # Not flock: forked workers would hold that too, after a kill of this process.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            raise OccupiedError(
+                f"{folder} is in use by another training ({file.read().strip() or 'unknown'}); wait for its end, or "
+                "choose another --work-dir"
+            ) from None
+        except OSError:
+            pass  # A file system without locks.
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield

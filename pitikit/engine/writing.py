@@ -1,0 +1,125 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call ``write`` with a temporary path beside ``path`` and rename the result, so that no half file is left.
+
+    Whatever stops the process or the machine, ``path`` holds what it held before or all of the new. The file gets
+    the permissions that any new file gets.
+
+    Raises:
+        OSError: there is no room, or no permission; a file that was there before still is.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _failing_clearly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # safetensors writes for the owner alone; a file made here shows what the umask grants.
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            write(temporary)
+            os.chmod(temporary, mode)
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before the work whether :func:`write_atomically` will write ``path``; its folder is created.
+
+    Raises:
+        OSError: it will not.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _failing_clearly(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` in UTF-8, atomically."""
+    return write_atomically(path, lambda temporary: _write(temporary, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def temporaries(folder: str | Path) -> list[Path]:
+    """What :func:`write_atomically` left unfinished in a folder when its process was killed."""
+    found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]
+    return [path for path, name in found if name and not _is_running(int(name[1]))]
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+@contextmanager
+def _failing_clearly(path: Path) -> Iterator[None]:
+    """Within the context a failure to write ``path`` names it and, where the disk is full, the room that is left."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch's writer fails once more, less clearly, while it closes what it could not write.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        if isinstance(cause, RuntimeError) and "PytorchStreamWriter" not in str(cause):
+            raise
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else first_line(cause)
+        # safetensors gives the number in its text alone.
+        told = re.search(r"os error (\d+)", reason)
+        number = int(told[1]) if told else getattr(cause, "errno", None)
+        text = f"{path} cannot be written: {reason}"
+        if number in FULL:
+            text += f" ({_room(path)}). Free some"
+            text += "; the file of that name is as it was before" if path.is_file() else "; no part of it is left"
+        failure = OSError(text)
+        failure.errno = number
+        raise failure from error
+
+
+#: Numbers of the errors of a disk without room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _room(path: Path) -> str:
+    folder = next((each for each in path.absolute().parents if each.is_dir()), Path("/"))
+    try:
+        return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB free in {folder}"
+    except OSError:
+        return f"free space in {folder} unknown"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its class where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,49 @@
+"""The folder of a run: made, or refused with the reason, and written by one run at a time."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pitikit.engine.config_places import ConfigError
+from pitikit.engine.work_dir import OccupiedError, make_work_dir, occupied
+
+HOLD = """
+import sys
+from pitikit.engine.work_dir import occupied
+with occupied(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_run_at_a_time(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OccupiedError, match=rf"in use by another training \(process {other.pid} on "):
+            with occupied(tmp_path):
+                pass
+        # However it ends.
+        other.kill()
+    with occupied(tmp_path):
+        pass
+
+
+def test_a_training_holds_its_folder(make_runner, tmp_path, monkeypatch):
+    entered = []
+    monkeypatch.setattr("pitikit.engine.runner.occupied", lambda folder: entered.append(str(folder)) or 1 / 0)
+    runner = make_runner(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        runner.train()
+    assert entered == [str(tmp_path)] and not list(tmp_path.glob("iter_*"))
+
+
+def test_what_is_no_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for path, reason in ((tmp_path / "file", "a file is there"), (tmp_path / "file" / "x", "Not a directory")):
+        with pytest.raises(ConfigError, match=f"work_dir='{path}': expected a folder that can be written; {reason}"):
+            make_work_dir(path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ConfigError, match="this one cannot"):
+        make_work_dir(tmp_path)
