@@ -56,7 +56,8 @@ def test_mask_offset_and_ignored_ids():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
     ids = np.array([[1, 182, 255]], dtype)
-    with pytest.raises(DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"):
+    said = r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"
+    with pytest.raises(DataError, match=said):
         run(dict(mask=ids), LoadMask(num_classes=182))
     with pytest.raises(DataError, match="no id_offset fits"):
         run(dict(mask=np.array([[0, 40]], dtype)), LoadMask(num_classes=10))
