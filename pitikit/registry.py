@@ -11,8 +11,11 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
+import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
 ENTRY_POINT_GROUP = "pitikit.plugins"
+#: Every plugin that was imported: the folder (of a lone module the file) with its sources, by a name that does not
+#: depend on the machine. A folder's is its own, counted on where two are called alike; an entry point's its module.
+PLUGINS: dict[str, Path] = {}
 _PREFIX = "pitikit_plugin_"
 
 
@@ -69,14 +75,24 @@ def _build_checked(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
     return build_from_cfg(cfg, registry, *args, **kwargs)
 
 
+class _Registry(Registry):
+    """mmengine's, in which a name of ours is taken even while nobody has needed it yet."""
+
+    def _register_module(self, module: Any, module_name: Any = None, force: bool = False) -> None:
+        # Ours register while they are imported, when others of them cannot be.
+        if not str(getattr(module, "__module__", "")).startswith(f"{SCOPE}."):
+            self.import_from_location()
+        super()._register_module(module, module_name, force)
+
+
 def _own(name: str, *locations: str) -> Registry:
-    return Registry(name, build_func=_build_checked, scope=SCOPE, locations=list(locations))
+    return _Registry(name, build_func=_build_checked, scope=SCOPE, locations=list(locations))
 
 
 def _child(parent: Registry, *locations: str, checked: bool = True) -> Registry:
     build = _build_checked if checked else None
     places = list(locations)
-    return Registry(parent.name, build_func=build, parent=parent, scope=SCOPE, locations=places)
+    return _Registry(parent.name, build_func=build, parent=parent, scope=SCOPE, locations=places)
 
 
 ENCODERS = _own("encoder", "pitikit.networks.encoders", "pitikit.networks.text")
@@ -160,46 +176,87 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
 
     Raises:
         FileNotFoundError: a folder is not there or holds no ``__init__.py``.
-        ImportError: a plugin failed to import; the error names it and the cause.
+        ImportError: a plugin failed to import; the error names it, the cause and the line. Nothing of it stays
+            registered.
     """
     loaded = [_import_folder(Path(root, folder)) for folder in folders]
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            importlib.import_module(point.module)
-        except Exception as error:
-            raise ImportError(
-                f"plugin {point.name!r} (entry point {point.value!r}) failed to import: {error}"
-            ) from error
+        _import_entry_point(f"{point.name!r} (entry point {point.value!r})", point.module)
         loaded.append(point.module)
     return loaded
 
 
-def plugin_folders() -> list[Path]:
-    """The folders of the plugins that were loaded by their paths, in that order."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX) and "." not in name]
-    return [Path(str(module.__file__)).parent for module in modules]
+def _import_entry_point(title: str, name: str) -> None:
+    top = name.partition(".")[0]
+    _import(title, top, lambda: importlib.import_module(name))
+    # What the module imports from its neighbours is a part of the plugin as well.
+    file = getattr(sys.modules[top], "__file__", None) or sys.modules[name].__file__
+    if file is not None:
+        PLUGINS[name] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
 
 
 def _import_folder(folder: Path) -> str:
     init = folder.resolve() / "__init__.py"
     if not init.is_file():
         raise FileNotFoundError(f"plugin {str(folder)!r}: expected a package, but {str(init)!r} does not exist")
+    # As it is named, not as a link resolves: that may be another name on another machine.
+    title = os.path.basename(os.path.abspath(folder))
     # The path's digest keeps two plugins of one folder name apart.
     digest = hashlib.sha256(str(init).encode()).hexdigest()[:8]
-    name = f"{_PREFIX}{init.parent.name}_{digest}"
+    # A dot would make it a part of another package.
+    name = f"{_PREFIX}{re.sub(r'[^0-9A-Za-z_]', '_', init.parent.name)}_{digest}"
     if name in sys.modules:
         return name
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
     if spec is None or spec.loader is None:
         raise ImportError(f"plugin {str(folder)!r} cannot be imported from {str(init)!r}")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    loader = spec.loader
+
+    def execute() -> None:
+        sys.modules[name] = module
+        loader.exec_module(module)
+
+    _import(repr(str(folder)), name, execute)
+    names = [title, *(f"{title} {count}" for count in range(2, len(PLUGINS) + 2))]
+    PLUGINS[next(each for each in names if each not in PLUGINS)] = init.parent
+    return name
+
+
+def _import(title: str, package: str, execute: Callable[[], Any]) -> None:
+    """Import modules of ``package``, all or none: what a failed plugin has registered would stand in its own way."""
+    registries = {each for ours in ALL_REGISTRIES for each in (ours, ours.parent) if each is not None}
+    before = {registry: dict(registry.module_dict) for registry in registries}
+    known = set(sys.modules)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        for loaded in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
-            del sys.modules[loaded]
+        execute()
+    except (Exception, SystemExit) as error:
+        new = {each for each in sys.modules if each.partition(".")[0] == package} - known
+        for registry, old in before.items():
+            for name, found in list(registry.module_dict.items()):
+                if getattr(found, "__module__", None) not in new:
+                    continue
+                if name in old:
+                    registry.module_dict[name] = old[name]
+                else:
+                    del registry.module_dict[name]
+        for each in new:
+            del sys.modules[each]
+        raise ImportError(f"plugin {title} failed to import: {_reason(error, package)}") from error
+
+
+def _reason(error: BaseException, package: str) -> str:
+    """Why an import failed, and where: the last line of the plugin itself that was run."""
+    if isinstance(error, SystemExit):
+        text: Any = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
+    elif isinstance(error, SyntaxError) and error.filename:
+        return f"{error.msg} ({error.filename}, line {error.lineno})"
+    else:
         # str() of a KeyError, such as a name that is taken, is the repr of its message.
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ImportError(f"plugin {str(folder)!r} failed to import: {text}") from error
-    return name
+    lines = [
+        f" ({frame.f_code.co_filename}, line {line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return f"{text}{lines[-1] if lines else ''}"

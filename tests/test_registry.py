@@ -278,6 +278,48 @@ def test_a_missing_or_broken_plugin_is_named(tmp_path):
     assert not [name for name in sys.modules if name.startswith("pitikit_plugin_broken")]
 
 
+def test_a_name_of_ours_is_taken_before_it_is_needed(tmp_path):
+    script = f"""if 1:
+        from pitikit.registry import METRICS, find_class, load_plugins
+        assert not METRICS.module_dict
+        for _ in range(2):
+            try:
+                load_plugins([{str(tmp_path / "rival")!r}])
+            except ImportError as error:
+                print(error)
+        print(find_class("PSNR", METRICS).__module__, "RivalMetric" in METRICS.module_dict)
+    """
+    write_plugin(
+        tmp_path / "rival",
+        """
+        from pitikit.registry import METRICS
+        @METRICS.register_module()
+        class RivalMetric: ...
+        @METRICS.register_module()
+        class PSNR: ...
+        """,
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    first, second, last = done.stdout.splitlines()
+    assert "rival' failed to import: PSNR is already registered in metric at pitikit.evaluation.psnr" in first
+    assert first == second and first.endswith("__init__.py, line 5)")
+    assert last == "pitikit.evaluation.psnr False"
+
+
+def test_a_failed_plugin_leaves_nothing_registered(tmp_path, guidances):
+    body = PLUGIN.format(name="CFG").replace("register_module()", "register_module(force=True)")
+    folder = write_plugin(tmp_path / "toy", body + PLUGIN.format(name="ToyGuidance") + "    import toy_is_absent\n")
+    (folder / "more.py").write_text("scale = 7\n")
+    ours = find_class("CFG", guidances)
+    with pytest.raises(ImportError, match=r"toy_is_absent.*toy/__init__.py, line 17\)"):
+        load_plugins([folder])
+    assert find_class("CFG", guidances) is ours and "ToyGuidance" not in guidances.module_dict
+    for text, words in (("import sys\nsys.exit(3)", "it called sys.exit.3. .*more.py, line 2"), ("a b", "line 1")):
+        (folder / "more.py").write_text(text)
+        with pytest.raises(ImportError, match=f"toy' failed to import: .*{words}"):
+            load_plugins([folder])
+
+
 def test_entry_points_are_loaded(tmp_path, monkeypatch):
     (tmp_path / "outside_plugin.py").write_text("loaded = True\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
-from pitikit.engine.config_file import as_list
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
-from pitikit.registry import plugin_folders
+from pitikit.registry import PLUGINS
 
 Protocol = dict[str, Any]
 
@@ -97,7 +96,7 @@ def make_protocol(
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
         **_low_res_of(config["test_dataloader"]["dataset"]),
-        **_plugins_of(config.get("plugins")),
+        **_plugins(),
         "model": config["model"],
         "pitikit": _version(),
         "torch": torch.__version__,
@@ -106,16 +105,31 @@ def make_protocol(
     return plain(protocol)
 
 
-def _plugins_of(folders: Any) -> dict[str, Any]:
-    """The sources of plugins, which make pictures as the checkpoint does: a hash, by the folder's name."""
-    named = {Path(folder).name for folder in as_list(folders)}
+def _plugins() -> dict[str, Any]:
+    """What the loaded plugins consist of, code and data, which make pictures as the checkpoint does: a hash, by name.
+
+    Every plugin of this process counts, a base config's and an installed one too: any of them may have a hand in it.
+    """
     found = {}
-    for folder in plugin_folders():
-        if folder.name in named:
-            sources = sorted(folder.rglob("*.py"))
-            hashes = [(str(path.relative_to(folder)), file_sha256(path)) for path in sources]
-            found[folder.name] = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
+    for name, place in PLUGINS.items():
+        hashes = [(path.relative_to(place).as_posix(), file_sha256(path)) for path in _sources(place)]
+        found[name] = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
     return {"plugins": found} if found else {}
+
+
+def _sources(place: Path) -> list[Path]:
+    """The files of a plugin but for what Python, editors and our own tools write among them."""
+    if place.is_file():
+        return [place]
+    made = {path.parent for name in ("protocol.json", "log.jsonl") for path in place.rglob(name)} - {place}
+    return sorted(
+        path
+        for path in place.rglob("*")
+        if path.is_file()
+        and path.suffix != ".pyc"
+        and not any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(place).parts)
+        and made.isdisjoint(path.parents)
+    )
 
 
 def _low_res_of(dataset: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The protocol beside the pictures: what it states, and when two are the same."""
 
 import json
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ import torch
 from pitikit.apis.protocol import (
     ProtocolError,
     _low_res_of,
-    _plugins_of,
+    _plugins,
     describe,
     differences,
     plain,
     read_protocol,
     write_json,
 )
-from pitikit.registry import SAMPLERS, load_plugins
+from pitikit.registry import ENTRY_POINT_GROUP, PLUGINS, SAMPLERS, load_plugins
 
 
 def protocol(**changes):
@@ -91,15 +92,54 @@ def test_numbers_of_numpy_and_torch_stay_numbers():
     assert plain(given) == [1.5, 3, 2.0, None]
 
 
-def test_the_sources_of_plugins_are_a_part_of_it(tmp_path):
-    plugin = tmp_path / "noted"
+@pytest.fixture
+def no_plugins(monkeypatch):
+    for name in list(PLUGINS):
+        monkeypatch.delitem(PLUGINS, name)
+    yield
+    PLUGINS.clear()
+
+
+@pytest.mark.parametrize("given", ["noted.v2", "link", "noted.v2/.", "."])
+def test_code_and_data_of_plugins_are_a_part_of_it(tmp_path, no_plugins, monkeypatch, given):
+    assert _plugins() == {}
+    plugin = tmp_path / "noted.v2"
     plugin.mkdir()
-    (plugin / "__init__.py").write_text("A = 1")
-    load_plugins([plugin])
-    (before,) = _plugins_of([str(plugin)])["plugins"].values()
-    (plugin / "__init__.py").write_text("A = 2")
-    assert _plugins_of(str(plugin))["plugins"] != {"noted": before}
-    assert _plugins_of([]) == {}
+    (plugin / "__init__.py").write_text("from .more import A")
+    (plugin / "more.py").write_text("A = 1")
+    (tmp_path / "link").symlink_to(plugin)
+    monkeypatch.chdir(plugin if given == "." else tmp_path)
+    load_plugins([given])
+    seen = [_plugins()["plugins"]]
+    (plugin / "more.py").write_text("A = 2")
+    seen.append(_plugins()["plugins"])
+    (plugin / "data").mkdir()
+    (plugin / "data" / "table.json").write_text("{}")
+    seen.append(_plugins()["plugins"])
+    # What Python, an editor or a test writes there is none of it.
+    for made in ("__pycache__/x.pyc", ".more.py.swp", "out/protocol.json", "out/images/a.png"):
+        (plugin / made).parent.mkdir(parents=True, exist_ok=True)
+        (plugin / made).write_text("made")
+    assert _plugins()["plugins"] == seen[-1]
+    (name,) = {key for each in seen for key in each}
+    assert name == ("link" if given == "link" else "noted.v2")
+    assert len({each[name] for each in seen}) == 3
+
+
+def test_plugins_of_one_name_and_installed_ones_are_all_told(tmp_path, no_plugins, monkeypatch):
+    for parent in "ab":
+        (tmp_path / parent / "toy").mkdir(parents=True)
+        (tmp_path / parent / "toy" / "__init__.py").write_text(f"{parent} = 1")
+    (tmp_path / "lone_plugin.py").write_text("A = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("lone", "lone_plugin", ENTRY_POINT_GROUP)
+    monkeypatch.setattr("pitikit.registry.entry_points", lambda group: [point])
+    for _ in range(2):
+        load_plugins([tmp_path / "a" / "toy", tmp_path / "b" / "toy"])
+        found = _plugins()["plugins"]
+        assert list(found) == ["toy", "toy 2", "lone_plugin"] and len(set(found.values())) == 3
+    (tmp_path / "lone_plugin.py").write_text("A = 2")
+    assert _plugins()["plugins"]["lone_plugin"] != found["lone_plugin"]
 
 
 def test_the_pictures_that_are_enlarged_are_a_part_of_it(tmp_path):
