@@ -18,7 +18,7 @@ from pitikit.data.pictures import Picture, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.data.scenes import render_scene
-from pitikit.degradations.operation import Degradation, built
+from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.writing import write_atomically
@@ -50,7 +50,7 @@ def browse_degradation(
 
     Raises:
         ConfigError: the config has no degradation.
-        DegradationError: the degradation cannot take the picture.
+        DegradationError: the degradation cannot take the picture, or makes none of it.
         DataError: the picture cannot be read.
     """
     if samples < 1 or seed < 0:
@@ -59,7 +59,7 @@ def browse_degradation(
     degradation = degradation_of(config, options)
     picture = example_picture(image)
     given = picture.astype(np.float32) / np.float32(255)
-    made = [_bytes(degradation(given, np.random.default_rng([seed, index]))) for index in range(samples)]
+    made = [_bytes(degrade(degradation, given, np.random.default_rng([seed, index]))) for index in range(samples)]
     height, width = made[0].shape[:2]
     cells: list[Picture] = [picture, _bytes(imresize(given, (height, width))), *made]
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]

@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from pitikit.data.errors import DataError
 from pitikit.data.reading import read_image
 from pitikit.data.transforms import resize_image
-from pitikit.degradations.operation import DegradationError, built
+from pitikit.degradations.operation import DegradationError, built, degrade
 from pitikit.registry import TRANSFORMS
 
 
@@ -30,7 +30,7 @@ class Degrade(BaseTransform):
         size: side of ``low_res`` in pixels.
 
     Raises:
-        DataError: results have no image, or the degradation cannot take it or makes another size of it.
+        DataError: results have no image, or the degradation cannot take it, makes another size of it or no picture.
         ValueError: ``size`` below 1.
     """
 
@@ -61,10 +61,10 @@ class Degrade(BaseTransform):
         if rng is None:
             rng = np.random.default_rng()
         try:
-            worn = self.degradation(image.astype(np.float32) / np.float32(255), rng)
+            worn = degrade(self.degradation, image.astype(np.float32) / np.float32(255), rng)
         except DegradationError as error:
             raise DataError(
-                f"an image of {width}×{height} pixels", "one the degradation can take", str(error), item=item
+                f"an image of {width}×{height} pixels", "one that can be degraded", str(error), item=item
             ) from error
         if worn.shape != (self.size, self.size, 3):
             raise DataError(

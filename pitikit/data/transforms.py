@@ -40,6 +40,9 @@ _INTERPOLATION = {
     "linear": cv2.INTER_LINEAR,
     "area": cv2.INTER_AREA,
 }
+# What OpenCV resizes with every interpolation; others go by way of one that holds their values.
+_OPENCV_TYPES = tuple(map(np.dtype, (np.uint8, np.uint16, np.int16, np.float32, np.float64)))
+_STAND_INS = {"bool": np.uint8, "int8": np.int16, "float16": np.float32}
 
 
 def resize_image(image: np.ndarray, size: int) -> np.ndarray:
@@ -53,8 +56,9 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray:
-    """(H, W) or (H, W, k) -> size × size by 'nearest', 'linear' or 'area' ('area' grows
-    linearly).
+    """(H, W) or (H, W, k) of numbers -> size × size, of the same type, by 'nearest', 'linear' or 'area'.
+
+    'area' grows linearly. Whole numbers are rounded; 'nearest' leaves values as they are.
     """
     if array.shape[:2] == (size, size):
         return array
@@ -66,7 +70,17 @@ def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray
         method = cv2.INTER_LINEAR
     elif interpolation == "linear" and shrinks:
         method = cv2.INTER_AREA
-    return cv2.resize(np.ascontiguousarray(array), (size, size), interpolation=method)
+    wanted = array.dtype
+    if wanted not in _OPENCV_TYPES:
+        array = array.astype(_STAND_INS.get(wanted.name, np.float64))
+    # OpenCV reduces four channels at once at most, and drops a last axis of 1.
+    groups = [array] if array.ndim == 2 else np.split(array, range(4, array.shape[2], 4), axis=2)
+    made = [cv2.resize(np.ascontiguousarray(group), (size, size), interpolation=method) for group in groups]
+    resized = made[0] if len(made) == 1 else np.dstack(made)
+    resized = resized.reshape(size, size, *array.shape[2:])
+    if resized.dtype != wanted and wanted.kind in "biu" and resized.dtype.kind == "f":
+        resized = np.rint(resized)
+    return resized.astype(wanted, copy=False)
 
 
 def _centre_square(array: np.ndarray) -> np.ndarray:
@@ -164,8 +178,8 @@ class PackInputs(BaseTransform):
             float32 metres, …
 
     Raises:
-        DataError: a key of ``keep`` is not there, or parts and tokens both want to be the
-            condition.
+        DataError: a key of ``keep`` is not there, parts and tokens both want to be the condition, or a part's
+            encode gave something else than bytes.
     """
 
     def __init__(self, keep: Sequence[str] = ()) -> None:
@@ -204,6 +218,10 @@ class PackInputs(BaseTransform):
     @staticmethod
     def _join(parts: list[ConditionPart], item: str) -> torch.Tensor:
         coded = [part.encode(part.array) for part in parts if part.encode is not None]
+        for part, code in zip(parts, coded, strict=True):
+            if not isinstance(code, np.ndarray) or code.dtype != np.uint8 or code.ndim != 3:
+                found = f"{code.dtype} {code.shape}" if isinstance(code, np.ndarray) else f"a {type(code).__name__}"
+                raise DataError(f"{part.name}: encode gave {found}", "uint8 (H, W, channels)", item=item)
         if len({code.shape[:2] for code in coded}) > 1:
             shown = {part.name: part.array.shape[:2] for part in parts}
             raise DataError(f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item)

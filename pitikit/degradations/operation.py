@@ -64,7 +64,16 @@ def run_step(step: Degradation, image: np.ndarray, rng: np.random.Generator, fin
     """One step of a composite, its result clipped; a step of a plugin has its result checked as well."""
     if isinstance(step, Operation):
         return np.clip(np.asarray(step.apply(image, rng, final), dtype=np.float32), 0.0, 1.0)
-    return checked_picture(step(image, rng), f"the result of {type(step).__name__}")
+    return checked_picture(step(image, rng), f"the result of {getattr(step, '__name__', type(step).__name__)}")
+
+
+def degrade(degradation: Degradation, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a degradation by itself makes of a picture, checked as a step of a composite is.
+
+    Raises:
+        DegradationError: it cannot take the picture, or a plugin's gave no RGB float32 (h, w, 3) in [0, 1].
+    """
+    return degradation(image, rng) if isinstance(degradation, Operation) else run_step(degradation, image, rng, None)
 
 
 def checked_picture(image: Any, name: str) -> np.ndarray:

@@ -91,6 +91,12 @@ def test_wrong_arguments_are_named(config, recipe, tmp_path):
     assert not list(tmp_path.glob("a.*"))
 
 
+def test_a_degradation_that_leaves_the_range_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("pitikit.apis.browse.degradation_of", lambda *_: lambda image, rng: image * 3)
+    with pytest.raises(DegradationError, match="the result of <lambda>: given values from"):
+        browse_degradation(recipe, samples=1, out=tmp_path / "s.png")
+
+
 @pytest.mark.filterwarnings("error")
 def test_an_option_of_the_degradation_counts(recipe):
     assert degradation_of(recipe, {"degradation.degradation.level": 90}).degradation.level != 20

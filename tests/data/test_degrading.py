@@ -93,6 +93,23 @@ def test_errors_name_the_item_and_what_to_do(photo):
         Degrade(degradation=7)
 
 
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda image: image[:64, :64] * 3, "values from"),
+        (lambda image: image[:64, :64] * np.float32(np.nan), "values from nan"),
+        (lambda image: (image[:64, :64] * 255).astype(np.uint8), "uint8"),
+        (lambda image: None, "NoneType"),
+    ],
+)
+def test_what_a_degradation_makes_is_checked(photo, made, words):
+    def wear(image, rng):
+        return made(image)
+
+    with pytest.raises(DataError, match=f"'a7'.*the result of wear: given .*{words}"):
+        run(photo, LoadImage(), Degrade(wear))
+
+
 def test_a_config_takes_a_recipe_by_name(repo, tmp_path):
     config = tmp_path / "c.py"
     config.write_text(
