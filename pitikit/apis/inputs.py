@@ -70,6 +70,9 @@ class ConditionReader:
         self.members = tuple(dict.fromkeys(str(step.source) for step in self._loaders))
         # A str is a path, except where captions are what is translated.
         self._texts = {str(s.source) for s in self._loaders if isinstance(s, LoadCaption)}
+        # What a plugin's loader takes, the loader knows alone: its arrays are handed over as they are.
+        own = {str(s.source) for s in self._loaders if type(s).__module__.startswith("pitikit.")}
+        self._foreign = set(self.members) - own
         if not self.members and any(isinstance(step, LoadBlank) for step in steps):
             # Pictures of which nothing is known: what is given names the result.
             self.members = ("picture",)
@@ -85,10 +88,11 @@ class ConditionReader:
         Args:
             inputs: a file, a folder, a pattern such as 'masks/*.png', a PIL image, an array
                 (H, W[, C]) of one picture or (N, H, W[, C]) of several, a dict of members, or a
-                list of these. A folder holds pictures (text files where texts are translated), or
-                one folder a member whose files share their stems; a file of a model with several
-                members has its partners in folders beside its own. Where texts are translated, a
-                str is a text, and a file is a ``pathlib.Path``.
+                list of these. Of a plugin's member, which may have any C, (N, H, W) is several
+                where H = W, and otherwise one (H, W, C). A folder holds pictures (text files where
+                texts are translated), or one folder a member whose files share their stems; a file
+                of a model with several members has its partners in folders beside its own. Where
+                texts are translated, a str is a text, and a file is a ``pathlib.Path``.
             ids: names for the results, one an input, instead of the stems.
 
         Raises:
@@ -96,7 +100,7 @@ class ConditionReader:
                 unknown, or something that is none of the above.
         """
         items: list[Item] = []
-        for value in _as_list(inputs):
+        for value in _as_list(inputs, bool(self._foreign)):
             if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
                 if not str(value):
                     raise DataError("an empty path", f"{_list(self.members)} to translate")
@@ -118,7 +122,12 @@ class ConditionReader:
             DataError: whatever is wrong with the picture; the item and the file are named.
         """
         with tempfile.TemporaryDirectory() as folder:
-            sources = {name: _as_source(value, name, Path(folder), item.id) for name, value in item.sources.items()}
+            sources = {
+                name: value
+                if name in self._foreign and isinstance(value, np.ndarray) and value.size
+                else _as_source(value, name, Path(folder), item.id)
+                for name, value in item.sources.items()
+            }
             results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
             try:
                 for loader in self._loaders:
@@ -225,10 +234,12 @@ def _list(names: Sequence[str]) -> str:
     return " and ".join(repr(name) for name in names)
 
 
-def _as_list(inputs: Any) -> list[Any]:
+def _as_list(inputs: Any, any_channels: bool) -> list[Any]:
     if isinstance(inputs, np.ndarray):
         # (N, H, W, C), or (N, H, W): no picture is as narrow as it has channels.
         several = inputs.ndim == 4 or (inputs.ndim == 3 and inputs.shape[2] > 4)
+        if any_channels and inputs.ndim == 3:
+            several = several and inputs.shape[1] == inputs.shape[2]
         return list(inputs) if several else [inputs]
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from pitikit.apis.inputs import ConditionReader
 from pitikit.apis.translator import Translator
+from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
+from pitikit.data.loading import add_part, fetch
+from pitikit.data.transforms import ResizePair
 
 KINDS = ("mask", "sketch", "geometry")
 
@@ -201,3 +205,32 @@ def test_odd_arrays_and_objects_are_refused(translators, scene, files):
         with pytest.raises(DataError, match=words):
             translators[kind](given)
     assert translators["sketch"](np.zeros((1, 1), np.uint8)).shape == (1, 1, 16, 16, 3)
+
+
+class LoadBands(BaseTransform):
+    """A plugin's loader: reads .npy, (H, W, any number of bands) of any type."""
+
+    source = "bands"
+
+    def transform(self, results):
+        bands, path = fetch(results, self.source, np.load)
+        results["seen"].append(bands)
+        return add_part(results, ConditionPart("bands", bands, "area", lambda array: array.astype(np.uint8)), path)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 8])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
+def test_arrays_go_to_a_plugin_s_loader_as_they_are(channels, dtype, tmp_path):
+    seen = []
+    step = LoadBands()
+    step.transform = lambda results: LoadBands.transform(step, {**results, "seen": seen})
+    reader = ConditionReader([step, ResizePair(8), dict(type="PackInputs")])
+    array = np.arange(12 * 16 * channels).reshape(12, 16, channels).astype(dtype) % 200
+    np.save(tmp_path / "a.npy", array)
+    for given in (array, [array], array[None], {"bands": array}, tmp_path / "a.npy"):
+        (item,) = reader.find(given)
+        made = reader.read(item)
+        assert seen[-1].dtype == dtype and np.array_equal(seen[-1], array) and made.shape == (channels, 8, 8)
+    assert len(reader.find(np.zeros((3, 16, 16), dtype))) == 3
+    with pytest.raises(DataError, match="an empty array"):
+        reader.read(reader.find(array[:0])[0])
