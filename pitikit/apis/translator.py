@@ -19,10 +19,9 @@ from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.results import Timing, Translation, check_paths, write_results
 from pitikit.diffusion.noise import sample_seed
-from pitikit.diffusion.samplers import Sampler
+from pitikit.diffusion.samplers import Sampler, build_sampler
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator, to_uint8
-from pitikit.registry import SAMPLERS
 
 EXPORT = "ema.safetensors"
 """What a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
@@ -118,7 +117,7 @@ class Translator:
 
     @sampler.setter
     def sampler(self, value: Sampler | Mapping[str, Any] | None) -> None:
-        built = SAMPLERS.build(dict(value)) if isinstance(value, Mapping) else value
+        built = None if value is None else build_sampler(dict(value) if isinstance(value, Mapping) else value)
         if built is not None:
             self.model.schedule.spaced(built.steps)  # A wrong number is told now.
         self._sampler = built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -62,13 +63,16 @@ class Sampler(ABC):
         guidance: config or object, or a list of them composed from inner to outer; None for no guidance.
         clip_x0: clamp the predicted clean image to [-1, 1] at every step.
         temperature: factor on the initial noise; the released upsampler uses 0.997.
+
+    Raises:
+        ValueError: a ``temperature`` below 0, or not finite.
     """
 
     def __init__(self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0) -> None:
         self.steps = steps
         self.guidance = build_guidance(guidance)
         self.clip_x0 = clip_x0
-        self.temperature = temperature
+        self.temperature = _amount("temperature", temperature)
 
     @property
     def needs_null(self) -> bool:
@@ -156,6 +160,25 @@ class Sampler(ABC):
         """
 
 
+def build_sampler(sampler: Any) -> Sampler:
+    """A sampler from its config; one that is built already passes through.
+
+    Raises:
+        TypeError: something that is no :class:`Sampler`.
+    """
+    built = SAMPLERS.build(sampler)
+    if not isinstance(built, Sampler):
+        name = built.__name__ if isinstance(built, type) else type(built).__name__
+        raise TypeError(f"sampler: {name} is none; expected one derived from pitikit.diffusion.samplers.Sampler")
+    return built
+
+
+def _amount(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}={value}: expected a finite number, 0 or more")
+    return value
+
+
 @SAMPLERS.register_module()
 class DDPMSampler(Sampler):
     """Ancestral sampling (Ho et al. 2020, alg. 2).
@@ -220,9 +243,7 @@ class DDIMSampler(Sampler):
         eta: float = 0.0,
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature)
-        if eta < 0:
-            raise ValueError(f"eta={eta}: expected 0 or more")
-        self.eta = eta
+        self.eta = _amount("eta", eta)
 
     def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
         """Move along the direction that the prediction points to, plus ``eta`` times fresh noise.

@@ -61,7 +61,11 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
             return list(range(total))
         if text == "fast27":
             # GLIDE begins two steps before the noisiest, where it saw fewer artefacts.
-            return [*spaced_timesteps(total, list(FAST27_SECTIONS))[:-1], total - 3]
+            try:
+                return [*spaced_timesteps(total, list(FAST27_SECTIONS))[:-1], total - 3]
+            except ValueError:
+                text = f"its sections {list(FAST27_SECTIONS)} do not fit into {total} timesteps"
+                raise ValueError(f"steps={steps!r}: {text}; expected a number of steps, or a longer schedule") from None
         if text.startswith("ddim") and text[4:].isdigit():
             return _strided(total, int(text[4:]))
         try:

@@ -19,11 +19,21 @@ class Denoiser(nn.Module):
 
     Args:
         encoder, decoder: configs or modules.
+
+    Raises:
+        TypeError: the encoder lacks a method that :class:`~pitikit.networks.encoders.Encoder` names.
     """
 
     def __init__(self, encoder: Any, decoder: Any) -> None:
         super().__init__()
         self.encoder: Encoder = ENCODERS.build(encoder)
+        # The null condition would be missed when a stage that drops conditions begins, or at the first sampling.
+        for name in ("forward", "null_condition"):
+            method = getattr(self.encoder, name, None)
+            unwritten = getattr(method, "__func__", None) in (nn.Module.forward, getattr(Encoder, name))
+            if unwritten or not callable(method):
+                kind = type(self.encoder).__name__
+                raise TypeError(f"encoder: {kind} has no method {name}; see pitikit.networks.encoders.Encoder")
         self.decoder: Decoder = DECODERS.build(decoder)
 
     def encode(self, condition: Tensor, low_res: Tensor | None = None) -> Conditioning:

@@ -11,13 +11,13 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from pitikit.diffusion.noise import NoiseSource, sample_seed
-from pitikit.diffusion.samplers import Sampler, StepCallback
+from pitikit.diffusion.samplers import Sampler, StepCallback, build_sampler
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.diffusion.types import ConditionPair, Prediction, Target
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
-from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
+from pitikit.registry import LOSSES, MODELS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
 @MODELS.register_module()
@@ -65,7 +65,7 @@ class DenoisingTranslator(BaseModel):
             timestep_sampler = {"steps": len(self.schedule), **timestep_sampler}
         self.timestep_sampler: TimestepSampler = TIMESTEP_SAMPLERS.build(timestep_sampler)
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
-        self.sampler: Sampler = SAMPLERS.build(sampler or default)
+        self.sampler: Sampler = build_sampler(sampler or default)
         # Steps that are none would be told at the first sample grid only.
         self.schedule.spaced(self.sampler.steps)
         self.drop = drop
@@ -120,12 +120,20 @@ class DenoisingTranslator(BaseModel):
         return prediction, self.schedule.target(image, t, noise), weight
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum (B,) of the losses, and the mean of each for the logs."""
+        """The weighted sum (B,) of the losses, and the mean of each for the logs.
+
+        Raises:
+            ValueError: a loss gives something else than one value a sample.
+        """
         total = target.x0.new_zeros(len(target.x0))
         logs: dict[str, Tensor] = {}
         for loss in self.losses:
             assert isinstance(loss, Loss)
-            value = loss.weight * loss(prediction, target)
+            value = loss(prediction, target)
+            if getattr(value, "shape", None) != total.shape:
+                found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+                raise ValueError(f"losses: {loss.name} gave {found}; expected one value a sample, ({len(total)},)")
+            value = loss.weight * value
             total = total + value
             logs[f"loss_{loss.name}"] = (weight * value).detach().mean()
         return total, logs

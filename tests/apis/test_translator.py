@@ -75,6 +75,8 @@ def test_sampler_is_set_without_touching_the_model(translators, scene):
         mask.sampler = dict(type="DDIMSampler", steps=2000)
     with pytest.raises(TypeError, match="did you mean 'steps'"):
         mask.sampler = dict(type="DDIMSampler", step=2)
+    with pytest.raises(TypeError, match="sampler: int is none"):
+        mask.sampler = 20
     mask.sampler = None
     assert np.array_equal(mask(scene.label), before)
 

@@ -111,7 +111,16 @@ def test_learned_variance_needs_a_decoder_that_learned_it():
         DDPMSampler(3)(lambda x_t, t, cond: x_t, SCHEDULE, pair(1), NoiseSource([0]), SHAPE)
 
 
-@pytest.mark.parametrize("config, message", [(dict(eta=-1), "eta=-1"), (dict(step=3), "did you mean 'steps'")])
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (dict(eta=-1), "eta=-1"),
+        (dict(eta=float("inf")), "eta=inf: expected a finite number, 0 or more"),
+        (dict(temperature=float("nan")), "temperature=nan"),
+        (dict(temperature=-0.5), "temperature=-0.5"),
+        (dict(step=3), "did you mean 'steps'"),
+    ],
+)
 def test_bad_arguments_are_named(config, message):
     with pytest.raises((ValueError, TypeError), match=message):
         SAMPLERS.build(dict(type="DDIMSampler", **config))

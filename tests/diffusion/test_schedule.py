@@ -35,6 +35,11 @@ def test_an_impossible_respacing_is_named(steps, message):
         spaced_timesteps(1000, steps)
 
 
+def test_a_schedule_too_short_for_fast27():
+    with pytest.raises(ValueError, match=r"^steps='fast27': its sections .* do not fit into 40 timesteps"):
+        spaced_timesteps(40, "fast27")
+
+
 def test_an_unknown_schedule_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'squaredcos_cap_v2'"):
         NoiseSchedule("squaredcos_cap")

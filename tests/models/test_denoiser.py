@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pitikit.models.denoiser import Denoiser
+from pitikit.networks.encoders import Encoder
 from pitikit.networks.text import TextEncoder
 
 
@@ -114,6 +115,21 @@ def test_impossible_sizes_are_named(arguments, message):
 
     with torch.device("meta"), pytest.raises(ValueError, match=message):
         GlideUNet(**arguments)
+
+
+def test_an_encoder_without_a_method_is_refused():
+    class Mute(Encoder):
+        def forward(self, condition):
+            return condition, condition
+
+    class Deaf(torch.nn.Module):
+        def null_condition(self, batch):
+            return torch.ones(batch)
+
+    decoder = tiny().decoder
+    for encoder, lacking in ((Mute(), "Mute has no method null_condition"), (Deaf(), "Deaf has no method forward")):
+        with pytest.raises(TypeError, match=f"^encoder: {lacking}; see pitikit"):
+            Denoiser(encoder, decoder)
 
 
 @torch.no_grad()

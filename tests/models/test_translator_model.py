@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import DDIMSampler
 from pitikit.diffusion.timesteps import TimestepSampler
+from pitikit.losses.denoising import EpsMSE
 from pitikit.models.translator import DenoisingTranslator, to_uint8
 
 
@@ -201,6 +203,25 @@ def test_impossible_arguments():
         tiny(drop=1.5)
     with pytest.raises(ValueError, match="mode='train': expected"):
         tiny()(mode="train")
+
+
+def test_what_is_no_sampler_is_refused():
+    for wrong, name in ((lambda: None, "function"), (torch.nn.Identity(), "Identity"), (DDIMSampler, "DDIMSampler")):
+        with pytest.raises(TypeError, match=f"^sampler: {name} is none; expected one derived from .*Sampler$"):
+            tiny(sampler=wrong)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [(lambda b: b.mean(), r"shape \(\)"), (lambda b: b[:, None], r"shape \(4, 1\)"), (lambda b: 1.0, "a float")],
+)
+def test_a_loss_of_another_shape_is_named(made, words):
+    class Odd(EpsMSE):
+        def forward(self, pred, target):
+            return made(super().forward(pred, target))
+
+    with pytest.raises(ValueError, match=rf"^losses: odd gave {words}; expected one value a sample, \(4,\)$"):
+        losses(tiny(losses=[dict(type="EpsMSE"), Odd(name="odd")]))
 
 
 def test_to_uint8_rounds_and_clamps():
