@@ -18,6 +18,7 @@ from pitikit.data.dataset import build_pipeline
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
 from pitikit.data.loading import LoadBlank
+from pitikit.data.reading import upright
 from pitikit.data.transforms import (
     LoadCaption,
     LoadImage,
@@ -265,7 +266,7 @@ def _as_source(value: Any, member: str, folder: Path, item: str) -> Any:
     try:
         if value.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F"):
             value = value.convert("RGB")
-        value.save(path)
+        upright(value).save(path)
     except (OSError, ValueError) as error:
         raise DataError(f"a picture that cannot be read ({error})", "a whole one", item=item) from error
     return path

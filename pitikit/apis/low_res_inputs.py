@@ -11,7 +11,7 @@ from PIL import Image
 
 from pitikit.apis.inputs import SUFFIXES, Item
 from pitikit.data.errors import DataError
-from pitikit.data.reading import read_image
+from pitikit.data.reading import read_image, upright
 
 
 def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> list[np.ndarray]:
@@ -58,7 +58,7 @@ def _read(value: Any, name: str) -> np.ndarray:
     path = None
     if isinstance(value, (str, Path)):
         path, value = value, read_image(value)
-    picture = np.asarray(value.convert("RGB") if isinstance(value, Image.Image) else value)
+    picture = np.asarray(upright(value).convert("RGB") if isinstance(value, Image.Image) else value)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise DataError(f"{picture.dtype} {picture.shape}", "uint8 (S, S, 3), RGB", path=path, item=name)
     if picture.shape[0] != picture.shape[1]:

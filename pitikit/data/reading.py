@@ -1,8 +1,9 @@
 """Files to arrays: one reader for each kind of picture, each of which refuses what it would
 silently get wrong.
 
-Pillow reads them, because OpenCV turns a palette picture (label ids) into colours, and because the
-released image path is Pillow's.
+All turn a picture as its EXIF orientation says, so that the members of a pair stay together. Pillow
+reads them, because OpenCV turns a palette picture (label ids) into colours, and because the released
+image path is Pillow's.
 """
 
 from __future__ import annotations
@@ -22,21 +23,23 @@ _WHOLE = ("a whole file", "copy or download it again")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 # Pillow stretches 2- and 4-bit grey values to 0..255; ids are wanted as they were written.
 _GREY_STRETCH = {2: 85, 4: 17}
+_ORIENTATION = 0x0112
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
 def _open(path: str | Path) -> tuple[Image.Image, int]:
-    """Decode a file; returns the picture and its bits per channel (as a PNG states them, otherwise
-    of its mode).
+    """Decode a file; returns the picture, turned as its EXIF orientation says, and its bits per channel (as a PNG
+    states them, otherwise of its mode).
     """
     path = Path(path)
     try:
         with open(path, "rb") as handle:
             head = handle.read(26)
-            picture = Image.open(handle)
+            picture: Image.Image = Image.open(handle)
             # The second picture of an MPO is a preview or the view of another eye.
             frames = getattr(picture, "n_frames", 1) if picture.format != "MPO" else 1
             picture.load()
+            picture = upright(picture)
     except FileNotFoundError:
         raise DataError("no such file", "a picture", "check the root and the path template", path) from None
     except UnidentifiedImageError:
@@ -53,6 +56,15 @@ def _open(path: str | Path) -> tuple[Image.Image, int]:
     if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
         return picture, head[24]
     return picture, 16 if picture.mode in _SIXTEEN_BIT else 8
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF orientation says."""
+    if picture.getexif().get(_ORIENTATION, 1) == 1:
+        return picture
+    turned = ImageOps.exif_transpose(picture)
+    turned.format = picture.format  # Which a new picture has not.
+    return turned
 
 
 def _drop_opaque_alpha(picture: Image.Image, path: str | Path) -> Image.Image:
@@ -73,7 +85,7 @@ def _drop_opaque_alpha(picture: Image.Image, path: str | Path) -> Image.Image:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a photograph as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
+    """Read a photograph as RGB uint8 (H, W, 3).
 
     Grey, palette and CMYK pictures are converted. Raises DataError for an unreadable file, 16 bits
     per channel, or an alpha channel that is not opaque.
@@ -81,7 +93,7 @@ def read_image(path: str | Path) -> np.ndarray:
     picture, bits = _open(path)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "convert the image to 8 bits", path)
-    picture = _drop_opaque_alpha(ImageOps.exif_transpose(picture), path)
+    picture = _drop_opaque_alpha(picture, path)
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 

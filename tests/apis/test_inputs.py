@@ -34,6 +34,16 @@ def test_a_file_an_image_and_an_array_are_the_same(translators, files, kind, sce
         assert np.array_equal(by_file, translator(str(files[members[0]]), ids=["x"]))
 
 
+def test_a_turned_file_and_the_opened_image_are_the_same(translators, scene, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(scene.label)).save(tmp_path / "a.png", exif=exif)
+    reader = translators["mask"].reader
+    expected = reader.read(reader.find(scene.label)[0])
+    for given in (tmp_path / "a.png", Image.open(tmp_path / "a.png")):
+        assert torch.equal(reader.read(reader.find(given)[0]), expected)
+
+
 def test_partners_are_found_beside_a_file(translators, files):
     geometry = translators["geometry"]
     expected = geometry({m: files[m] for m in ("normals", "depth")})

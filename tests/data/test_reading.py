@@ -35,6 +35,13 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6
     path = save(tmp_path / "turned.png", PHOTO, exif=exif)
     assert np.array_equal(read_image(path), np.rot90(PHOTO, -1))
+    assert np.allclose((read_normals(path) + 1) * 127.5, np.rot90(PHOTO, -1), atol=1e-3)
+    path = save(tmp_path / "grey.png", IDS, exif=exif)
+    assert np.array_equal(read_ids(path), np.rot90(IDS, -1)) and np.array_equal(read_grey(path), np.rot90(IDS, -1))
+    path = save(tmp_path / "deep.png", IDS.astype(np.uint16) * 100, exif=exif)
+    assert np.array_equal(read_depth(path), np.rot90(IDS * np.int32(100), -1))
+    with pytest.raises(DataError, match="JPEG"):
+        read_ids(save(tmp_path / "lossy.jpg", IDS, exif=exif))
 
 
 def test_opaque_alpha_is_dropped_and_other_alpha_refused(tmp_path):
