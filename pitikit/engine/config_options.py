@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -130,34 +131,68 @@ class _OptionAction(DictAction):
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        try:
-            value = _literal(ast.parse(val.strip(), mode="eval").body)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            plain = "," not in val and not val.startswith(("[", "("))
-            return _plain(val) if plain else DictAction._parse_iterable(val)
-        # mmengine reads 1,2,3 as a list, and only (1,2,3) as a tuple.
-        bare = isinstance(value, tuple) and not val.strip().startswith("(")
-        return list(value) if bare else value
+        return _value(val)
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
         for pair in values or ():
-            if "=" not in pair or pair.startswith("="):
+            key, equals, text = pair.partition("=")
+            if not key or not equals:
                 parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
+            try:
+                _value(text)
+            except ValueError as error:
+                parser.error(f"{option_string} {pair}: {error}")
         super().__call__(parser, namespace, values, option_string)
 
 
+def _value(text: str) -> Any:
+    """What a VALUE means; see :func:`add_config_arguments`.
+
+    Raises:
+        ValueError: it holds a dict, or brackets, that cannot be read.
+    """
+    try:
+        value = _literal(ast.parse(text.strip(), mode="eval").body)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        # What is meant as a dict is not taken for a text, which would fail later in other words.
+        if re.search(r"\bdict\(|\{\s*['\"]", text):
+            raise ValueError(error.msg if isinstance(error, SyntaxError) else error) from None
+        if "," not in text and not text.startswith(("[", "(")):
+            return _plain(text)
+        try:
+            return DictAction._parse_iterable(text)
+        except (AssertionError, RecursionError):
+            raise ValueError("brackets that are not balanced, or not around a list; expected [1, 2], [a, b]") from None
+    # mmengine reads 1,2,3 as a list, and only (1,2,3) as a tuple.
+    bare = isinstance(value, tuple) and not text.strip().startswith("(")
+    return list(value) if bare else value
+
+
 def _literal(node: ast.expr) -> Any:
-    """The value of a literal, in which ``dict(a=1)`` may stand for ``{'a': 1}``."""
+    """The value of a literal, in which ``dict(a=1)`` may stand for ``{'a': 1}``, and true, nan, inf for numbers."""
     if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
+        named = isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args
+        if not named or any(k.arg is None for k in node.keywords):
             raise ValueError(f"only dict(key=value) may be called: {ast.unparse(node)}")
-        return {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
+        return {str(k.arg): _literal(k.value) for k in node.keywords}
     if isinstance(node, (ast.List, ast.Tuple)):
         kind = list if isinstance(node, ast.List) else tuple
         return kind(_literal(item) for item in node.elts)
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
-    return ast.literal_eval(node)
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_literal(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k is not None}
+    if isinstance(node, ast.Name):
+        value = _plain(node.id)
+        if isinstance(value, str):
+            raise ValueError(f"found the bare word {value}; expected it in quotes, {value!r}")
+        return value
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        text = ast.unparse(node)
+        value = _plain(text)  # Such as -inf.
+        if isinstance(value, str):
+            raise ValueError(f"found {text}; expected a number, a text in quotes, a list or dict(key=value)") from None
+        return value
 
 
 def _plain(text: str) -> Any:
