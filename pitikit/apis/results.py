@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +73,14 @@ def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, over
         overwrite: whether results that are there may be replaced.
 
     Raises:
-        ValueError: ``folder`` is a file; or two inputs would be written to one file, or over an input.
+        ValueError: ``folder`` is a file, or a result a folder; or two inputs would be written to one file, or over an
+            input.
         FileExistsError: a result is there, and ``overwrite`` is False.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder to write to; found a file")
     folders = [folder, folder / LOW_RES_FOLDER] if low_res else [folder]
+    for place in folders:
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place}: expected a folder to write to; found a file")
     taken: dict[Path, Item] = {}
     read = {v.resolve() for i in items for v in i.sources.values() if isinstance(v, Path)}
     for item in items:
@@ -90,11 +93,33 @@ def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, over
             if path.resolve() in read:
                 raise ValueError(f"{path} is an input; expected another folder for the results")
             taken[path] = item
+            if path.is_dir():
+                raise ValueError(f"{path}: found a folder; expected nothing, or a picture that may be replaced")
     there = [path for path in taken if path.exists()]
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         advice = "choose another folder, or overwrite=True (--overwrite)"
         raise FileExistsError(f"{there[0]}{more}: is there already; {advice}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, and make sure that it can be: sampling takes long.
+
+    Raises:
+        OSError: it cannot; nothing is left of it.
+    """
+    made: list[Path] = []
+    try:
+        for each in [*reversed(folder.parents), folder]:
+            if not each.is_dir():
+                each.mkdir(exist_ok=True)
+                made.append(each)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        for each in reversed(made):
+            each.rmdir()
+        raise OSError(f"{folder}: results cannot be written there ({error.strerror or error})") from error
 
 
 def write_results(results: Iterator[Translation], folder: Path, low_res: bool) -> Iterator[Path]:

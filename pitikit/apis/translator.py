@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,14 @@ from tqdm import tqdm
 from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config, stages_of
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
-from pitikit.apis.results import Timing, Translation, check_paths, write_results
+from pitikit.apis.results import (
+    LOW_RES_FOLDER,
+    Timing,
+    Translation,
+    check_paths,
+    make_folder,
+    write_results,
+)
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import Sampler, build_sampler
 from pitikit.models.cascade import Cascade
@@ -196,6 +204,7 @@ class Translator:
         Raises:
             ValueError: two inputs would be written to one file, or over an input.
             FileExistsError: a result is there, and ``overwrite`` is False.
+            OSError: ``folder`` cannot be made or written to.
         """
         folder, seeds = Path(folder), _seeds(seed, samples)
         if keep_low_res and not self._enlarges:
@@ -203,6 +212,7 @@ class Translator:
         items = self.reader.find(inputs)
         check_paths(items, folder, len(seeds), keep_low_res, overwrite)
         results = self._start(items, seeds, batch_size, progress, low_res)
+        make_folder(folder / LOW_RES_FOLDER if keep_low_res else folder)
         return write_results(results, folder, keep_low_res)
 
     @property
@@ -220,6 +230,7 @@ class Translator:
         self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool, low_res: Any
     ) -> Iterator[Translation]:
         """Look at everything, so that a bad file is told now and not after an hour."""
+        batch_size = _whole("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected at least 1")
         if low_res is not None and not self._enlarges:
@@ -307,14 +318,27 @@ class Translator:
                 module.training = mode
 
 
-def _seeds(seed: int | Sequence[int], samples: int) -> list[int]:
-    if isinstance(seed, Sequence):
-        if not seed or samples not in (1, len(seed)):
-            raise ValueError(f"seed={list(seed)}, samples={samples}: expected one seed a sample")
-        return [int(s) for s in seed]
+def _seeds(seed: Any, samples: Any) -> list[int]:
+    samples = _whole("samples", samples)
+    if isinstance(seed, np.ndarray) and seed.ndim == 1:
+        seed = seed.tolist()
+    if isinstance(seed, Sequence) and not isinstance(seed, (str, bytes)):
+        seeds = [_whole("seed", each) for each in seed]
+        if not seeds or samples not in (1, len(seeds)):
+            raise ValueError(f"seed={seeds}, samples={samples}: expected one seed a sample")
+        return seeds
     if samples < 1:
         raise ValueError(f"samples={samples}: expected at least 1")
-    return [int(seed) + k for k in range(samples)]
+    return [_whole("seed", seed) + k for k in range(samples)]
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        shown = " ".join(repr(value).split())
+        more = ", or a list of them" if name == "seed" else ""
+        raise TypeError(f"{name}={shown[:60]}: expected a whole number{more}") from None
 
 
 def _arrays(images: Tensor) -> np.ndarray:

@@ -132,6 +132,12 @@ def test_numbers_out_of_range(translators, scene):
     for wrong in (dict(samples=0), dict(batch_size=0), dict(seed=[]), dict(seed=[1, 2], samples=3)):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             mask(scene.label, **wrong)
+    array = np.array([3, 4])
+    assert np.array_equal(mask(scene.label, seed=array), mask(scene.label, seed=np.int64(3), samples=np.uint8(2)))
+    odd = [None, "12", 1.5, ["1"], [1.0], np.array([1.5]), np.zeros((2, 2), int)]
+    for wrong in (*(dict(seed=seed) for seed in odd), dict(samples=2.5), dict(samples="2"), dict(batch_size=2.0)):
+        with pytest.raises(TypeError, match=rf"^{next(iter(wrong))}=.*: expected a whole number[^\n]*$"):
+            mask(scene.label, **wrong)
     with pytest.raises(ValueError, match="ids: 2 for 1"):
         mask(scene.label, ids=["a", "b"])
 
@@ -163,6 +169,18 @@ def test_write_refuses_to_overwrite(translators, files, tmp_path):
     with pytest.raises(ValueError, match="a folder to write to"):
         mask.write(files["mask"], twin)
     assert not (tmp_path / "out").exists()
+
+
+def test_where_nothing_can_be_written_is_told_before_the_sampling(translators, files, tmp_path):
+    mask = translators["mask"]
+    for wrong in (files["photo"] / "out" / "deep", tmp_path / "new" / ("x" * 300)):
+        with pytest.raises(OSError, match="results cannot be written there"):
+            mask.write(files["mask"], wrong)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "five.png").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=r"five\.png: found a folder"):
+            mask.write(files["mask"], tmp_path, overwrite=overwrite)
 
 
 def test_results_are_not_replaced_unasked(translators, files, tmp_path):
