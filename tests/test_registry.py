@@ -289,20 +289,12 @@ def test_a_name_of_ours_is_taken_before_it_is_needed(tmp_path):
                 print(error)
         print(find_class("PSNR", METRICS).__module__, "RivalMetric" in METRICS.module_dict)
     """
-    write_plugin(
-        tmp_path / "rival",
-        """
-        from pitikit.registry import METRICS
-        @METRICS.register_module()
-        class RivalMetric: ...
-        @METRICS.register_module()
-        class PSNR: ...
-        """,
-    )
+    classes = [f"@METRICS.register_module()\nclass {name}: ...\n" for name in ("RivalMetric", "PSNR")]
+    write_plugin(tmp_path / "rival", "from pitikit.registry import METRICS\n" + "".join(classes))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     first, second, last = done.stdout.splitlines()
     assert "rival' failed to import: PSNR is already registered in metric at pitikit.evaluation.psnr" in first
-    assert first == second and first.endswith("__init__.py, line 5)")
+    assert first == second and first.endswith("__init__.py, line 4)")
     assert last == "pitikit.evaluation.psnr False"
 
 
