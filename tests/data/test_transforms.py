@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
 from pitikit.data.transforms import (
     LoadBlank,
@@ -57,8 +56,9 @@ def test_mask_offset_and_ignored_ids():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
     ids = np.array([[1, 182, 255]], dtype)
-    said = r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(
+        DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"
+    ):
         run(dict(mask=ids), LoadMask(num_classes=182))
     with pytest.raises(DataError, match="no id_offset fits"):
         run(dict(mask=np.array([[0, 40]], dtype)), LoadMask(num_classes=10))
@@ -325,30 +325,3 @@ def test_a_palette_file_loads_as_a_mask(tmp_path):
     picture.putpalette(RNG.integers(0, 256, 768).tolist())
     picture.save(tmp_path / "p.png")
     assert np.array_equal(run(dict(mask=tmp_path / "p.png"), LoadMask(5))["label"], LABEL)
-
-
-@pytest.mark.parametrize("interpolation", ["nearest", "linear", "area"])
-@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 1), (9, 9, 3), (9, 9, 5)])
-def test_arrays_of_every_type_and_depth_are_resized(shape, interpolation):
-    for dtype in "bool int8 uint8 int16 uint16 int32 uint32 int64 float16 float32 float64".split():
-        array = (RNG.random(shape) * 100 - 30 * (np.dtype(dtype).kind in "if")).astype(dtype)
-        for size in (4, 20):
-            made = resize_array(array, size, interpolation)
-            assert made.shape == (size, size, *shape[2:]) and made.dtype == array.dtype
-            # Rounded as OpenCV rounds what it takes by itself.
-            exact = resize_array(array.astype(np.float64), size, interpolation)
-            assert np.abs(made - exact).max() <= (1 if array.dtype.kind in "ui" else 0.5 if dtype == "bool" else 0.1)
-
-
-@pytest.mark.parametrize(
-    ("encode", "words"),
-    [
-        (lambda array: array.astype(np.float32), r"float32 \(64, 64, 5\)"),
-        (lambda array: array[..., 0], r"uint8 \(64, 64\)"),
-        (lambda array: None, "a NoneType"),
-    ],
-)
-def test_a_part_is_encoded_into_bytes(encode, words):
-    parts = [ConditionPart("thermal", np.zeros((64, 64, 5), np.uint8), "area", encode)]
-    with pytest.raises(DataError, match=rf"'a7': .*thermal: encode gave {words}; expected uint8 \(H, W, channels\)"):
-        PackInputs()(dict(id="a7", condition_parts=parts))
