@@ -86,6 +86,8 @@ def _is_about(text: str, place: str) -> bool:
 
 
 def _find_plugin(folder: str | Path, config: Path) -> Path:
+    if not isinstance(folder, (str, Path)):
+        raise ConfigError(f"plugins: found {folder!r}; expected the path of a folder, or a list of such paths")
     roots = [Path.cwd(), *config.resolve().parents, REPOSITORY]
     for root in roots:
         if (root / folder / "__init__.py").is_file():

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from pitikit.engine.config import add_config_arguments
+from pitikit.engine.config import ConfigError, add_config_arguments, load_config
 
 
 def parsed(text):
@@ -62,3 +62,10 @@ def test_what_cannot_be_read_is_one_line_with_the_key(text, words, capsys):
     assert caught.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"error: --cfg-options a.b={text}: {words}" in last or (words == "was never closed" and words in last)
+
+
+def test_plugins_are_paths(tmp_path):
+    (tmp_path / "c.py").write_text("seed = 3")
+    for wrong in (3, [{}]):
+        with pytest.raises(ConfigError, match="^plugins: found .*; expected the path of a folder"):
+            load_config(tmp_path / "c.py", {"plugins": wrong})
