@@ -5,6 +5,7 @@ Every tool goes through :func:`load_config`, so an unknown name stops all of the
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,15 @@ def load_config(
     tree, parts = resolve_parts(cfg.to_dict(), path, options)
     if "plugins" in options:
         tree["plugins"] = options.pop("plugins")
-    for place, holder in {**parts, path: tree}.items():
-        load_plugins([_find_plugin(folder, place) for folder in as_list(holder.get("plugins"))])
+    folders = [
+        _find_plugin(folder, place)
+        for place, holder in {**parts, path: tree}.items()
+        for folder in as_list(holder.get("plugins"))
+    ]
+    load_plugins(folders)
+    if folders:
+        # As found, those of the parts too: the config that a run writes is read from other places.
+        tree["plugins"] = list(dict.fromkeys(os.path.abspath(folder) for folder in folders))
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
     rate, tree = _rate(tree), apply_options(tree, options)

@@ -81,7 +81,10 @@ def test_plugins_of_a_part_are_imported(write, tmp_path):
     )
     up = tmp_path / "configs" / "parts" / "up.py"
     up.write_text(up.read_text() + "plugins = ['mine']\nmodel['sampler'] = dict(type='SamplerOfAPart', steps=3)\n")
-    assert load_config(path).model.upsampler.sampler.type == "SamplerOfAPart"
+    cfg = load_config(path)
+    assert cfg.model.upsampler.sampler.type == "SamplerOfAPart"
+    # What a run dumps is found from elsewhere.
+    assert cfg.plugins == [str(plugin)]
 
 
 @pytest.mark.parametrize(
