@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import os
 import re
 import sys
 import traceback
@@ -27,9 +26,9 @@ from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
 ENTRY_POINT_GROUP = "pitikit.plugins"
-#: Every plugin that was imported: the folder (of a lone module the file) with its sources, by a name that does not
-#: depend on the machine. A folder's is its own, counted on where two are called alike; an entry point's its module.
-PLUGINS: dict[str, Path] = {}
+#: The plugins that entry points name, once they are imported: the folder with their sources (of a lone module the
+#: file), by the name of the module.
+INSTALLED: dict[str, Path] = {}
 _PREFIX = "pitikit_plugin_"
 
 
@@ -192,15 +191,13 @@ def _import_entry_point(title: str, name: str) -> None:
     # What the module imports from its neighbours is a part of the plugin as well.
     file = getattr(sys.modules[top], "__file__", None) or sys.modules[name].__file__
     if file is not None:
-        PLUGINS[name] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+        INSTALLED[name] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
 
 
 def _import_folder(folder: Path) -> str:
     init = folder.resolve() / "__init__.py"
     if not init.is_file():
         raise FileNotFoundError(f"plugin {str(folder)!r}: expected a package, but {str(init)!r} does not exist")
-    # As it is named, not as a link resolves: that may be another name on another machine.
-    title = os.path.basename(os.path.abspath(folder))
     # The path's digest keeps two plugins of one folder name apart.
     digest = hashlib.sha256(str(init).encode()).hexdigest()[:8]
     # A dot would make it a part of another package.
@@ -218,8 +215,6 @@ def _import_folder(folder: Path) -> str:
         loader.exec_module(module)
 
     _import(repr(str(folder)), name, execute)
-    names = [title, *(f"{title} {count}" for count in range(2, len(PLUGINS) + 2))]
-    PLUGINS[next(each for each in names if each not in PLUGINS)] = init.parent
     return name
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
+from pitikit.engine.config_file import as_list
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
-from pitikit.registry import PLUGINS
+from pitikit.registry import INSTALLED
 
 Protocol = dict[str, Any]
 
@@ -99,7 +100,7 @@ def make_protocol(
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
         **_low_res_of(config["test_dataloader"]["dataset"]),
-        **_plugins(),
+        **_plugins_of(config.get("plugins")),
         "model": config["model"],
         "pitikit": _version(),
         "torch": torch.__version__,
@@ -108,13 +109,19 @@ def make_protocol(
     return plain(protocol)
 
 
-def _plugins() -> dict[str, Any]:
-    """What the loaded plugins consist of, code and data, which make pictures as the checkpoint does: a hash, by name.
+def _plugins_of(folders: Any) -> dict[str, Any]:
+    """What plugins consist of, code and data, which make pictures as the checkpoint does: a hash, by name.
 
-    Every plugin of this process counts, a base config's and an installed one too: any of them may have a hand in it.
+    Those of the config, by the names of their folders, counted on where two are called alike; and the installed ones,
+    by their modules: any of them may have a hand in it.
     """
+    places: dict[str, Path] = {}
+    for folder in as_list(folders):
+        title = Path(folder).name
+        names = [title, *(f"{title} {count}" for count in range(2, len(places) + 2))]
+        places[next(name for name in names if name not in places)] = Path(folder).resolve()
     found = {}
-    for name, place in PLUGINS.items():
+    for name, place in {**places, **INSTALLED}.items():
         hashes = [(path.relative_to(place).as_posix(), _content(path)) for path in _sources(place)]
         found[name] = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
     return {"plugins": found} if found else {}

@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ import torch
 from pitikit.apis.protocol import (
     ProtocolError,
     _low_res_of,
-    _plugins,
+    _plugins_of,
     describe,
     differences,
     plain,
     read_protocol,
     write_json,
 )
-from pitikit.registry import ENTRY_POINT_GROUP, PLUGINS, SAMPLERS, load_plugins
+from pitikit.registry import ENTRY_POINT_GROUP, INSTALLED, SAMPLERS, load_plugins
 
 
 def protocol(**changes):
@@ -93,53 +94,52 @@ def test_numbers_of_numpy_and_torch_stay_numbers():
 
 
 @pytest.fixture
-def no_plugins(monkeypatch):
-    for name in list(PLUGINS):
-        monkeypatch.delitem(PLUGINS, name)
+def none_installed():
+    INSTALLED.clear()
     yield
-    PLUGINS.clear()
+    INSTALLED.clear()
 
 
-@pytest.mark.parametrize("given", ["noted.v2", "link", "noted.v2/.", "."])
-def test_code_and_data_of_plugins_are_a_part_of_it(tmp_path, no_plugins, monkeypatch, given):
-    assert _plugins() == {}
+@pytest.mark.parametrize("given", ["noted.v2", "link"])
+def test_code_and_data_of_plugins_are_a_part_of_it(tmp_path, none_installed, given):
+    assert _plugins_of(None) == {}
     plugin = tmp_path / "noted.v2"
     plugin.mkdir()
     (plugin / "__init__.py").write_text("from .more import A")
     (plugin / "more.py").write_text("A = 1")
     (tmp_path / "link").symlink_to(plugin)
-    monkeypatch.chdir(plugin if given == "." else tmp_path)
-    load_plugins([given])
-    seen = [_plugins()["plugins"]]
+
+    def hashes():
+        return _plugins_of([str(tmp_path / given)])["plugins"]
+
+    seen = [hashes()]
     (plugin / "more.py").write_text("A = 2")
-    seen.append(_plugins()["plugins"])
+    seen.append(hashes())
     (plugin / "data").mkdir()
     (plugin / "data" / "table.json").write_text("{}")
-    seen.append(_plugins()["plugins"])
+    seen.append(hashes())
     # What Python, an editor or a test writes there is none of it.
     for made in ("__pycache__/x.pyc", ".more.py.swp", "out/protocol.json", "out/images/a.png"):
         (plugin / made).parent.mkdir(parents=True, exist_ok=True)
         (plugin / made).write_text("made")
-    assert _plugins()["plugins"] == seen[-1]
-    (name,) = {key for each in seen for key in each}
-    assert name == ("link" if given == "link" else "noted.v2")
-    assert len({each[name] for each in seen}) == 3
+    assert hashes() == seen[-1]
+    assert {key for each in seen for key in each} == {given} and len({each[given] for each in seen}) == 3
 
 
-def test_plugins_of_one_name_and_installed_ones_are_all_told(tmp_path, no_plugins, monkeypatch):
-    for parent in "ab":
-        (tmp_path / parent / "toy").mkdir(parents=True)
-        (tmp_path / parent / "toy" / "__init__.py").write_text(f"{parent} = 1")
+def test_plugins_of_one_name_and_installed_ones_are_all_told(tmp_path, none_installed, monkeypatch):
+    folders = [str(tmp_path / parent / "toy") for parent in "ab"]
+    for parent, folder in zip("ab", folders, strict=True):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "__init__.py").write_text(f"{parent} = 1")
     (tmp_path / "lone_plugin.py").write_text("A = 1")
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("lone", "lone_plugin", ENTRY_POINT_GROUP)
     monkeypatch.setattr("pitikit.registry.entry_points", lambda group: [point])
-    for _ in range(2):
-        load_plugins([tmp_path / "a" / "toy", tmp_path / "b" / "toy"])
-        found = _plugins()["plugins"]
-        assert list(found) == ["toy", "toy 2", "lone_plugin"] and len(set(found.values())) == 3
+    load_plugins()
+    found = _plugins_of(folders)["plugins"]
+    assert list(found) == ["toy", "toy 2", "lone_plugin"] and len(set(found.values())) == 3
     (tmp_path / "lone_plugin.py").write_text("A = 2")
-    assert _plugins()["plugins"]["lone_plugin"] != found["lone_plugin"]
+    assert _plugins_of(folders)["plugins"]["lone_plugin"] != found["lone_plugin"]
 
 
 def test_the_pictures_that_are_enlarged_are_a_part_of_it(tmp_path):
