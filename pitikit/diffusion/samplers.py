@@ -231,8 +231,8 @@ class DDIMSampler(Sampler):
     """Denoising diffusion implicit models (Song et al. 2021, eq. 12 and 16).
 
     Args:
-        eta: 0 is deterministic, 1 as noisy as DDPM. A small model, such as those that ship with pitikit, predicts a
-            little less noise than there is: at 0 what is left stays as grain, at 1 pictures are clean.
+        eta: 0 is deterministic, 1 as noisy as DDPM. What a small model, such as those that ship with pitikit, leaves
+            of the noise stays as grain at 0, while at 1 pictures are clean.
     """
 
     def __init__(
