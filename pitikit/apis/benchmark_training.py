@@ -20,7 +20,7 @@ from mmengine.hooks import Hook
 
 from pitikit.apis.cli import is_for_user, message
 from pitikit.apis.quiet import busy_cores, disturbance
-from pitikit.apis.stopwatch import WARM_UP, Rates, Stopwatch
+from pitikit.apis.stopwatch import WARM_UP, Rates, Stopwatch, cores
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import DATASETS, MODELS, RUNNERS
@@ -169,7 +169,7 @@ def benchmark_training(
         unknown = [each for each in given if each not in known]
         if unknown:
             raise ValueError(f"{unknown[0]!r}: expected one of {', '.join(map(str, known))}")
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     if not load_config(config, options).get("optim_wrapper"):
         raise ValueError(
             f"{config}: has no optim_wrapper; expected the config of a training (a cascade is not trained)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pitikit.apis.benchmark_training import in_fresh_process, pair_shapes, peak, train
-from pitikit.apis.stopwatch import Rates, Stopwatch
+from pitikit.apis.stopwatch import Rates, Stopwatch, cores
 from pitikit.engine.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.losses.backbones import BLOCKS
@@ -235,7 +234,7 @@ def checked(
     cfg = load_config(config, options)
     if not issubclass(MODELS.get(cfg.model.type) or object, Upsampler):
         raise ValueError(f"{config}: model.type is {cfg.model.type}, expected an Upsampler or AdversarialUpsampler")
-    return cfg, threads or len(os.sched_getaffinity(0))
+    return cfg, threads or cores()
 
 
 def training_table(cells: Sequence[TrainingCell]) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
+from pitikit.apis.stopwatch import cores
 from pitikit.engine.config import load_config
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
@@ -99,9 +100,11 @@ def plan(
         if iterations is not None:
             total = cfg.train_cfg.max_iters
             given["train_cfg.max_iters"] = iterations
+            # A stage ends with a step of the optimizer.
+            window = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
             for place, stage in _stages(cfg):
                 if stage.get("until") is not None:
-                    given[f"{place}.until"] = max(1, round(stage["until"] * iterations / total))
+                    given[f"{place}.until"] = window * max(1, round(stage["until"] * iterations / total / window))
         for share in shares:
             folder = Path(out) / path.stem / f"{100 * share:g}"
             # Not every kind of data set has shares; all of it needs none.
@@ -112,6 +115,7 @@ def plan(
 
 def _digest(path: Path, options: Mapping[str, Any], file_hash: Callable[[str], str]) -> str:
     cfg = load_config(path, options)
+    cfg.pop("plugins", None)  # Paths, of which another checkout has others.
     prior = cfg.get("load_from")
     start = file_hash(prior) if prior and Path(prior).is_file() else ""
     return hashlib.sha256((cfg.pretty_text + start).encode()).hexdigest()
@@ -154,13 +158,12 @@ def compare(
     """
     if jobs < 1:
         raise ValueError(f"jobs={jobs}: expected 1 or more")
-    threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    threads = max(1, cores() // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     failed, children = [], _Children(environment)
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(runs), unit="run") as bar, _leaving_on_sigterm():
-        tasks = [pool.submit(_run, run, Path(tools), children, count, options or {}) for run in runs]
         try:
-            for task in tasks:
+            for task in [pool.submit(_run, run, Path(tools), children, count, options or {}) for run in runs]:
                 error = task.exception()
                 failed += [error] if error is not None else []
                 bar.update()

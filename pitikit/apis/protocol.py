@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
+from pitikit.engine.config import REPOSITORY
 from pitikit.engine.config_file import as_list
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
@@ -119,7 +120,7 @@ def _plugins_of(folders: Any) -> dict[str, Any]:
     for folder in as_list(folders):
         title = Path(folder).name
         names = [title, *(f"{title} {count}" for count in range(2, len(places) + 2))]
-        places[next(name for name in names if name not in places)] = Path(folder).resolve()
+        places[next(name for name in names if name not in places)] = (REPOSITORY / folder).resolve()
     found = {}
     for name, place in {**places, **INSTALLED}.items():
         hashes = [(path.relative_to(place).as_posix(), _content(path)) for path in _sources(place)]

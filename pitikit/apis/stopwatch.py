@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import time
 from typing import Any
@@ -15,6 +16,11 @@ from pitikit.engine.optim import PRECISIONS
 
 #: Iterations before the clock starts: memory is obtained and kernels are chosen in them.
 WARM_UP = 2
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Operations(TorchDispatchMode):

@@ -179,8 +179,10 @@ class NoiseSchedule:
                 variance at the first timestep, as released.
 
         Raises:
-            ValueError: 'learned' without ``var_frac``.
+            ValueError: another ``kind``, or 'learned' without ``var_frac``.
         """
+        if kind not in ("learned", "small", "large"):
+            raise ValueError(f"kind={kind!r}: expected 'learned', 'small' or 'large'")
         low, high = self._gather("min_log_var", t), self._gather("max_log_var", t)
         if kind == "learned":
             if var_frac is None:

@@ -149,8 +149,13 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         # mmengine removes the old best one first, and a full disk would leave none.
         self.file_backend = old = _LateRemoval()
         super()._save_best_checkpoint(runner, metrics)
+        kept = {
+            str(path) for path in (self.best_ckpt_path, *(getattr(self, "best_ckpt_path_dict", None) or {}).values())
+        }
         for path in old.put_off:
-            path.unlink(missing_ok=True)
+            # A validation that is made up after a resume writes the file of that name again.
+            if str(path) not in kept:
+                path.unlink(missing_ok=True)
 
     def _save_checkpoint(self, runner: Any) -> None:
         self.save(runner, runner.iter + 1)

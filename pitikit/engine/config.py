@@ -64,7 +64,7 @@ def load_config(
     load_plugins(folders)
     if folders:
         # As found, those of the parts too: the config that a run writes is read from other places.
-        tree["plugins"] = list(dict.fromkeys(os.path.abspath(folder) for folder in folders))
+        tree["plugins"] = list(dict.fromkeys(map(_portable, folders)))
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
     rate, tree = _rate(tree), apply_options(tree, options)
@@ -91,6 +91,12 @@ def _is_about(text: str, place: str) -> bool:
     """Whether a line of ``text`` complains of an argument of the component at ``place``."""
     lines = [line for line in text.splitlines() if line.startswith(place + ".")]
     return any(not line.startswith(place + ".type:") for line in lines)
+
+
+def _portable(folder: Path) -> str:
+    """The path of a plugin that holds wherever the config is read: within the repository it is relative to that."""
+    path = Path(os.path.abspath(folder))
+    return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)
 
 
 def _find_plugin(folder: str | Path, config: Path) -> Path:

@@ -90,6 +90,12 @@ class RunLogHook(Hook):
         self.path = Path(runner.work_dir, LOG_NAME)
         if not is_main_process():
             return
+        try:
+            self._begin(runner)
+        except OSError as error:
+            self._warn(runner, error)
+
+    def _begin(self, runner: Any) -> None:
         if self.path.is_file():
             self._go_on(runner) if runner.iter else _set_aside(self.path)
         if self.tensorboard:
@@ -143,9 +149,13 @@ class RunLogHook(Hook):
                     if isinstance(value, (int, float)):
                         self._writer.add_scalar(f"{mode}/{name}", value, iteration)
         except OSError as error:
-            if not self._warned:
-                runner.logger.warning(f"{self.path} cannot be written ({error.strerror}), the training goes on")
-            self._warned = True
+            self._warn(runner, error)
+
+    def _warn(self, runner: Any, error: OSError) -> None:
+        if not self._warned:
+            reason = error.strerror or error
+            runner.logger.warning(f"{self.path} cannot be written ({reason}), the training goes on")
+        self._warned = True
 
 
 class WarnOnce:

@@ -72,6 +72,11 @@ class TranslationTrainLoop(IterBasedTrainLoop):
     def _sampler(self) -> Any:
         return getattr(self.dataloader.batch_sampler, "sampler", self.dataloader.sampler)
 
+    @property
+    def _length(self) -> int | None:
+        dataset = self.dataloader.dataset
+        return len(dataset) if hasattr(dataset, "__len__") else None
+
     def data_state(self, iteration: int) -> dict[str, Any]:
         """What :meth:`resume` needs of the data after ``iteration`` iterations: plain values.
 
@@ -83,7 +88,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         state: dict[str, Any] = {
             "draws": draws,
             "seed": getattr(self._sampler, "seed", None),
-            "length": len(self.dataloader.dataset),
+            "length": self._length,
         }
         if self.bad_items.active:
             state["bad_items"] = self.bad_items.state()
@@ -96,11 +101,10 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         self._resumed_at = (iteration, int(data["draws"] or 0))
         if data["seed"] is not None:
             self._sampler.seed = data["seed"]
-        length = len(self.dataloader.dataset)
-        if data.get("length", length) != length:
+        if (data.get("length") or self._length) != self._length:
             self.runner.logger.warning(
-                f"the training data have {length} items, and had {data['length']} when the checkpoint was written: "
-                "they go on in another order"
+                f"the training data have {self._length} items, and had {data['length']} when the checkpoint was "
+                "written: they go on in another order"
             )
         if "bad_items" in data:
             self.bad_items.resume(data["bad_items"])

@@ -73,13 +73,15 @@ class TranslationRunner(Runner):
         self, default_hooks: dict[str, Hook | dict] | None = None, custom_hooks: list[Hook | dict] | None = None
     ) -> None:
         """Register the hooks of the config, those of ``ALWAYS``, each once, and one for the config's ``stages``."""
-        given = [hook.get("type") if isinstance(hook, dict) else type(hook).__name__ for hook in custom_hooks or ()]
+        default_hooks = dict(default_hooks or {})
+        hooks = [*(custom_hooks or ()), *default_hooks.values()]
+        given = [hook.get("type") if isinstance(hook, dict) else type(hook).__name__ for hook in hooks]
         needed: list[Hook | dict] = [dict(type=name) for name in ALWAYS if name not in given]
         if self.cfg.get("stages") and "StageHook" not in given:
             needed.append(dict(type="StageHook", stages=self.cfg["stages"]))
+        # The base config leaves this one out: stages set the rates, and without schedulers it has nothing to do.
         if self.cfg.get("param_scheduler") and "ParamSchedulerHook" not in given:
-            # The base config leaves it out: stages set the rates, and without schedulers it has nothing to do.
-            default_hooks = {**(default_hooks or {}), "param_scheduler": dict(type="ParamSchedulerHook")}
+            default_hooks["param_scheduler"] = default_hooks.get("param_scheduler") or dict(type="ParamSchedulerHook")
         super().register_hooks(default_hooks, [*needed, *(custom_hooks or ())])
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -120,7 +122,13 @@ class TranslationRunner(Runner):
             )
         with ExitStack() as held, lost_contact():
             on_main(lambda: held.enter_context(occupied(self.work_dir)))
+            super().dump_config()
             return super().train()
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory; that of a training once the folder is its own."""
+        if self._train_loop is None:
+            super().dump_config()
 
     # ---- loading
 

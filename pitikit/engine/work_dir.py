@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pitikit.engine.config_places import ConfigError
@@ -28,7 +28,7 @@ def make_work_dir(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = "a file is there" if path.is_file() else error.strerror
+        reason = "a file is there" if os.path.isfile(path) else error.strerror
         raise ConfigError(f"work_dir={str(path)!r}: expected a folder that can be written; {reason}") from error
     if not os.access(path, os.W_OK):
         raise ConfigError(f"work_dir={str(path)!r}: expected a folder that can be written; this one cannot")
@@ -47,7 +47,13 @@ def occupied(folder: str | Path) -> Iterator[None]:
     except ImportError:  # Windows: the lock is a help, and nothing else depends on it.
         yield
         return
-    with open(Path(folder, LOCK_NAME), "a+", encoding="utf-8") as file:
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(open(Path(folder, LOCK_NAME), "a+", encoding="utf-8"))
+        except OSError:
+            # Such as one that somebody else has left, who alone may write it.
+            yield
+            return
         try:
             # Not flock: forked workers would hold that too, after a kill of this process.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,7 +65,8 @@ def occupied(folder: str | Path) -> Iterator[None]:
             ) from None
         except OSError:
             pass  # A file system without locks.
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with suppress(OSError):  # A full disk.
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield

@@ -189,6 +189,13 @@ def test_sigterm_reaches_the_run_at_work(tmp_path, tools):
     assert (runs[0].folder / "saved").exists() and not runs[1].folder.exists()
 
 
+def test_stages_end_with_a_step_of_accumulation(tmp_path):
+    options = {"optim_wrapper.accumulative_counts": 4}
+    (run,) = plan([TWO], [1], tmp_path, iterations=310, options=options)
+    borders = [value for key, value in run.options.items() if key.endswith(".until")]
+    assert borders and all(border % 4 == 0 for border in borders)
+
+
 def test_shares_have_folders_of_their_own(tmp_path):
     runs = plan([TWO], [0.125, 0.12, 0.004], tmp_path)
     assert [run.folder.name for run in runs] == ["12.5", "12", "0.4"]

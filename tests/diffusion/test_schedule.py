@@ -119,3 +119,8 @@ def test_second_moment_learns_from_all_processes_in_the_order_of_the_batch(monke
     monkeypatch.setattr(timesteps.dist, "all_gather", gather)
     shared.update(t[::2], losses[::2])
     assert torch.equal(shared.losses, whole.losses)
+
+
+def test_an_unknown_kind_of_variance_is_refused():
+    with pytest.raises(ValueError, match="kind='smal': expected 'learned', 'small' or 'large'"):
+        NoiseSchedule("linear").log_variance(torch.tensor([3]), kind="smal")

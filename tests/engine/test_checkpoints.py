@@ -76,6 +76,9 @@ def test_the_old_best_one_stays_until_the_new_one_is_there(runner, tmp_path):
 
     assert better(1.0) == ["best_PSNR_iter_5.pth"]
     assert better(2.0) == ["best_PSNR_iter_10.pth"]
+    # The validation of an iteration that is resumed comes again, with another number elsewhere.
+    runner.iter -= 5
+    assert better(2.1) == ["best_PSNR_iter_10.pth"]
     runner.save_checkpoint = lambda *_, **__: 1 / 0
     with pytest.raises(ZeroDivisionError):
         better(3.0)

@@ -78,6 +78,16 @@ def test_a_full_disk_does_not_stop_the_training(run, tmp_path, monkeypatch, caps
     assert capsys.readouterr().out.count("log.jsonl cannot be written (No space left on device)") == 1
 
 
+def test_nor_does_an_old_log_that_stays(run, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "log.jsonl").write_text("")
+    monkeypatch.setattr(logs, "_set_aside", full)
+    run(tmp_path, train_cfg__max_iters=1)
+    assert "log.jsonl cannot be written (No space left on device)" in capsys.readouterr().out
+
+
 def test_neither_does_the_file_of_the_logger(capsys):
     class Full(io.StringIO):
         def write(self, text):

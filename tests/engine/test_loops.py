@@ -159,8 +159,8 @@ def test_when_a_validation_is_due():
 
 
 def test_draws_are_those_of_all_processes_and_their_seed_is_taken_up():
-    loop = SimpleNamespace(_resumed_at=(10, 100), _sampler=SimpleNamespace(seed=3))
-    loop.dataloader, loop.bad_items = SimpleNamespace(batch_size=2, dataset="abc"), SimpleNamespace(active=False)
+    loop = SimpleNamespace(_resumed_at=(10, 100), _sampler=SimpleNamespace(seed=3), _length=3)
+    loop.dataloader, loop.bad_items = SimpleNamespace(batch_size=2), SimpleNamespace(active=False)
     loop.runner = SimpleNamespace(world_size=4)
     assert TranslationTrainLoop.data_state(loop, 13) == {"draws": 100 + 3 * 2 * 4, "seed": 3, "length": 3}
     TranslationTrainLoop.resume(loop, 20, {"draws": 180, "seed": 5})

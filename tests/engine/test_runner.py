@@ -125,3 +125,12 @@ def test_nothing_to_train_with(make_runner, tmp_path):
     runner._train_loop = None
     with pytest.raises(ValueError, match="no train_dataloader, .*a cascade is not trained as a whole"):
         runner.train()
+
+
+def test_a_hook_for_schedulers_is_there_once(make_runner, tmp_path):
+    rates = [dict(type="LinearLR", start_factor=0.1, end=8, by_epoch=False)]
+    for number, given in enumerate((None, dict(type="ParamSchedulerHook", priority=3))):
+        options = dict(param_scheduler=rates, default_hooks__param_scheduler=given)
+        hooks = make_runner(tmp_path / str(number), **options).hooks
+        (hook,) = [each for each in hooks if type(each).__name__ == "ParamSchedulerHook"]
+        assert hook.priority == (3 if given else "LOW")

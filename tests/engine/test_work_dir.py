@@ -36,7 +36,14 @@ def test_a_training_holds_its_folder(make_runner, tmp_path, monkeypatch):
     runner = make_runner(tmp_path)
     with pytest.raises(ZeroDivisionError):
         runner.train()
-    assert entered == [str(tmp_path)] and not list(tmp_path.glob("iter_*"))
+    # Not even the config of the one that has it is replaced.
+    assert entered == [str(tmp_path)] and not list(tmp_path.glob("*.p*"))
+
+
+def test_a_lock_that_cannot_be_written_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    with occupied(tmp_path):
+        pass
 
 
 def test_what_is_no_folder(tmp_path, monkeypatch):
