@@ -20,6 +20,10 @@ from pitikit.models.denoiser import Denoiser
 from pitikit.registry import LOSSES, MODELS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
+class NonFiniteImageError(RuntimeError):
+    """A sampling that gave no picture."""
+
+
 @MODELS.register_module()
 class DenoisingTranslator(BaseModel):
     """A conditional diffusion model: denoiser, schedule, losses and sampler.
@@ -198,6 +202,9 @@ class DenoisingTranslator(BaseModel):
         """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
 
         ``callback``, ``progress``, ``start``, ``strength``: see :class:`~pitikit.diffusion.samplers.Sampler`.
+
+        Raises:
+            NonFiniteImageError: a value is infinite or not a number at the end.
         """
         batch = len(condition)
         cond = self.denoiser.encode(condition, low_res)
@@ -206,9 +213,16 @@ class DenoisingTranslator(BaseModel):
         noise = NoiseSource(seeds, condition.device)
         pair = ConditionPair(cond, null)
         shape = (3, side, side)
-        return self.sampler(
+        images = self.sampler(
             self.denoiser.decode, self.schedule, pair, noise, shape, callback, progress, start, strength
         )
+        if not images.isfinite().all():
+            # As bytes they would be black, and a metric would measure them.
+            raise NonFiniteImageError(
+                "the sampling gave values that are not finite; look for them in the weights, in a sampler or guidance "
+                "of a plugin, or try it without half precision"
+            )
+        return images
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler
 from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.losses.denoising import EpsMSE
-from pitikit.models.translator import DenoisingTranslator, to_uint8
+from pitikit.models.translator import DenoisingTranslator, NonFiniteImageError, to_uint8
 
 
 class FixedTimesteps(TimestepSampler):
@@ -169,6 +169,14 @@ def test_a_picture_depends_on_seed_and_id():
     assert not torch.equal(renamed, first)
     by_hand = to_uint8(model.predict_images(CONDITION[:1], [sample_seed(0, "a")]))[0]
     assert torch.equal(by_hand, first)
+
+
+def test_what_is_no_picture_is_not_given_out():
+    model = tiny()
+    with torch.no_grad():
+        model.denoiser.decoder.transformer_proj.bias[0] = torch.nan
+    with pytest.raises(NonFiniteImageError, match="look for them in the weights"):
+        predict(model, [0])
 
 
 def test_the_global_generator_is_left_alone():
