@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from pitikit.apis.inputs import Item
 from pitikit.data.pictures import Picture, write_png
-from pitikit.engine.writing import write_atomically
+from pitikit.engine.writing import ensure_folder, write_atomically
 
 #: Folder in that of the results with what a cascade enlarged.
 LOW_RES_FOLDER = "low_res"
@@ -108,17 +107,9 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: it cannot; nothing is left of it.
     """
-    made: list[Path] = []
     try:
-        for each in [*reversed(folder.parents), folder]:
-            if not each.is_dir():
-                each.mkdir(exist_ok=True)
-                made.append(each)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        ensure_folder(folder)
     except OSError as error:
-        for each in reversed(made):
-            each.rmdir()
         raise OSError(f"{folder}: results cannot be written there ({error.strerror or error})") from error
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pitikit.diffusion.guidance import build_guidance
-from pitikit.diffusion.schedule import NoiseSchedule, Steps, posterior_variance
+from pitikit.diffusion.schedule import VARIANCES, NoiseSchedule, Steps, posterior_variance
 from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction, mixed_log_variance
 from pitikit.registry import SAMPLERS
 
@@ -197,7 +197,7 @@ class DDPMSampler(Sampler):
         variance: str = "learned",
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature)
-        if variance not in ("learned", "small", "large"):
+        if variance not in VARIANCES:
             raise ValueError(f"variance={variance!r}: expected 'learned', 'small' or 'large'")
         self.variance = variance
 

@@ -16,6 +16,9 @@ from pitikit.registry import SCHEDULES
 # GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
 FAST27_SECTIONS = (10, 10, 3, 2, 2)
 
+#: What the variance of a step may be: predicted, the posterior's, or beta.
+VARIANCES = ("learned", "small", "large")
+
 Steps = int | str | Sequence[int]
 
 
@@ -181,7 +184,7 @@ class NoiseSchedule:
         Raises:
             ValueError: another ``kind``, or 'learned' without ``var_frac``.
         """
-        if kind not in ("learned", "small", "large"):
+        if kind not in VARIANCES:
             raise ValueError(f"kind={kind!r}: expected 'learned', 'small' or 'large'")
         low, high = self._gather("min_log_var", t), self._gather("max_log_var", t)
         if kind == "learned":

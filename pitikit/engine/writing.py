@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,13 +49,30 @@ def check_writable(path: str | Path) -> None:
         OSError: it will not.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _failing_clearly(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        temporary.unlink()
+        ensure_folder(path.parent)
+
+
+def ensure_folder(folder: Path) -> None:
+    """Make a folder, if it is not there, and make sure that files can be written in it.
+
+    Raises:
+        OSError: it cannot be made or written to; nothing is left of it.
+    """
+    made: list[Path] = []
+    try:
+        for each in [*reversed(folder.parents), folder]:
+            if not each.is_dir():
+                each.mkdir(exist_ok=True)
+                made.append(each)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        for each in reversed(made):
+            each.rmdir()
+        raise
 
 
 def write_text(path: str | Path, text: str) -> Path:

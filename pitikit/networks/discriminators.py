@@ -64,11 +64,7 @@ class PatchDiscriminator(nn.Module):
         Raises:
             ValueError: other channels, or a picture of less than a patch.
         """
-        if image.ndim != 4 or image.shape[1] != self.in_channels or min(image.shape[2:]) < self.smallest:
-            raise ValueError(
-                f"PatchDiscriminator: expected (B, {self.in_channels}, H, W) of {self.smallest} pixels or more, "
-                f"found {tuple(image.shape)}"
-            )
+        _check_picture(self, image, self.in_channels, self.smallest)
         return self.model(image)
 
 
@@ -110,12 +106,16 @@ class StridedDiscriminator(nn.Module):
         Raises:
             ValueError: other channels, or a picture too small for the norms.
         """
-        if image.ndim != 4 or image.shape[1] != self.in_channels or min(image.shape[2:]) < self.smallest:
-            raise ValueError(
-                f"StridedDiscriminator: expected (B, {self.in_channels}, H, W) of {self.smallest} pixels or more, "
-                f"found {tuple(image.shape)}"
-            )
+        _check_picture(self, image, self.in_channels, self.smallest)
         for number in range(1, 12):
             image = self.get_submodule(f"conv{number}")(image)
             image = F.leaky_relu(self.get_submodule(f"norm{number}")(image), 0.2)
         return self.get_submodule("conv12")(image)
+
+
+def _check_picture(critic: nn.Module, image: Tensor, channels: int, smallest: int) -> None:
+    if image.ndim != 4 or image.shape[1] != channels or min(image.shape[2:]) < smallest:
+        raise ValueError(
+            f"{type(critic).__name__}: expected (B, {channels}, H, W) of {smallest} pixels or more, "
+            f"found {tuple(image.shape)}"
+        )
