@@ -1,0 +1,29 @@
+"""A small upsampler and a batch of it, for the tests of both kinds."""
+
+import torch
+
+SIDE = 32
+DENOISER = dict(
+    encoder=dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2),
+    decoder=dict(
+        type="GlideUNet", image_size=SIDE, channels=16, multipliers=(1, 1), res_blocks=1, attention_sizes=(16,),
+        head_width=8, groups=8, token_width=16, dropout=0.0, low_res=True,
+    ),
+)  # fmt: skip
+PLAIN = [dict(type="EpsMSE"), dict(type="VariationalBound")]
+GENERATOR = torch.Generator().manual_seed(5)
+
+
+def pictures(count, side):
+    return (torch.rand(count, 3, side, side, generator=GENERATOR) * 255).to(torch.uint8)
+
+
+BATCH = dict(image=pictures(4, SIDE), condition=pictures(4, 32), low_res=pictures(4, 8), id=list("abcd"))
+
+
+def fixed_draw(image):
+    """The same timesteps and noise for a sample, whichever batch it is in."""
+    rows = [int(float(one.sum()) * 7) % 997 for one in image]
+    noise = torch.stack([torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(r)) for r in rows])
+    t = torch.tensor([200 + r % 300 for r in rows])
+    return t, torch.ones(len(image)), noise, torch.zeros(len(image), dtype=torch.bool)
