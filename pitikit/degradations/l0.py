@@ -4,11 +4,11 @@ The energy is (S − I)² + strength · #{pixels whose gradient is not zero}. Ha
 closed forms: gradients with sum of squares (over both directions and all channels) below strength/beta become
 zero (equation 12); then S follows from I and the gradients in the Fourier domain (equation 8); beta doubles.
 
-What takes the time is memory. The transforms are OpenCV's of the rows of real arrays, between two transpositions:
+What takes the time is memory. Gradients are never kept: one compiled pass over all channels marks the strong ones, and
+one a channel adds their divergence. The transforms are OpenCV's of the rows of real arrays, between two transpositions:
 float32, the packed half of the spectrum, one thread (its transforms of both directions at once take a third longer,
 SciPy's twice as long). The filter 1/(1 + beta·(|Fx|² + |Fy|²)) is real and even along each direction, so that packed
-numbers are multiplied as they are. A channel goes from its old gradients to its new ones at a time, in buffers that
-all share, and so stays in the cache. Thresholds are those of all channels together.
+numbers are multiplied as they are.
 """
 
 from __future__ import annotations
@@ -43,38 +43,28 @@ def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: 
         kappa: factor on beta from round to round, above 1.
         beta_max: rounds go on while beta, 2·strength at first, is below.
     """
+    from pitikit.degradations.compiled import add_divergence, strong_gradients
+
     height, width = image.shape[:2]
+    pixels = height * width
     given = [plane * _UNIT for plane in cv2.split(image)]
-    across, down = _buffers(len(given), (height, width)), _buffers(len(given), (height, width))
-    energy, kept, plane, spectrum = _buffers(4, (height, width))
+    smoothed = np.stack(given)
+    kept, plane, spectrum = _buffers(3, (height, width))
     *turned, answer = _buffers(3, (width, height))
     laplacian = _packed_laplacian(height, width)
-    smoothed = given
-
-    betas = [2 * strength]
-    while betas[-1] < beta_max:
-        betas.append(betas[-1] * kappa)
-    least = np.nextafter((strength / np.array(betas)).astype(np.float32), np.float32(0)).tolist()
-    energy.fill(0)
-    for source, dx, dy in zip(given, across, down, strict=True):
-        _gradients(source, dx, dy, energy)
-    for beta, bound in zip(betas[:-1], least[:-1], strict=True):
+    beta = 2 * strength
+    while beta < beta_max:
+        bound = np.nextafter(np.float32(strength / beta), np.float32(0))
         # Gradients that stay are multiplied by beta here, which spares a pass over the spectra.
-        cv2.threshold(energy, bound, beta, cv2.THRESH_BINARY, kept)
-        energy.fill(0)
+        strong_gradients(smoothed, bound, np.float32(beta), kept)
         # OpenCV leaves the transform back unscaled; it is scaled here.
-        pixels = height * width
         cv2.addWeighted(laplacian, beta * pixels, laplacian, 0, pixels, answer)
         np.reciprocal(answer, out=answer)
-        smoothed = []
-        for source, dx, dy in zip(given, across, down, strict=True):
-            _add_divergence(source, dx, dy, kept, out=plane)
-            _filter(plane, answer, spectrum, *turned)
-            if beta == betas[-2]:
-                smoothed.append(plane.copy())
-            else:
-                _gradients(plane, dx, dy, energy)
-    return cv2.merge(smoothed).reshape(image.shape) / _UNIT
+        for source, result in zip(given, smoothed, strict=True):
+            add_divergence(source, result, kept, plane)
+            _filter(plane, answer, spectrum, turned, result)
+        beta *= kappa
+    return cv2.merge(list(smoothed)).reshape(image.shape) / _UNIT
 
 
 def _buffers(count: int, shape: Size) -> list[np.ndarray]:
@@ -84,49 +74,25 @@ def _buffers(count: int, shape: Size) -> list[np.ndarray]:
     return [block[n * (size + 80) :][:size].reshape(shape) for n in range(count)]
 
 
-def _gradients(plane: np.ndarray, dx: np.ndarray, dy: np.ndarray, energy: np.ndarray) -> None:
-    """Periodic forward differences of (H, W), into ``dx`` and ``dy``; their squares are added to ``energy``."""
-    # Along the memory, row ends included, then those mended: one long pass is several times faster than rows.
-    flat = plane.reshape(1, -1)
-    # OpenCV's arithmetic takes two thirds of NumPy's time here, but wants pieces without gaps. (Of one dimension it
-    # takes up to four numbers for a colour.)
-    cv2.subtract(flat[:, 1:], flat[:, :-1], dx.reshape(1, -1)[:, :-1])
-    np.subtract(plane[:, 0], plane[:, -1], out=dx[:, -1])
-    cv2.accumulateSquare(dx, energy)
-    cv2.subtract(plane[1:], plane[:-1], dy[:-1])
-    np.subtract(plane[0], plane[-1], out=dy[-1])
-    cv2.accumulateSquare(dy, energy)
-
-
-def _add_divergence(source: np.ndarray, dx: np.ndarray, dy: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
-    """``source`` and the adjoint of the differences of the weighted gradients, which are multiplied in place."""
-    cv2.multiply(dx, weight, dx)
-    cv2.subtract(source, dx, out)
-    cv2.multiply(dy, weight, dy)
-    cv2.subtract(out, dy, out)
-    flat = out.reshape(1, -1)[:, 1:]
-    cv2.add(flat, dx.reshape(1, -1)[:, :-1], flat)
-    # What came over the row ends goes to the beginning of its own row instead.
-    out[1:, 0] -= dx[:-1, -1]
-    out[:, 0] += dx[:, -1]
-    cv2.add(out[1:], dy[:-1], out[1:])
-    out[0] += dy[-1]
-
-
 _BACK = cv2.DFT_ROWS | cv2.DFT_INVERSE | cv2.DFT_REAL_OUTPUT
 
 
 def _filter(
-    plane: np.ndarray, answer: np.ndarray, spectrum: np.ndarray, turned: np.ndarray, turned_spectrum: np.ndarray
+    plane: np.ndarray,
+    answer: np.ndarray,
+    spectrum: np.ndarray,
+    turned: list[np.ndarray],
+    out: np.ndarray,
 ) -> None:
-    """Multiply the frequencies of ``plane`` (H, W) by ``answer`` (W, H), in place; the others are room to work in."""
+    """``plane`` (H, W), its frequencies multiplied by ``answer`` (W, H); the others but ``out`` are room to work in."""
+    values, frequencies = turned
     cv2.dft(plane, spectrum, cv2.DFT_ROWS)
-    cv2.transpose(spectrum, turned)
-    cv2.dft(turned, turned_spectrum, cv2.DFT_ROWS)
-    cv2.multiply(turned_spectrum, answer, turned_spectrum)
-    cv2.dft(turned_spectrum, turned, _BACK)
-    cv2.transpose(turned, spectrum)
-    cv2.dft(spectrum, plane, _BACK)
+    cv2.transpose(spectrum, values)
+    cv2.dft(values, frequencies, cv2.DFT_ROWS)
+    cv2.multiply(frequencies, answer, frequencies)
+    cv2.dft(frequencies, values, _BACK)
+    cv2.transpose(values, spectrum)
+    cv2.dft(spectrum, out, _BACK)
 
 
 @lru_cache(maxsize=16)
