@@ -156,7 +156,7 @@ def is_product(x: Tensor) -> bool:
 def is_tiled(x: Tensor, weight: Tensor) -> bool:
     """Whether a 3x3 convolution of (B, C, H, W) on the CPU is computed by tiles, in float32, whatever B is."""
     height, width = x.shape[2:]
-    whole = height % winograd.TILE == width % winograd.TILE == 0
+    whole = height % winograd.MULTIPLE == width % winograd.MULTIPLE == 0
     enough = height * width >= TILED_PIXELS and min(weight.shape[:2]) >= TILED_CHANNELS
     spared = x.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu") and not has_matrix_units()
     return weight.dtype == torch.float32 and (x.dtype == torch.float32 or spared) and whole and enough
@@ -186,8 +186,8 @@ class _Convolve(torch.autograd.Function):
         ctx.inner_order = _inner_order(x, weight)
         batch, _, height, width = x.shape
         if ctx.small:
-            y = torch.addmm(bias[:, None], weight.flatten(1), _columns(x))  # (C', B * H * W)
-            y = y.view(-1, batch, height, width).transpose(0, 1)
+            y = F.linear(_columns(x).t(), weight.flatten(1), bias)  # (B * H * W, C')
+            y = y.view(batch, height, width, -1).permute(0, 3, 1, 2)
         elif ctx.tiled:
             y = winograd.convolve(x.float(), weight, bias).to(x.dtype)
         else:

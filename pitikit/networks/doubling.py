@@ -6,6 +6,7 @@ different values: four 2x2 convolutions of the small map, 16 products in place o
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class _ConvolveDoubled(torch.autograd.Function):
         shape = (batch, channels, height + 2, width + 2)
         padded = torch.empty(shape, dtype=g.dtype, memory_format=ctx.order) if x is None else F.pad(x, (1, 1, 1, 1))
         g_padded = torch.zeros_like(padded) if wants_x else None
-        g_weight = torch.zeros_like(weight) if wants_weight else None
+        g_weight = weight.new_zeros(weight.shape) if wants_weight else None
         for place in PLACES:
             part = _part(g, place).contiguous(memory_format=ctx.order)
             window = _window(padded, place)
@@ -63,7 +64,7 @@ class _ConvolveDoubled(torch.autograd.Function):
             if g_padded is not None and of_x is not None:
                 _window(g_padded, place).add_(of_x)
             if g_weight is not None and of_weight is not None:
-                g_weight += _spread(of_weight, place)
+                _add_spread(g_weight, of_weight, place)
         g_x = None if g_padded is None else g_padded[:, :, 1:-1, 1:-1].contiguous(memory_format=ctx.order)
         return g_x, g_weight, g.sum(dim=(0, 2, 3)) if wants_bias else None
 
@@ -81,15 +82,17 @@ def _window(padded: Tensor, place: tuple[int, int]) -> Tensor:
 
 def _merged(weight: Tensor, place: tuple[int, int]) -> Tensor:
     """(C', C, 3, 3) to (C', C, 2, 2): the sums of weights that meet the same pixel."""
-    for dim, side in zip((2, 3), place, strict=True):
-        a, b, c = weight.unbind(dim)
-        weight = torch.stack((a + b, c) if side else (a, b + c), dim)
-    return weight
+    return (weight.reshape(-1, 9) @ _sums(place).to(weight.dtype)).view(*weight.shape[:2], 2, 2)
 
 
-def _spread(gradient: Tensor, place: tuple[int, int]) -> Tensor:
-    """The gradient of :func:`_merged`."""
-    for dim, side in zip((2, 3), place, strict=True):
-        a, b = gradient.unbind(dim)
-        gradient = torch.stack((a, a, b) if side else (a, b, b), dim)
-    return gradient
+def _add_spread(g_weight: Tensor, gradient: Tensor, place: tuple[int, int]) -> None:
+    """Add the gradient of :func:`_merged` to (C', C, 3, 3)."""
+    g_weight.view(-1, 9).addmm_(gradient.reshape(-1, 4), _sums(place).t().to(gradient.dtype))
+
+
+@cache
+def _sums(place: tuple[int, int]) -> Tensor:
+    """Which of 3x3 weights meet in which of 2x2: ones in (9, 4)."""
+    with torch.inference_mode(False):
+        first, second = torch.tensor([[1.0, 0], [0, 1], [0, 1]]), torch.tensor([[1.0, 0], [1, 0], [0, 1]])
+        return torch.kron(*(second if side else first for side in place))

@@ -34,17 +34,29 @@ def relative(found, wanted):
 
 
 # All at once; in parts of the output channels; in strips of samples; in strips of lines, the last one shorter.
-@pytest.mark.parametrize("buffer", [2**22, 36 * 7 * 12 + 1, 36 * 5 * 7 * 8, 36 * 5 * 7 * 2])
+@pytest.mark.parametrize("buffer", [2**22, 36 * 7 * 12 + 1, 36 * 5 * 7 * 8, 36 * 5 * 7 * 2, 16 * 5 * 7 + 1])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_like_torch(buffer, memory_format, monkeypatch):
+@pytest.mark.parametrize("batch", [3, 1])
+def test_like_torch(buffer, memory_format, batch, monkeypatch):
     monkeypatch.setattr(winograd, "BUFFER", buffer)
-    x, weight, bias, g = operands(3, 7, 12, 12, 20)
+    x, weight, bias, g = operands(batch, 7, 12, 12, 20)
     y, g_x, g_weight = expected(x, weight, bias, g)
     x, weight, g = (each.contiguous(memory_format=memory_format) for each in (x, weight, g))
     assert relative(winograd.convolve(x, weight, bias), y) < 2e-6
     assert relative(winograd.convolve(x, weight), y - bias[:, None, None]) < 2e-6
     assert relative(winograd.input_gradient(g, weight), g_x) < 2e-6
     assert relative(winograd.weight_gradient(g, x), g_weight) < 4e-6
+
+
+@pytest.mark.parametrize("batch, side, tile", [(1, 16, 2), (2, 16, 4), (1, 20, 4)])
+def test_tiles_are_small_where_pixels_are_few(batch, side, tile):
+    x, weight, bias, g = operands(batch, 64, 96, side, side)
+    assert winograd._way(x).tile == tile
+    y, g_x, g_weight = expected(x, weight, bias, g)
+    bound = {2: 6e-7, 4: 3e-6}[tile]
+    assert relative(winograd.convolve(x, weight, bias), y) < bound
+    assert relative(winograd.input_gradient(g, weight), g_x) < bound
+    assert relative(winograd.weight_gradient(g, x), g_weight) < bound
 
 
 def test_the_rounding_is_that_of_the_documentation():
@@ -80,7 +92,7 @@ def test_threads_do_not_share_memory():
 
 
 def test_within_inference_mode_and_then_with_gradients():
-    winograd._transforms.cache_clear()
+    winograd._minimal_filter.cache_clear()
     winograd._buffers._kept.clear()
     x, weight, bias, g = operands(1, CHANNELS, CHANNELS, 32, 32)
     conv = Conv2d(CHANNELS, CHANNELS, 3)
