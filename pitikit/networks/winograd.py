@@ -110,13 +110,14 @@ def weight_gradient(g: Tensor, x: Tensor) -> Tensor:
     padded, g_last = _padded(x), g.permute(0, 2, 3, 1)
     gradient = x.new_empty(out_channels * channels, 9)
     for rows in _parts(out_channels, way.places * channels):
-        total = _buffers.take("weights", x, way.places, rows.stop - rows.start, channels).zero_()
-        for samples, lines in _strips(batch, height, width, channels + rows.stop - rows.start, way):
+        total = _buffers.take("weights", x, way.places, rows.stop - rows.start, channels)
+        strips = _strips(batch, height, width, channels + rows.stop - rows.start, way)
+        for index, (samples, lines) in enumerate(strips):
             v = _patches(padded, samples, lines, way)
             g_tiles = g_last[samples, tile * lines.start : tile * lines.stop, :, rows]
             g_tiles = g_tiles.unfold(1, tile, tile).unfold(2, tile, tile).permute(4, 5, 0, 1, 2, 3)
             m = _transformed("results", way.to_tile.t(), g_tiles)  # (places, T, part of C')
-            total.baddbmm_(m.transpose(1, 2), v)
+            torch.baddbmm(total, m.transpose(1, 2), v, beta=float(index > 0), out=total)
         part = slice(rows.start * channels, rows.stop * channels)
         torch.mm(total.flatten(1).t(), way.to_weights, out=gradient[part])
     return gradient.view(out_channels, channels, 3, 3)

@@ -75,6 +75,22 @@ def test_a_result_is_not_written_over_by_the_next():
     assert torch.equal(first, kept)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_left_in_memory_does_not_matter(batch, monkeypatch):
+    monkeypatch.setattr(winograd, "BUFFER", 36 * 5 * 7 * 2)
+    operands_ = x, weight, bias, g = operands(batch, 7, 12, 12, 20)
+    wanted = expected(*operands_)
+
+    def results():
+        return winograd.convolve(x, weight, bias), winograd.input_gradient(g, weight), winograd.weight_gradient(g, x)
+
+    results()
+    for kept in winograd._buffers._kept.values():
+        kept.fill_(torch.nan)
+    for found, exact in zip(results(), wanted, strict=True):
+        assert relative(found, exact) < 4e-6
+
+
 def test_threads_do_not_share_memory():
     x, weight, bias, _ = operands(1, 32, 32, 64, 64)
     wanted = [winograd.convolve(x * sign, weight, bias) for sign in (1, -1)]
