@@ -27,8 +27,8 @@ MULTIPLE = max(POINTS)
 # Up to so many pixels in the batch tiles are small.
 FEW_PIXELS = 256
 
-# Numbers in one buffer, 16 MB: what is larger is done in parts.
-BUFFER = 2**22
+# Numbers in one buffer, 8 MB: what is larger is done in parts.
+BUFFER = 2**21
 
 
 class _Buffers(threading.local):
