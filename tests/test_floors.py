@@ -31,7 +31,7 @@ OUTSIDE = {
     "registry": {"mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy", "safetensors"},
-    "degradations": {"numpy", "cv2", "scipy"},
+    "degradations": {"numpy", "cv2", "scipy", "numba"},
     "losses": {"torch", "torchvision", "lpips", "safetensors"},
     "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
     "models": {"torch", "mmengine"},

@@ -163,7 +163,15 @@ def test_a_folder_that_somebody_trained_in_is_left_alone(tmp_path, tools):
         compare([run], tmp_path, tools)
 
 
-def test_ctrl_c_begins_no_other_run(tmp_path, tools):
+@pytest.fixture
+def heeds_interrupts():
+    """A shell starts its background jobs deaf to Ctrl-C, these tests perhaps among them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_begins_no_other_run(tmp_path, tools, heeds_interrupts):
     out = tmp_path / "INTERRUPT"
     runs = plan([TWO, ONE], [0.5, 1], out)
     with pytest.raises(KeyboardInterrupt):
