@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -206,6 +207,8 @@ class _Refusal:
 
 def _guarded(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # mmengine sets how its workers start, and warns that this process was started in another way.
+    warnings.filterwarnings("ignore", message="Multi-processing start method")
     try:
         return function(*arguments)
     except Exception as error:
