@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.linalg import orth
 
 from pitikit.degradations.kernels import convolve
 from pitikit.degradations.operation import (
@@ -52,6 +51,8 @@ class _NormalNoise(Operation):
             return rng.standard_normal(shape, dtype=np.float32) * np.float32(level / 255)
         if kind < self.colour + self.grey:
             return rng.standard_normal((*shape[:2], 1), dtype=np.float32) * np.float32(level / 255)
+        from scipy.linalg import orth
+
         basis = orth(rng.random((3, 3)))
         covariance = np.abs(basis.T @ np.diag(rng.random(len(basis.T))) @ basis)
         # Absolute values of a 3×3 covariance are one again, up to rounding.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_array
 
 from pitikit.degradations.kernels import gaussian_1d, shifted
 from pitikit.degradations.operation import (
@@ -20,6 +20,9 @@ from pitikit.degradations.operation import (
     draw,
 )
 from pitikit.registry import DEGRADATIONS
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -65,6 +68,8 @@ def separable(image: np.ndarray, rows: csr_array, columns: csr_array) -> np.ndar
 
 def _banded(weights: np.ndarray, source: np.ndarray, before: int) -> csr_array:
     """Float32 (n, before): row i adds up ``weights[i, k]`` (n, taps) times what is at ``source[i, k]``."""
+    from scipy.sparse import csr_array
+
     ends = np.arange(len(weights) + 1, dtype=np.int32) * weights.shape[1]
     values = np.ascontiguousarray(weights, dtype=np.float32).reshape(-1)
     # Places that occur twice in a row, at borders, are added up by the product.
