@@ -13,6 +13,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pitikit.engine.memory import restart_with_fewer_holes
+
+if __name__ == "__main__":
+    # Before torch is loaded, which would be loaded twice.
+    restart_with_fewer_holes()
+
 import torch
 
 from pitikit.apis.cli import run
