@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,19 @@ class WarnOnce:
         if not self.warned:
             print(f"{self.name} cannot be written ({sys.exc_info()[1]}), the program goes on", file=sys.stderr)
         self.warned = True
+
+
+@contextmanager
+def only_to_files(logger: logging.Logger) -> Iterator[None]:
+    """Within the context a logger writes to its files and not to the terminal."""
+    others = [handler for handler in logger.handlers if not isinstance(handler, logging.FileHandler)]
+    for handler in others:
+        logger.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in others:
+            logger.addHandler(handler)
 
 
 def _append(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ from torch import nn
 from pitikit.engine.checkpoints import find_checkpoints, verify_checkpoint
 from pitikit.engine.distributed import join_group, lost_contact, on_main
 from pitikit.engine.ema import unwrap
-from pitikit.engine.logs import WarnOnce
+from pitikit.engine.logs import WarnOnce, only_to_files
 from pitikit.engine.loops import TranslationTrainLoop
 from pitikit.engine.memory import not_imported
 from pitikit.engine.parallel import WholeState, gathered, load_optimizer, load_state, share_as
@@ -317,15 +317,9 @@ class TranslationRunner(Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         """The whole environment and config into the log file; to the terminal only what tells runs apart."""
-        files = [handler for handler in self.logger.handlers if isinstance(handler, logging.FileHandler)]
-        others = [handler for handler in self.logger.handlers if handler not in files]
-        for handler in others:
-            self.logger.removeHandler(handler)
         # For torchvision's version mmengine imports it: 12 MB and a third of a second in every process.
-        with not_imported("torchvision"):
+        with only_to_files(self.logger), not_imported("torchvision"):
             super()._log_env(env_cfg)
-        for handler in others:
-            self.logger.addHandler(handler)
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
         self.logger.info(
             f"python {platform.python_version()}, torch {torch.__version__}, {device}, {self.world_size} process(es), "

@@ -45,7 +45,7 @@ def test_freed_memory_is_used_again(repo):
     assert faults("leave") > pages / 2
 
 
-# Then, if asked to, large tensors that come and go, one after the other, while small ones stay.
+# If asked to, it makes large tensors that come and go, one after the other, while small ones stay.
 SCRIPT = """
 import os, resource, sys
 from pitikit.engine import memory
