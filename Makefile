@@ -1,4 +1,4 @@
-# make demo   install what is needed, then turn condition pictures into images
+# make demo   install what is needed, then turn condition images into images
 # make test   install what is needed, then run the tests that take seconds
 # make lint   install what is needed, then check style, types and docstrings
 # make format rewrite the sources in the checked style

@@ -1,1 +1,1 @@
-"""Pretraining priors and adapting them to pictures as conditions."""
+"""Pretraining priors and adapting them to images as conditions."""

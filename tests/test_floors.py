@@ -21,9 +21,9 @@ INSIDE = {
     "losses": {"diffusion.types"},
     "data": FLOOR_1,
     "models": FLOOR_1,
-    # Of the data only the writing of pictures, which the sample grids of a training share.
-    "engine": {"data.pictures"},
-    "evaluation": FLOOR_1 | {"data.pictures"},
+    # Of the data only the writing of images, which the sample grids of a training share.
+    "engine": {"data.images"},
+    "evaluation": FLOOR_1 | {"data.images"},
     "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
 }
 OUTSIDE = {

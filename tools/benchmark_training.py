@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "config", nargs="?", default=str(CONFIG), help="path of a training; the full-size base for masks"
     )
-    parser.add_argument("--batch", type=int, default=1, help="pictures in an iteration (1)")
+    parser.add_argument("--batch", type=int, default=1, help="images in an iteration (1)")
     parser.add_argument(
         "--stages", type=int, nargs="+", choices=list(STAGES), default=list(STAGES), help="1, 2 or both"
     )

@@ -37,7 +37,7 @@ def main() -> None:
         "--precision", nargs="+", choices=list(PRECISIONS), default=["float32", "bfloat16"], help="one or several"
     )
     parser.add_argument(
-        "--sides", type=int, nargs="+", help="of the squares of a picture that are trained on; the config's by default"
+        "--sides", type=int, nargs="+", help="of the squares of an image that are trained on; the config's by default"
     )
     parser.add_argument(
         "--recompute", nargs="+", choices=("no", "yes"), help="gradient checkpointing; as in the config by default"

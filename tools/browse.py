@@ -1,9 +1,9 @@
-"""Look at what a model learns from: samples of a degradation, or pairs of a data set.
+"""Look at what a model learns from: samples of a degradation, or pairs of a dataset.
 
 python tools/browse.py degradation configs/_base_/degradations/bsr_light.py photo.png --samples 22 --out sheet.png
 python tools/browse.py dataset configs/scenes/piti_small_mask.py --split train --count 8 --out pairs.png
 
-A degradation's sheet begins with the picture and its plain reduction. Without a picture it shows a synthetic scene.
+A degradation's sheet begins with the image and its plain reduction. Without an image it shows a synthetic scene.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     kinds = parser.add_subparsers(dest="what", required=True)
     worn = kinds.add_parser("degradation", help="samples of a degradation")
     worn.add_argument("config", type=Path, help="config with 'degradation', or with Degrade in a pipeline")
-    worn.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="a picture; a synthetic scene by default")
+    worn.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image; a synthetic scene by default")
     worn.add_argument("--samples", type=int, default=16, metavar="N", help="how many")
-    pairs = kinds.add_parser("dataset", help="pairs of a data set, as the model sees them")
+    pairs = kinds.add_parser("dataset", help="pairs of a dataset, as the model sees them")
     pairs.add_argument("config", type=Path, help="path of a config")
-    pairs.add_argument("--split", choices=SPLITS, default="train", help="of the data set; train by default")
+    pairs.add_argument("--split", choices=SPLITS, default="train", help="of the dataset; train by default")
     pairs.add_argument("--count", type=int, default=8, metavar="N", help="how many pairs")
     for each in (worn, pairs):
         each.add_argument("--seed", type=int, default=0, help="of the samples, or of the choice and augmentation")

@@ -1,4 +1,4 @@
-r"""Write a base model's pictures of its training pairs, which an upsampler may learn from beside degraded ones.
+r"""Write a base model's images of its training pairs, which an upsampler may learn from beside degraded ones.
 
     python tools/cache_low_res.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
         --out work_dirs/low_res
@@ -18,16 +18,16 @@ from pitikit.engine.config import add_config_arguments
 
 
 def main() -> None:
-    """Parse the arguments and write the pictures."""
+    """Parse the arguments and write the images."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="path of the base model's config")
     parser.add_argument("checkpoint", type=Path, help="its weights")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the images")
     parser.add_argument(
-        "--strength", type=float, default=0.5, help="share of the steps that is made, from the true picture (0.5)"
+        "--strength", type=float, default=0.5, help="share of the steps that is made, from the true image (0.5)"
     )
     parser.add_argument("--count", type=int, help="only the first so many pairs")
-    parser.add_argument("--batch-size", type=int, default=16, help="pictures at a time (16)")
+    parser.add_argument("--batch-size", type=int, default=16, help="images at a time (16)")
     parser.add_argument("--overwrite", action="store_true", help="remove what an earlier call left in --out")
     parser.add_argument("--device", help="such as cuda:1; the first GPU, if there is one, by default")
     add_config_arguments(parser)
@@ -43,7 +43,7 @@ def main() -> None:
         args.overwrite,
         args.device,
     )
-    print(f"{made} pictures made: {args.out}")
+    print(f"{made} images made: {args.out}")
 
 
 if __name__ == "__main__":

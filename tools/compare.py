@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the training pairs, such as 0.25 1")
     parser.add_argument("--iterations", type=int, help="of every training; the borders of the stages move with it")
     parser.add_argument("--prior", type=Path, help="weights to start from, for the configs that start from some")
-    parser.add_argument("--count", type=int, help="only the first so many pictures of each test set")
+    parser.add_argument("--count", type=int, help="only the first so many images of each test set")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     add_config_arguments(parser)
     args = parser.parse_args()

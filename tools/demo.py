@@ -1,4 +1,4 @@
-"""Show what the shipped models do: label maps, sketches and geometry to pictures, and those enlarged, in two panels.
+"""Show what the shipped models do: label maps, sketches and geometry to images, and those enlarged, in two panels.
 
 python tools/demo.py [--out DIR]
 python tools/demo.py --write-inputs      (writes configs/scenes/inputs again)

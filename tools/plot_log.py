@@ -1,4 +1,4 @@
-"""Draw the curves of trainings, several runs in one picture.
+"""Draw the curves of trainings, several runs in one image.
 
     python tools/plot_log.py work_dirs/piti_small_mask work_dirs/piti_small_mask_one-stage --smooth 10
     python tools/plot_log.py work_dirs/piti_small_mask --keys loss grad_norm val/PSNR --log --out curves.png

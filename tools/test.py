@@ -1,12 +1,12 @@
-r"""Generate the test set of a config, write the pictures, measure them.
+r"""Generate the test set of a config, write the images, measure them.
 
     python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --count 32
     python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out steps10 \
         --cfg-options model.sampler.steps=10 model.sampler.guidance.scale=2
 
 It writes DIR/images/<id>.png, DIR/grid.png (condition | result | ground truth), DIR/metrics.json and
-DIR/protocol.json, the conditions under which the pictures were made. An interrupted test goes on
-where it stopped when the same command is given again; pictures of another checkpoint, seed or
+DIR/protocol.json, the conditions under which the images were made. An interrupted test goes on
+where it stopped when the same command is given again; images of another checkpoint, seed or
 sampler are never mixed in.
 
 A cascade takes the weights of both its stages, with a comma:
@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; <work_dir>/test by default")
     parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
-    parser.add_argument("--count", type=int, help="only the first so many pictures")
+    parser.add_argument("--count", type=int, help="only the first so many images")
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)

@@ -1,4 +1,4 @@
-r"""Train the small network that reads generated pictures: a segmenter for MeanIoU, an estimator for GeometryError.
+r"""Train the small network that reads generated images: a segmenter for MeanIoU, an estimator for GeometryError.
 
     python tools/train_segmenter.py --out weights/scenes_segmenter.safetensors
     python tools/train_segmenter.py --config configs/mask/piti_small_camvid.py \
@@ -15,22 +15,22 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from pitikit.apis.cli import run
-from pitikit.apis.picture_readers import Plan, train_reader, train_scene_segmenter
+from pitikit.apis.image_readers import Plan, train_reader, train_scene_segmenter
 from pitikit.engine.config import add_config_arguments
 
 DEFAULT = Path("weights/scenes_segmenter.safetensors")
 
 
 def main() -> None:
-    """Read or draw the pictures, train, measure on the test set, write."""
+    """Read or draw the images, train, measure on the test set, write."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=DEFAULT, help="the file to write, %(default)s by default")
     parser.add_argument("--config", type=Path, help="train on its training set, measure on its test set")
-    parser.add_argument("--classes", nargs="+", help="names of the labels; the data set's own, or ids, by default")
+    parser.add_argument("--classes", nargs="+", help="names of the labels; the dataset's own, or ids, by default")
     parser.add_argument("--scenes", type=int, default=6000, help="of SceneWorld, to train on; %(default)s by default")
     parser.add_argument("--test-scenes", type=int, default=200, help="to measure on; %(default)s by default")
-    parser.add_argument("--iterations", type=int, default=2400, help="of --batch pictures; %(default)s by default")
-    parser.add_argument("--batch", type=int, default=32, help="pictures an iteration; %(default)s by default")
+    parser.add_argument("--iterations", type=int, default=2400, help="of --batch images; %(default)s by default")
+    parser.add_argument("--batch", type=int, default=32, help="images an iteration; %(default)s by default")
     parser.add_argument("--lr", type=float, default=4e-3, help="highest learning rate; %(default)s by default")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end the training by then")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation; %(default)s by default")

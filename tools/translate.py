@@ -1,4 +1,4 @@
-r"""Turn condition pictures, or texts, into images.
+r"""Turn condition images, or texts, into images.
 
     python tools/translate.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
         configs/scenes/inputs/mask --out translated --samples 3
@@ -12,8 +12,8 @@ r"""Turn condition pictures, or texts, into images.
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors \
         configs/scenes/inputs/mask --out enlarged --keep-low-res
 
-INPUT is a file or a folder: pictures, or text files (.txt) where texts are translated, as by a prior.
-Where a model takes several pictures at once (depth and normals), they lie in folders of those names,
+INPUT is a file or a folder: images, or text files (.txt) where texts are translated, as by a prior.
+Where a model takes several images at once (depth and normals), they lie in folders of those names,
 under the same file name, and INPUT is one of the files, one of the folders, or the folder that holds
 them.
 
@@ -41,10 +41,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next ones count on from it")
-    parser.add_argument("--samples", type=int, default=1, help="pictures per input")
-    parser.add_argument("--batch-size", type=int, default=8, help="pictures at once")
+    parser.add_argument("--samples", type=int, default=1, help="images per input")
+    parser.add_argument("--batch-size", type=int, default=8, help="images at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
-    parser.add_argument("--low-res", type=Path, metavar="DIR", help="pictures to enlarge, named as the inputs")
+    parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="write what is enlarged to DIR/low_res as well")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     add_config_arguments(parser)

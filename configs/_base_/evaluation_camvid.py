@@ -4,7 +4,7 @@
 #   PITIKIT_DATA=data python tools/train_segmenter.py --config configs/mask/piti_small_camvid.py \
 #       --out weights/camvid_segmenter.safetensors --classes Sky Building Pole Road Pavement Tree SignSymbol Fence Car \
 #       Pedestrian Bicyclist --iterations 500
-# 500, for 367 pictures are soon learnt by heart: mIoU of the true test pictures is 0.51 after 500 and 0.47 after 2,400.
+# 500, for 367 images are soon learnt by heart: mIoU of the true test images is 0.51 after 500 and 0.47 after 2,400.
 _base_ = ["./evaluation_photographs.py"]
 test_evaluator = [
     dict(type="PSNR"),

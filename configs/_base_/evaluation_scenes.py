@@ -1,4 +1,4 @@
-# What is measured on SceneWorld: likeness to the true picture, FID and KID of all against all true ones, and whether a
+# What is measured on SceneWorld: likeness to the true image, FID and KID of all against all true ones, and whether a
 # segmenter finds the labels again.
 # mIoU needs PackInputs(keep=["label"]) in the pipeline of the test set; without, its column stays empty.
 # LPIPS needs AlexNet's weights and FID those of its Inception: alexnet_features.safetensors and

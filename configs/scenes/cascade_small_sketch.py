@@ -3,7 +3,7 @@
 #       weights/scenes_sketch.safetensors,weights/scenes_upsampler.safetensors configs/scenes/inputs --out enlarged
 #   python tools/test.py configs/scenes/cascade_small_sketch.py \
 #       weights/scenes_sketch.safetensors,weights/scenes_upsampler.safetensors
-# The upsampler knows label maps, and pictures without one, which it gets here.
+# The upsampler knows label maps, and images without one, which it gets here.
 _base_ = [
     "../_base_/datasets/scenes_sketch.py",
     "../_base_/evaluation_scenes.py",

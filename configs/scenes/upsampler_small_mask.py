@@ -1,4 +1,4 @@
-# The upsampler that ships: all losses, on shrunk pictures that are not worn. The base model's pictures of scenes are
+# The upsampler that ships: all losses, on shrunk images that are not worn. The base model's images of scenes are
 # clean, and an upsampler that expects wear takes fine detail for it (docs/upsampling.md).
 #   PITIKIT_WEIGHTS=FOLDER torchrun --nproc-per-node 2 tools/train.py configs/scenes/upsampler_small_mask.py
 # FOLDER as in upsampler_small_mask_perceptual.py; expected: see docs/upsampling.md.

@@ -27,8 +27,8 @@ from pitikit.apis.protocol import (
     read_protocol,
     write_json,
 )
-from pitikit.apis.results import save_picture
-from pitikit.data.pictures import condition_picture, write_grid
+from pitikit.apis.results import save_image
+from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
@@ -46,7 +46,7 @@ class BenchmarkReport:
         metrics: name -> value, None where it is unknown.
         notes: name -> why it is unknown, or how to read it.
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
-        made, reused: numbers of pictures.
+        made, reused: numbers of images.
         seconds: of the whole, loading apart.
     """
 
@@ -71,7 +71,7 @@ class BenchmarkReport:
             lacking = all(self.metrics.get(name) is None for name in names)
             lines.append(f"{'no ' * lacking}{', '.join(names)}: {reason}")
         kept = f", {self.reused} were there" if self.reused else ""
-        lines.append(f"{self.made} pictures made{kept}, {self.seconds:.1f} s: {self.folder}")
+        lines.append(f"{self.made} images made{kept}, {self.seconds:.1f} s: {self.folder}")
         return "\n".join(lines)
 
 
@@ -89,7 +89,7 @@ def benchmark(
 ) -> BenchmarkReport:
     """Generate the test set of a config and measure it.
 
-    A picture depends on the seed and its id alone. Pictures are written as they are made, and a second call with
+    An image depends on the seed and its id alone. Images are written as they are made, and a second call with
     the same protocol goes on with those that are missing; the metrics are computed from the files.
 
     Args:
@@ -98,7 +98,7 @@ def benchmark(
             stages, ``{'base': path, 'upsampler': path}``. 'random' stands for untrained ones.
         out: folder; by default ``test`` in the config's ``work_dir``.
         seed: of the sampling; the model's ``seed`` by default.
-        count: only the first so many pictures; with another count the same folder may be used.
+        count: only the first so many images; with another count the same folder may be used.
         batch_size: the test loader's by default.
         options: what ``--cfg-options`` gave.
         overwrite: remove what an earlier call left in ``out``.
@@ -106,7 +106,7 @@ def benchmark(
         progress: show a bar.
 
     Raises:
-        ProtocolError: ``out`` holds pictures of another protocol, or other files.
+        ProtocolError: ``out`` holds images of another protocol, or other files.
         ConfigError: a wrong config, or one without a test set.
         WeightsError: the checkpoint is missing, damaged or does not fit.
         ValueError: an argument out of range, or two samples with one id.
@@ -134,7 +134,7 @@ def benchmark(
     rows: list[dict[str, Tensor]] = []
     seen: set[str] = set()
     made = 0
-    with tqdm(total=total, desc="test set", unit="picture", disable=not progress) as bar:
+    with tqdm(total=total, desc="test set", unit="image", disable=not progress) as bar:
         for batch in loader:
             _refuse_twice(batch["id"], seen)
             new, samples = _translate(model, batch, folder)
@@ -175,7 +175,7 @@ def _evaluator(config: Any, metainfo: Any) -> Evaluator:
 
 
 def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) -> Any:
-    """The config's loader, but of all pictures, in the order of the data set."""
+    """The config's loader, but of all images, in the order of the dataset."""
     changed: dict[str, Any] = dict(dataset=dataset, sampler=dict(type="DefaultSampler", shuffle=False), drop_last=False)
     if not config.get("num_workers"):
         # Torch refuses it where there are none to persist.
@@ -186,7 +186,7 @@ def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) 
 
 
 def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
-    """Make ``folder`` ready for the pictures of ``protocol``, or raise ProtocolError."""
+    """Make ``folder`` ready for the images of ``protocol``, or raise ProtocolError."""
     if folder.exists() and not folder.is_dir():
         raise ProtocolError(f"{folder}: is a file, expected a folder to write to")
     images, path = folder / "images", folder / "protocol.json"
@@ -202,7 +202,7 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
         if changed:
             more = [f"and {len(changed) - 6} more"] if len(changed) > 6 else []
             raise ProtocolError(
-                f"{folder}: holds pictures of another protocol; give another --out, or --overwrite to replace them\n  "
+                f"{folder}: holds images of another protocol; give another --out, or --overwrite to replace them\n  "
                 + "\n  ".join(changed[:6] + more)
             )
     for rest in images.rglob(".*.tmp"):
@@ -210,7 +210,7 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
     write_json(path, protocol)
 
 
-def picture_path(folder: Path, name: str) -> Path:
+def image_path(folder: Path, name: str) -> Path:
     """``folder/images/<name>.png``; an id may name subfolders, but not leave the folder.
 
     Raises:
@@ -221,8 +221,8 @@ def picture_path(folder: Path, name: str) -> Path:
     return folder / "images" / f"{name}.png"
 
 
-def read_picture(path: Path) -> Tensor | None:
-    """uint8 (3, H, W), RGB; None where there is no readable picture."""
+def read_image(path: Path) -> Tensor | None:
+    """uint8 (3, H, W), RGB; None where there is no readable image."""
     if not path.is_file():
         return None
     data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -233,15 +233,15 @@ def read_picture(path: Path) -> Tensor | None:
 
 
 def _translate(model: Any, batch: dict[str, Any], folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Make the pictures of a batch that are not there yet: how many, and the samples for the metrics."""
-    paths = [picture_path(folder, name) for name in batch["id"]]
-    missing = [row for row, path in enumerate(paths) if read_picture(path) is None]
+    """Make the images of a batch that are not there yet: how many, and the samples for the metrics."""
+    paths = [image_path(folder, name) for name in batch["id"]]
+    missing = [row for row, path in enumerate(paths) if read_image(path) is None]
     prepared = model.data_preprocessor(batch, False)
     if missing:
         for result in model(mode="predict", **_rows(prepared, missing)):
-            save_picture(picture_path(folder, result["id"]), result["pred"])
+            save_image(image_path(folder, result["id"]), result["pred"])
     samples = [
-        {**{key: value[row] for key, value in prepared.items()}, "pred": read_picture(path)}
+        {**{key: value[row] for key, value in prepared.items()}, "pred": read_image(path)}
         for row, path in enumerate(paths)
     ]
     return len(missing), samples
@@ -262,13 +262,13 @@ def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
 
 
 def _grid_rows(batch: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Tensor]]:
-    """Title -> picture; tokens are no picture, and there may be no ground truth."""
+    """Title -> image; tokens are no image, and there may be no ground truth."""
     for row, sample in enumerate(samples):
         shown = {"condition": batch["condition"][row], "result": sample["pred"]}
         if "image" in batch:
             shown["ground truth"] = batch["image"][row]
         shown = {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
-        yield {title: condition_picture(p) if title == "condition" else p for title, p in shown.items()}
+        yield {title: condition_image(p) if title == "condition" else p for title, p in shown.items()}
 
 
 def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:

@@ -27,7 +27,7 @@ RELEASED = (8.4, 2.4)
 
 @dataclass(frozen=True)
 class SamplingCell:
-    """Steps of sampling one picture.
+    """Steps of sampling one image.
 
     Attributes:
         config, precision, threads, device: what was measured.
@@ -77,7 +77,7 @@ def benchmark_sampling(
     threads: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[SamplingCell]:
-    """Make the first steps of a picture with random weights, in each precision, in a process of its own.
+    """Make the first steps of an image with random weights, in each precision, in a process of its own.
 
     Args:
         config, threads, options: see :func:`~pitikit.apis.benchmark_upsampler.benchmark_upsampler`.

@@ -63,7 +63,7 @@ class Cell:
 
     @property
     def images_per_s(self) -> float:
-        """Pictures trained on in a second."""
+        """Images trained on in a second."""
         return self.batch / self.seconds
 
     @property
@@ -98,7 +98,7 @@ class Cell:
 
 @DATASETS.register_module()
 class RandomPairs:
-    """Pictures and conditions of random values, for measurements.
+    """Images and conditions of random values, for measurements.
 
     Args:
         image, condition: shapes (3, H, W) and (C, H', W').
@@ -155,7 +155,7 @@ def benchmark_training(
         config: of a training; its data is not read.
         stages: 1 trains the encoder, 2 encoder and decoder.
         precisions: of the optimizer wrapper: 'float32', 'bfloat16', 'float16'.
-        batch: pictures in an iteration.
+        batch: images in an iteration.
         repeats: iterations that are timed.
         threads: of the CPU; all cores by default.
         options: what ``--cfg-options`` gave.
@@ -263,7 +263,7 @@ def train(cfg: Any, batch: int, iterations: int, hook: Hook) -> str:
 
     Args:
         cfg: with its precision and stages; the rest is changed.
-        batch: pictures in an iteration.
+        batch: images in an iteration.
         iterations: how many.
         hook: what measures.
 
@@ -292,7 +292,7 @@ def train(cfg: Any, batch: int, iterations: int, hook: Hook) -> str:
 
 
 def pair_shapes(denoiser: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Shapes of a picture, a condition and, for an upsampler, ``low_res``, without the memory of the network."""
+    """Shapes of an image, a condition and, for an upsampler, ``low_res``, without the memory of the network."""
     with torch.device("meta"):
         return _shapes(MODELS.build({"type": "Denoiser", **denoiser}))
 

@@ -132,7 +132,7 @@ def benchmark_upsampler(
     threads: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[TrainingCell]:
-    """Train some iterations of one random picture in every setting, each setting in a process of its own.
+    """Train some iterations of one random image in every setting, each setting in a process of its own.
 
     An iteration is everything that the Runner does, with both optimizers and the moving average. VGG has random
     values, of which its time does not depend.
@@ -153,7 +153,7 @@ def benchmark_upsampler(
     whole = pair_shapes(cfg.model.denoiser)["image"][-1]
     for side in sides or ():
         if not 1 <= side <= whole:
-            raise ValueError(f"side {side}: expected 1 to {whole}, the side of the pictures")
+            raise ValueError(f"side {side}: expected 1 to {whole}, the side of the images")
     sides = sides or [cfg.model.get("crop") or whole]
     recompute = recompute or [cfg.model.denoiser.decoder.get("recompute", False)]
     cells = []

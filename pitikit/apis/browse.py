@@ -1,4 +1,4 @@
-"""Sheets to look at: samples of a degradation, pairs of a data set. The work of ``tools/browse.py``."""
+"""Sheets to look at: samples of a degradation, pairs of a dataset. The work of ``tools/browse.py``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from pitikit.apis.building import components
 from pitikit.apis.check_data import SPLITS
 from pitikit.apis.data_report import write_sheet
-from pitikit.data.pictures import Picture, write_grid
+from pitikit.data.images import AnyImage, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.data.scenes import render_scene
@@ -25,7 +25,7 @@ from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 
 COLUMNS = 6
-#: The scene that stands in where no picture is given: a house, trees and a person by day.
+#: The scene that stands in where no image is given: a house, trees and a person by day.
 SCENE = 2_000_008
 
 
@@ -37,12 +37,12 @@ def browse_degradation(
     out: str | Path = "degradation.png",
     options: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a sheet: the picture, its plain reduction to the samples' size, then samples; row by row.
+    """Write a sheet: the image, its plain reduction to the samples' size, then samples; row by row.
 
     Args:
         config: one with ``degradation`` (see ``configs/_base_/degradations``), or with a ``Degrade`` in the pipeline
-            of a data set, of which the first is taken.
-        image: a picture; by default a scene of SceneWorld, 256×256.
+            of a dataset, of which the first is taken.
+        image: an image; by default a scene of SceneWorld, 256×256.
         samples: how many.
         seed: sample i uses ``np.random.default_rng([seed, i])``.
         out: path of the PNG.
@@ -50,18 +50,18 @@ def browse_degradation(
 
     Raises:
         ConfigError: the config has no degradation.
-        DegradationError: the degradation cannot take the picture, or makes none of it.
-        DataError: the picture cannot be read.
+        DegradationError: the degradation cannot take the image, or makes none of it.
+        DataError: the image cannot be read.
     """
     if samples < 1 or seed < 0:
         raise ValueError(f"samples={samples}, seed={seed}: expected 1 or more, and 0 or more")
     _check_name(out)
     degradation = degradation_of(config, options)
-    picture = example_picture(image)
-    given = picture.astype(np.float32) / np.float32(255)
+    source = example_image(image)
+    given = source.astype(np.float32) / np.float32(255)
     made = [_bytes(degrade(degradation, given, np.random.default_rng([seed, index]))) for index in range(samples)]
     height, width = made[0].shape[:2]
-    cells: list[Picture] = [picture, _bytes(imresize(given, (height, width))), *made]
+    cells: list[AnyImage] = [source, _bytes(imresize(given, (height, width))), *made]
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     return write_atomically(out, lambda path: _write(path, rows))
 
@@ -132,21 +132,21 @@ def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None)
     return built(found)
 
 
-def example_picture(image: str | Path | None = None) -> np.ndarray:
-    """RGB uint8 (H, W, 3): a picture by its path, or a scene of SceneWorld, 256×256."""
+def example_image(image: str | Path | None = None) -> np.ndarray:
+    """RGB uint8 (H, W, 3): an image by its path, or a scene of SceneWorld, 256×256."""
     return render_scene(0, SCENE).image if image is None else read_image(Path(image))
 
 
-def _bytes(picture: np.ndarray) -> np.ndarray:
-    return np.rint(picture.clip(0, 1) * np.float32(255)).astype(np.uint8)
+def _bytes(image: np.ndarray) -> np.ndarray:
+    return np.rint(image.clip(0, 1) * np.float32(255)).astype(np.uint8)
 
 
-def _write(path: Path, rows: list[list[Picture]]) -> None:
+def _write(path: Path, rows: list[list[AnyImage]]) -> None:
     write_grid(path, rows)
 
 
 def _tokens(sample: Mapping[str, Any]) -> str:
-    """What stands for a condition that is no picture."""
+    """What stands for a condition that is no image."""
     condition = sample.get("condition")
     if not isinstance(condition, Tensor) or condition.ndim == 3:
         return ""

@@ -107,7 +107,7 @@ def plan(
                     given[f"{place}.until"] = window * max(1, round(stage["until"] * iterations / total / window))
         for share in shares:
             folder = Path(out) / path.stem / f"{100 * share:g}"
-            # Not every kind of data set has shares; all of it needs none.
+            # Not every kind of dataset has shares; all of it needs none.
             part = {"train_dataloader.dataset.subset": share} if share < 1 else {}
             runs.append(Run(path, share, folder, {**given, **part}, digest(path, {**given, **part})))
     return runs
@@ -140,14 +140,14 @@ def compare(
     """Train and test every run, each in a process of its own; what is finished is not done again.
 
     Returns the table, which is written to ``table.md`` in ``out`` too, with ``results.json`` beside it. A run's
-    pictures are in its folder under ``test``, its output in ``output.log``.
+    images are in its folder under ``test``, its output in ``output.log``.
 
     Args:
         runs: of :func:`plan`.
         out: folder of the comparison.
         tools: folder of ``train.py`` and ``test.py``.
         jobs: runs at a time; the cores are shared out among them.
-        count: only the first so many pictures of each test set.
+        count: only the first so many images of each test set.
         options: what ``--cfg-options`` gave, for the tests.
 
     Ctrl-C or SIGTERM stops the runs at work, which keep what they have, and begins no others.

@@ -1,4 +1,4 @@
-"""Looks at one item of a data set at a time: what it measures, and what it calls bad."""
+"""Looks at one item of a dataset at a time: what it measures, and what it calls bad."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Finding:
     """What was found in one item.
 
     Attributes:
-        place: in the data set.
+        place: in the dataset.
         item: its id, or '#<place>' where that is not known.
         error: kind and text of what makes it bad, or None.
         notes: what is odd about it.
@@ -117,7 +117,7 @@ class Spy:
 
 
 class Probe(Dataset):
-    """A data set of the findings of another one; it never raises for a bad item.
+    """A dataset of the findings of another one; it never raises for a bad item.
 
     Args:
         dataset: it.

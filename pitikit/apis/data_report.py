@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pitikit.apis.data_probe import Finding, Values, kind_of
 from pitikit.apis.protocol import write_json
-from pitikit.data.pictures import Picture, condition_picture, write_grid
+from pitikit.data.images import AnyImage, condition_image, write_grid
 
 _SHOWN = 3
 _CLASSES_SHOWN = 30
@@ -30,7 +30,7 @@ class SplitReport:
     Attributes:
         name: 'train', 'val' or 'test'.
         size, planned, read: items of the set, of those to be looked at, and that were.
-        classes: names of labels, empty where the data set has none.
+        classes: names of labels, empty where the dataset has none.
         bad: kind -> {'item', 'text'} of every bad item.
         notes: what is odd, though it can be read -> items.
         sizes: of the sources -> items.
@@ -100,7 +100,7 @@ class SplitReport:
 
     @property
     def twice(self) -> list[list[str]]:
-        """Items that show the same picture, in groups."""
+        """Items that show the same image, in groups."""
         return [items for items in self.digests.values() if len(items) > 1]
 
     def histogram(self) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ class SplitReport:
             lines += [f"      {entry['text']}" for entry in entries[:_SHOWN]]
             lines += [f"      and {len(entries) - _SHOWN} more, in report.json"] * (len(entries) > _SHOWN)
         lines += [f"  BAD {problem}" for problem in self.problems]
-        notes = {**self.notes, "the same picture": [" = ".join(group) for group in self.twice]}
+        notes = {**self.notes, "the same image": [" = ".join(group) for group in self.twice]}
         for note, items in notes.items():
             if len(items) == self.read > 1:
                 lines.append(f"  note: every item: {note}")
@@ -173,7 +173,7 @@ class SplitReport:
             bad=self.bad,
             problems=self.problems,
             notes=self.notes,
-            same_picture=self.twice,
+            same_image=self.twice,
             sizes=dict(self.sizes.most_common()),
             values=values,
             labels=self.histogram(),
@@ -193,7 +193,7 @@ class DataReport:
         config: path.
         folder: of report.json and the sheets.
         splits: those that were read.
-        same: split -> an earlier one with the very same data set.
+        same: split -> an earlier one with the very same dataset.
         interrupted: Ctrl-C ended the reading.
     """
 
@@ -210,7 +210,7 @@ class DataReport:
         return 130 if self.interrupted else int(bad)
 
     def shared(self) -> dict[str, list[str]]:
-        """Pictures that two splits have in common: 'train and val' -> their items in the first."""
+        """Images that two splits have in common: 'train and val' -> their items in the first."""
         found = {}
         for index, one in enumerate(self.splits):
             for other in self.splits[index + 1 :]:
@@ -224,7 +224,7 @@ class DataReport:
         lines = [line for split in self.splits for line in split.lines()]
         lines += [f"{name}: the data of {other}" for name, other in self.same.items()]
         for pair, items in self.shared().items():
-            lines.append(f"note: {pair} share {len(items)} pictures: {', '.join(items[:_SHOWN])}")
+            lines.append(f"note: {pair} share {len(items)} images: {', '.join(items[:_SHOWN])}")
         if self.interrupted:
             lines.append("interrupted: this is what was read until then")
         return "\n".join([*lines, str(self.folder / REPORT_NAME)])
@@ -245,32 +245,32 @@ def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None
     small = any(isinstance(sample.get("low_res"), Tensor) for sample, _ in pairs)
     for sample, caption in pairs:
         image, condition = sample.get("image"), sample.get("condition")
-        shown: list[Picture] = []
+        shown: list[AnyImage] = []
         if isinstance(condition, Tensor) and condition.ndim == 3:
             shown.append(_condition(condition))
         elif caption:
             shown.append(_text(caption))
-        for picture in (sample.get("low_res"), image):
-            if isinstance(picture, Tensor):
-                shown.append(_bytes(picture))
+        for part in (sample.get("low_res"), image):
+            if isinstance(part, Tensor):
+                shown.append(_bytes(part))
         rows.append(shown or [_text(str(sample.get("id", "")))])
     titles = ["condition", *(["low_res"] if small else []), "image"] if max(map(len, rows)) > 1 else []
     write_grid(path, rows, titles)
 
 
-def _condition(condition: Tensor) -> Picture:
+def _condition(condition: Tensor) -> AnyImage:
     """To be seen: words for one of a single value, a dark one of one channel brightened."""
     if condition.min() == condition.max():
         return _text(f"{condition.min().item():g} everywhere")
-    return condition_picture(_bytes(condition))
+    return condition_image(_bytes(condition))
 
 
-def _bytes(picture: Tensor) -> Tensor:
+def _bytes(image: Tensor) -> Tensor:
     """To uint8; floats are stretched from their range to 0..255."""
-    if picture.dtype != torch.uint8:
-        low, high = picture.min(), picture.max()
-        picture = ((picture - low) / (high - low).clamp(min=1e-9) * 255).to(torch.uint8)
-    return picture
+    if image.dtype != torch.uint8:
+        low, high = image.min(), image.max()
+        image = ((image - low) / (high - low).clamp(min=1e-9) * 255).to(torch.uint8)
+    return image
 
 
 def _text(text: str, size: int = 256) -> np.ndarray:

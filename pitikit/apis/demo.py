@@ -14,10 +14,10 @@ from PIL import Image
 
 from pitikit.apis.building import read_config, stages_of
 from pitikit.apis.inputs import Item
-from pitikit.apis.results import save_picture
+from pitikit.apis.results import save_image
 from pitikit.apis.translator import Translator
 from pitikit.data.conditions import encode_normals, voc_palette
-from pitikit.data.pictures import to_rgb, write_grid
+from pitikit.data.images import to_rgb, write_grid
 from pitikit.data.reading import read_grey, read_ids, read_image
 from pitikit.data.scenes import CLASSES, render_scene
 from pitikit.data.transforms import resize_image
@@ -42,7 +42,7 @@ class Modality:
         name: for the reader.
         config: path, absolute or relative to the repository.
         weights: the same.
-        cascade: the same, of a config that puts the upsampler behind this model; None: pictures stay as they are.
+        cascade: the same, of a config that puts the upsampler behind this model; None: images stay as they are.
     """
 
     name: str
@@ -67,10 +67,10 @@ class Report:
     """What a demonstration gave.
 
     Attributes:
-        panel: path of the PNG with all pictures as the base models make them.
-        scores: modality -> mIoU, mIoU of the true pictures, seconds of its sampling.
+        panel: path of the PNG with all images as the base models make them.
+        scores: modality -> mIoU, mIoU of the true images, seconds of its sampling.
         seconds: in all, from reading the weights to writing the panels.
-        enlarged: path of the PNG with the enlarged pictures, None without an upsampler.
+        enlarged: path of the PNG with the enlarged images, None without an upsampler.
         enlarging: modality -> seconds of its upsampling.
     """
 
@@ -82,11 +82,11 @@ class Report:
 
     def __str__(self) -> str:
         """A table, and the names of the panels."""
-        lines = [f"{'modality':<12}{'mIoU':>8}{'true pictures':>16}{'seconds':>10}{'to 256':>10}"]
+        lines = [f"{'modality':<12}{'mIoU':>8}{'true images':>16}{'seconds':>10}{'to 256':>10}"]
         for name, (made, true, seconds) in self.scores.items():
             more = f"{self.enlarging[name]:>10.1f}" if name in self.enlarging else f"{'-':>10}"
             lines.append(f"{name:<12}{made:>8.3f}{true:>16.3f}{seconds:>10.1f}{more}")
-        lines.append("mIoU is of the labels that a segmenter finds in the 64x64 pictures, 22 classes.")
+        lines.append("mIoU is of the labels that a segmenter finds in the 64x64 images, 22 classes.")
         panels = " and ".join(str(path) for path in (self.panel, self.enlarged) if path)
         return "\n".join([*lines, f"{panels} ({self.seconds:.0f} s)"])
 
@@ -94,29 +94,29 @@ class Report:
 def write_inputs(folder: Path = INPUTS, scenes: Sequence[int] = SCENES) -> Iterator[Path]:
     """Write the inputs of the demonstration, one folder a member; yields each path.
 
-    Label maps are palette PNG (ids, shown in colours), normals and pictures 8-bit RGB PNG, sketches
+    Label maps are palette PNG (ids, shown in colours), normals and images 8-bit RGB PNG, sketches
     1-bit PNG, depth 32-bit TIFF in metres (16 bits of millimetres end at 65 m, the scenes at 1 km).
     """
     for index in scenes:
         scene = render_scene(0, index, SIZE)
         mask = Image.fromarray(scene.label)
         mask.putpalette(voc_palette(len(CLASSES)).tobytes())
-        pictures: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        images: dict[str, tuple[Image.Image, dict[str, Any]]] = {
             "image.png": (Image.fromarray(scene.image), {"optimize": True}),
             "mask.png": (mask, {"optimize": True}),
             "sketch.png": (Image.fromarray(scene.sketch).convert("1"), {"optimize": True}),
             "normals.png": (Image.fromarray(encode_normals(scene.normals)), {"optimize": True}),
             "depth.tif": (Image.fromarray(scene.depth), {"compression": "tiff_adobe_deflate"}),
         }
-        for name, (picture, options) in pictures.items():
+        for name, (image, options) in images.items():
             member, _, suffix = name.partition(".")
             path = folder / member / f"scene_{index:06d}.{suffix}"
             kind = {"png": "PNG", "tif": "TIFF"}[suffix]
-            yield write_atomically(path, _saver(picture, kind, options))
+            yield write_atomically(path, _saver(image, kind, options))
 
 
-def _saver(picture: Image.Image, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:
-    return lambda path: picture.save(path, kind, **options)
+def _saver(image: Image.Image, kind: str, options: Mapping[str, Any]) -> Callable[[Path], None]:
+    return lambda path: image.save(path, kind, **options)
 
 
 def run_demo(
@@ -131,16 +131,16 @@ def run_demo(
     """Translate the inputs of every modality and write ``out/panel.png``; enlarge, and write ``out/panel_256.png``.
 
     Args:
-        out: folder of the panels, and of the enlarged pictures, ``<modality>/<scene>.png``.
+        out: folder of the panels, and of the enlarged images, ``<modality>/<scene>.png``.
         modalities: which models.
         inputs: folder with one folder a member, ``image`` and ``mask`` among them.
-        seeds: one picture of each input a seed; those of the first one are enlarged.
+        seeds: one image of each input a seed; those of the first one are enlarged.
         segmenter: config or module for mIoU; the shipped one by default.
         say: told what is going on.
         upsampler: weights; without the file, or with None, nothing is enlarged.
 
     The panel has a row a scene: for each modality the condition and its results, and at the end the
-    true picture. That of the enlarged pictures has a row for each scene and modality.
+    true image. That of the enlarged images has a row for each scene and modality.
 
     Raises:
         ValueError: weights or inputs are missing or do not fit.
@@ -161,13 +161,13 @@ def run_demo(
         say(f"{modality.name}: {len(truths)} inputs, {len(seeds)} seeds")
         items = translator.reader.find(inputs)
         sources = [item.sources for item in items]
-        pictures = translator(sources, seed=list(seeds), batch_size=12)
-        for row, item, made in zip(rows, items, pictures, strict=True):
+        images = translator(sources, seed=list(seeds), batch_size=12)
+        for row, item, made in zip(rows, items, images, strict=True):
             row += [_shown(translator, item), *made]
-            truth = resize_image(truths[item.id], pictures.shape[2])
-            for picture in made:
+            truth = resize_image(truths[item.id], images.shape[2])
+            for image in made:
                 sample = dict(id=item.id, label=torch.from_numpy(labels[item.id].copy()))
-                sample.update(pred=_tensor(picture), image=_tensor(truth).float() / 127.5 - 1)
+                sample.update(pred=_tensor(image), image=_tensor(truth).float() / 127.5 - 1)
                 metric.process({}, [sample])
         found = metric.compute_metrics(metric.results)
         metric.results.clear()
@@ -179,18 +179,18 @@ def run_demo(
         titles += [modality.name, *(f"seed {seed}" for seed in seeds)]
         if cascade is None:
             continue
-        enlarged = cascade(sources, seed=seeds[0], batch_size=len(items), low_res=pictures[:, 0])[:, 0]
+        enlarged = cascade(sources, seed=seeds[0], batch_size=len(items), low_res=images[:, 0])[:, 0]
         report.enlarging[modality.name] = cascade.timing.seconds
-        for cells, item, small, made in zip(large, items, pictures[:, 0], enlarged, strict=True):
-            save_picture(Path(out) / modality.name / f"{item.id}.png", made)
+        for cells, item, small, made in zip(large, items, images[:, 0], enlarged, strict=True):
+            save_image(Path(out) / modality.name / f"{item.id}.png", made)
             condition = _squeezed(to_rgb(_shown(translator, item)))
             cells.append([condition, small, _bicubic(small, made.shape[0]), made, truths[item.id]])
     for row, truth in zip(rows, truths.values(), strict=True):
         row.append(truth)
-    _write_panel(report.panel, rows, [*titles, "true picture"], 128)
+    _write_panel(report.panel, rows, [*titles, "true image"], 128)
     if report.enlarging:
         report.enlarged = Path(out) / "panel_256.png"
-        columns = ["condition", "base model, 64x64", "bicubic to 256x256", "upsampler, 256x256", "true picture"]
+        columns = ["condition", "base model, 64x64", "bicubic to 256x256", "upsampler, 256x256", "true image"]
         _write_panel(report.enlarged, [row for cells in large for row in cells], columns, SIZE)
     report.seconds = time.perf_counter() - start
     return report
@@ -214,27 +214,27 @@ def _write_panel(path: Path, rows: list[list[np.ndarray]], titles: list[str], ce
 
 
 def _shown(translator: Translator, item: Item) -> np.ndarray:
-    """The condition as a picture: a sketch as it was drawn, the rest as the encoder sees it."""
+    """The condition as an image: a sketch as it was drawn, the rest as the encoder sees it."""
     if translator.members == ("sketch",):
         return read_grey(item.sources["sketch"])
     return translator.reader.read(item).permute(1, 2, 0).numpy()
 
 
-def _squeezed(picture: np.ndarray) -> np.ndarray:
-    """A wide picture (H, W, 3) made smaller, on a white square of side H: normals and depth stand side by side."""
-    height, width = picture.shape[:2]
+def _squeezed(image: np.ndarray) -> np.ndarray:
+    """A wide image (H, W, 3) made smaller, on a white square of side H: normals and depth stand side by side."""
+    height, width = image.shape[:2]
     if width == height:
-        return picture
+        return image
     square = np.full((height, height, 3), 255, np.uint8)
-    small = Image.fromarray(picture).resize((height, height * height // width), Image.Resampling.BOX)
+    small = Image.fromarray(image).resize((height, height * height // width), Image.Resampling.BOX)
     top = (height - small.height) // 2
     square[top : top + small.height] = np.asarray(small)
     return square
 
 
-def _bicubic(picture: np.ndarray, side: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+def _bicubic(image: np.ndarray, side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _tensor(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

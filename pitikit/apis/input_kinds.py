@@ -21,7 +21,7 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     is also a label (0, and 255 for 'no label').
 
     A text of unknown words is refused for the same reason: in training they are warned of, but the person who
-    has just typed one would get a picture without what it says.
+    has just typed one would get an image without what it says.
 
     Raises:
         DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals, a text with words that the

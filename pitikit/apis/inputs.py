@@ -46,15 +46,15 @@ class Item:
 
 
 class ConditionReader:
-    """The condition's half of a pipeline: no target picture, no augmentation, nothing for metrics.
+    """The condition's half of a pipeline: no target image, no augmentation, nothing for metrics.
 
     Args:
-        pipeline: configs of transforms (or transforms), as a data set has them. Every transform
+        pipeline: configs of transforms (or transforms), as a dataset has them. Every transform
             that reads a member names it in its attribute ``source``.
 
     Attributes:
         members: names of what an input consists of, such as ('normals', 'depth').
-        low_res_side: of the small pictures that the pipeline makes or reads; None where it has none.
+        low_res_side: of the small images that the pipeline makes or reads; None where it has none.
 
     Raises:
         ValueError: the pipeline loads no condition.
@@ -75,8 +75,8 @@ class ConditionReader:
         own = {str(s.source) for s in self._loaders if type(s).__module__.startswith("pitikit.")}
         self._foreign = set(self.members) - own
         if not self.members and any(isinstance(step, LoadBlank) for step in steps):
-            # Pictures of which nothing is known: what is given names the result.
-            self.members = ("picture",)
+            # Images of which nothing is known: what is given names the result.
+            self.members = ("image",)
         if not self.members:
             raise ValueError(
                 "the pipeline loads no condition; expected a transform such as LoadMask or "
@@ -88,16 +88,16 @@ class ConditionReader:
 
         Args:
             inputs: a file, a folder, a pattern such as 'masks/*.png', a PIL image, an array
-                (H, W[, C]) of one picture or (N, H, W[, C]) of several, a dict of members, or a
+                (H, W[, C]) of one image or (N, H, W[, C]) of several, a dict of members, or a
                 list of these. Of a plugin's member, which may have any C, (N, H, W) is several
-                where H = W, and otherwise one (H, W, C). A folder holds pictures (text files where
+                where H = W, and otherwise one (H, W, C). A folder holds images (text files where
                 texts are translated), or one folder a member whose files share their stems; a file
                 of a model with several members has its partners in folders beside its own. Where
                 texts are translated, a str is a text, and a file is a ``pathlib.Path``.
             ids: names for the results, one an input, instead of the stems.
 
         Raises:
-            DataError: a missing file, a folder without pictures, a member that is missing or
+            DataError: a missing file, a folder without images, a member that is missing or
                 unknown, or something that is none of the above.
         """
         items: list[Item] = []
@@ -109,7 +109,7 @@ class ConditionReader:
             else:
                 items.append(self._of_value(value, len(items)))
         if not items:
-            raise DataError("no input at all", "a picture or several")
+            raise DataError("no input at all", "an image or several")
         if ids is not None:
             if len(ids) != len(items):
                 raise ValueError(f"ids: {len(ids)} for {len(items)} inputs; expected one each")
@@ -120,7 +120,7 @@ class ConditionReader:
         """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
 
         Raises:
-            DataError: whatever is wrong with the picture; the item and the file are named.
+            DataError: whatever is wrong with the image; the item and the file are named.
         """
         with tempfile.TemporaryDirectory() as folder:
             sources = {
@@ -136,7 +136,7 @@ class ConditionReader:
                 sample = self._pipeline(results)
             except DataError as error:
                 error.item = error.item if error.item is not None else item.id
-                # The user has never seen the file that a picture in memory went through.
+                # The user has never seen the file that an image in memory went through.
                 if error.path is not None and Path(folder) in Path(error.path).parents:
                     error.path = None
                 raise
@@ -166,7 +166,7 @@ class ConditionReader:
             found = [f for f in files if f.suffix.lower() in self._suffixes(first) and f.is_file()]
             if found:
                 return found
-        kind = "text files (.txt)" if first in self._texts else "pictures"
+        kind = "text files (.txt)" if first in self._texts else "images"
         wanted = f"{kind} in it" if alone else f"the folders {_list(self.members)} in it"
         raise DataError(f"a folder without {kind}", wanted, path=folder)
 
@@ -237,7 +237,7 @@ def _list(names: Sequence[str]) -> str:
 
 def _as_list(inputs: Any, any_channels: bool) -> list[Any]:
     if isinstance(inputs, np.ndarray):
-        # (N, H, W, C), or (N, H, W): no picture is as narrow as it has channels.
+        # (N, H, W, C), or (N, H, W): no image is as narrow as it has channels.
         several = inputs.ndim == 4 or (inputs.ndim == 3 and inputs.shape[2] > 4)
         if any_channels and inputs.ndim == 3:
             several = several and inputs.shape[1] == inputs.shape[2]
@@ -255,10 +255,10 @@ def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
 
 
 def _as_source(value: Any, member: str, folder: Path, item: str) -> Any:
-    """What a loader takes: a picture in memory as a file, so that the reader of its kind does every check it does."""
+    """What a loader takes: an image in memory as a file, so that the reader of its kind does every check it does."""
     if isinstance(value, np.ndarray):
         value = _checked(value, member, item)
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and _is_picture(value):
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and _is_image(value):
         value = Image.fromarray(value)
     if not isinstance(value, Image.Image):
         return value
@@ -268,7 +268,7 @@ def _as_source(value: Any, member: str, folder: Path, item: str) -> Any:
             value = value.convert("RGB")
         upright(value).save(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"a picture that cannot be read ({error})", "a whole one", item=item) from error
+        raise DataError(f"an image that cannot be read ({error})", "a whole one", item=item) from error
     return path
 
 
@@ -281,5 +281,5 @@ def _checked(array: np.ndarray, member: str, item: str) -> np.ndarray:
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
-def _is_picture(array: np.ndarray) -> bool:
+def _is_image(array: np.ndarray) -> bool:
     return min(array.shape) > 0 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))

@@ -1,4 +1,4 @@
-"""A base model's pictures of training pairs, for an upsampler to learn from: the work of ``tools/cache_low_res.py``."""
+"""A base model's images of training pairs, for an upsampler to learn from: the work of ``tools/cache_low_res.py``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from pitikit.apis.benchmark import claim, picture_path, read_picture
+from pitikit.apis.benchmark import claim, image_path, read_image
 from pitikit.apis.building import build_model
 from pitikit.apis.protocol import make_protocol
-from pitikit.apis.results import save_picture
+from pitikit.apis.results import save_image
 from pitikit.diffusion.noise import sample_seed
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.models.translator import DenoisingTranslator, to_uint8
@@ -34,17 +34,17 @@ def cache_low_res(
 ) -> int:
     """Write ``out/images/<id>.png`` for the training pairs of a base model; returns how many were made now.
 
-    The sampling begins from the true picture with noise on it, so that the result still is a picture of the same
-    thing, with the flaws that a base model's pictures have: an upsampler cannot learn from a picture of something
-    else. Pictures are written as they are made; a second call makes those that are missing.
+    The sampling begins from the true image with noise on it, so that the result still is an image of the same
+    thing, with the flaws that a base model's images have: an upsampler cannot learn from an image of something
+    else. Images are written as they are made; a second call makes those that are missing.
 
     Args:
         config: of the base model; the pairs of its ``train_dataloader`` are taken, unflipped.
         checkpoint: its weights.
-        out: folder; ``protocol.json`` there says what made the pictures.
-        strength: share of the sampling steps that is made: 1 begins from noise alone, 0 gives the true picture.
+        out: folder; ``protocol.json`` there says what made the images.
+        strength: share of the sampling steps that is made: 1 begins from noise alone, 0 gives the true image.
         count: only the first so many pairs.
-        batch_size: pictures at a time; they do not depend on it.
+        batch_size: images at a time; they do not depend on it.
         options: what ``--cfg-options`` gave.
         overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
@@ -52,7 +52,7 @@ def cache_low_res(
 
     Raises:
         ConfigError: a wrong config, or one without training pairs.
-        ProtocolError: ``out`` holds pictures that something else made.
+        ProtocolError: ``out`` holds images that something else made.
         ValueError: an argument out of range, or pairs without an image.
     """
     for name, value in (("count", count), ("batch_size", batch_size)):
@@ -79,11 +79,11 @@ def cache_low_res(
     claim(folder, made_by, overwrite)
 
     names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
-    wanted = [i for i in range(total) if names is None or read_picture(picture_path(folder, names[i])) is None]
+    wanted = [i for i in range(total) if names is None or read_image(image_path(folder, names[i])) is None]
     made = 0
-    with tqdm(total=total, initial=total - len(wanted), unit="picture", disable=not progress) as bar:
+    with tqdm(total=total, initial=total - len(wanted), unit="image", disable=not progress) as bar:
         for batch in DataLoader(Subset(dataset, wanted), batch_size):
-            rows = [i for i, name in enumerate(batch["id"]) if read_picture(picture_path(folder, name)) is None]
+            rows = [i for i, name in enumerate(batch["id"]) if read_image(image_path(folder, name)) is None]
             bar.update(len(batch["id"]))
             if not rows:
                 continue
@@ -95,13 +95,13 @@ def cache_low_res(
                 ready["condition"][rows], seeds, start=ready["image"][rows], strength=strength
             )
             for row, image in zip(rows, to_uint8(images).cpu(), strict=True):
-                save_picture(picture_path(folder, batch["id"][row]), image)
+                save_image(image_path(folder, batch["id"][row]), image)
                 made += 1
     return made
 
 
 def _unflipped(node: Any) -> Any:
-    """A tree of configs of data sets without its random flips."""
+    """A tree of configs of datasets without its random flips."""
     if isinstance(node, Mapping):
         return {key: _unflipped(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):

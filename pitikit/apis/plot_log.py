@@ -1,4 +1,4 @@
-"""Curves of one or several trainings in one picture: the work of ``tools/plot_log.py``."""
+"""Curves of one or several trainings in one image: the work of ``tools/plot_log.py``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PlotReport:
     """What was drawn.
 
     Attributes:
-        path: of the picture.
+        path: of the image.
         rows: run, number, values that were drawn, the last of them, the lowest and its iteration.
     """
 
@@ -60,7 +60,7 @@ def plot_logs(
         keys: numbers of the log; 'val/<name>' for those of a validation.
         smooth: mean over so many lines of the log, up to and with each; the values themselves are drawn faintly. Not of
             learning rates.
-        out: the picture, .png, .pdf or .svg.
+        out: the image, .png, .pdf or .svg.
         log_scale: of the values; those at or below zero are left out.
 
     Raises:

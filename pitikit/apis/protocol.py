@@ -1,4 +1,4 @@
-"""Under what conditions pictures were made, written beside them, so that numbers can be compared later."""
+"""Under what conditions images were made, written beside them, so that numbers can be compared later."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Protocol = dict[str, Any]
 #: Largest file of a plugin that is read to the end, bytes.
 _HASHED = 2**26
 
-#: What a picture does not depend on: another value of these is no other protocol.
+#: What an image does not depend on: another value of these is no other protocol.
 FREE = re.compile(r"count|config|options(\..*)?|checkpoint\.(\w+\.)?path")
 
 
 class ProtocolError(ValueError):
-    """A folder holds pictures made under other conditions."""
+    """A folder holds images made under other conditions."""
 
 
 def plain(value: Any) -> Any:
@@ -76,7 +76,7 @@ def make_protocol(
     checkpoint: Checkpoint,
     count: int,
 ) -> Protocol:
-    """The conditions under which ``model`` makes the pictures of its test set.
+    """The conditions under which ``model`` makes the images of its test set.
 
     Of a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each stage, by its name.
 
@@ -85,7 +85,7 @@ def make_protocol(
         config: with 'model' and 'test_dataloader'.
         config_path, options: where it came from, and what the command line changed.
         checkpoint: file or files of the weights.
-        count: number of pictures.
+        count: number of images.
     """
     stages, files = stages_of(model), weight_files(config, checkpoint)
     facts = {name: _facts(stage, files[name]) for name, stage in stages.items()}
@@ -111,7 +111,7 @@ def make_protocol(
 
 
 def _plugins_of(folders: Any) -> dict[str, Any]:
-    """What plugins consist of, code and data, which make pictures as the checkpoint does: a hash, by name.
+    """What plugins consist of, code and data, which make images as the checkpoint does: a hash, by name.
 
     Those of the config, by the names of their folders, counted on where two are called alike; and the installed ones,
     by their modules: any of them may have a hand in it.
@@ -150,7 +150,7 @@ def _sources(place: Path) -> list[Path]:
 
 
 def _low_res_of(dataset: Any) -> dict[str, Any]:
-    """What made the pictures that ``LoadLowRes`` reads, which a path does not tell: a hash, by path."""
+    """What made the images that ``LoadLowRes`` reads, which a path does not tell: a hash, by path."""
     found = {}
     for path in sorted(str(step["path"]) for step in components(dataset, "LoadLowRes")):
         folder = Path(path).expanduser().parent
@@ -186,7 +186,7 @@ def _version() -> str:
 
 
 def differences(old: Protocol, new: Protocol) -> list[str]:
-    """Lines such as ``seed: 0 there, 1 now``; empty if both make the same pictures."""
+    """Lines such as ``seed: 0 there, 1 now``; empty if both make the same images."""
     there, now = dict(_flat(old)), dict(_flat(new))
     keys = [key for key in {**there, **now} if not FREE.fullmatch(key)]
     return [

@@ -147,7 +147,7 @@ def replay(
     with seen.watching():
         with torch.autocast(kind, getattr(torch, autocast) if autocast else None, enabled=autocast is not None):
             losses = model(mode="loss", **batch)
-        # Of an adversarial model the critic minimises another.
+        # Of an adversarial model the discriminator minimises another.
         for total in (model.parse_losses(losses)[0], losses.get("loss_d")):
             if total is not None and total.requires_grad and bool(torch.isfinite(total)):
                 total.backward(retain_graph=True)

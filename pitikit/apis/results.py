@@ -1,4 +1,4 @@
-"""What a translation gives: pictures, the time they took, and the files that they are written to."""
+"""What a translation gives: images, the time they took, and the files that they are written to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pitikit.apis.inputs import Item
-from pitikit.data.pictures import Picture, write_png
+from pitikit.data.images import AnyImage, write_png
 from pitikit.engine.writing import ensure_folder, write_atomically
 
 #: Folder in that of the results with what a cascade enlarged.
@@ -22,24 +22,24 @@ class Timing:
     """What the last translation took.
 
     Attributes:
-        steps: sampling steps of a picture, of all stages of a cascade together.
-        pictures: how many were made.
+        steps: sampling steps of an image, of all stages of a cascade together.
+        images: how many were made.
         calls: sampling steps in all, one of a whole batch counted once.
         seconds: of sampling, encoding included; reading and writing files excluded.
     """
 
     steps: int = 0
-    pictures: int = 0
+    images: int = 0
     calls: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        """Such as ``5 steps, 1 picture, 12.3 s, 2.46 s per step``."""
-        noun = "picture" if self.pictures == 1 else "pictures"
+        """Such as ``5 steps, 1 image, 12.3 s, 2.46 s per step``."""
+        noun = "image" if self.images == 1 else "images"
         batches = self.calls // max(self.steps, 1)
         many = f" in {batches} batches" if batches > 1 else ""
         per_step = self.seconds / max(self.calls, 1)
-        return f"{self.steps} steps, {self.pictures} {noun}{many}, {self.seconds:.1f} s, {per_step:.3g} s per step"
+        return f"{self.steps} steps, {self.images} {noun}{many}, {self.seconds:.1f} s, {per_step:.3g} s per step"
 
 
 class Translation(NamedTuple):
@@ -47,12 +47,12 @@ class Translation(NamedTuple):
 
     Attributes:
         id: of the input.
-        pictures: uint8 RGB (samples, H, W, 3).
+        images: uint8 RGB (samples, H, W, 3).
         low_res: uint8 RGB (samples, h, w, 3), what an upsampler enlarged; None where there is none.
     """
 
     id: str
-    pictures: np.ndarray
+    images: np.ndarray
     low_res: np.ndarray | None = None
 
 
@@ -93,7 +93,7 @@ def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, over
                 raise ValueError(f"{path} is an input; expected another folder for the results")
             taken[path] = item
             if path.is_dir():
-                raise ValueError(f"{path}: found a folder; expected nothing, or a picture that may be replaced")
+                raise ValueError(f"{path}: found a folder; expected nothing, or an image that may be replaced")
     there = [path for path in taken if path.exists()]
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
@@ -114,22 +114,22 @@ def make_folder(folder: Path) -> None:
 
 
 def write_results(results: Iterator[Translation], folder: Path, low_res: bool) -> Iterator[Path]:
-    """Write results as they are made; yields the path of each picture, not of what it was enlarged from."""
-    for name, pictures, small in results:
-        paths = result_paths(folder, name, len(pictures))
+    """Write results as they are made; yields the path of each image, not of what it was enlarged from."""
+    for name, images, small in results:
+        paths = result_paths(folder, name, len(images))
         if low_res and small is not None:
-            for path, picture in zip(result_paths(folder / LOW_RES_FOLDER, name, len(small)), small, strict=True):
-                save_picture(path, picture)
-        for path, picture in zip(paths, pictures, strict=True):
-            save_picture(path, picture)
+            for path, image in zip(result_paths(folder / LOW_RES_FOLDER, name, len(small)), small, strict=True):
+                save_image(path, image)
+        for path, image in zip(paths, images, strict=True):
+            save_image(path, image)
             yield path
 
 
-def save_picture(path: Path, picture: Picture) -> None:
+def save_image(path: Path, image: AnyImage) -> None:
     """Write a PNG, complete or not at all."""
 
     def write(temporary: Path) -> None:
-        write_png(temporary, picture)
+        write_png(temporary, image)
 
     write_atomically(path, write)
 

@@ -1,4 +1,4 @@
-"""From condition pictures to images, by a config and its weights or by a live model."""
+"""From condition images to images, by a config and its weights or by a live model."""
 
 from __future__ import annotations
 
@@ -147,12 +147,12 @@ class Translator:
                 :meth:`~pitikit.apis.inputs.ConditionReader.find`.
             seed: the first sample is what ``tools/test.py`` makes with this seed for an item of the
                 same id, the next one what it makes with ``seed + 1``, and so on. Or all the seeds.
-            samples: pictures per input, where ``seed`` is one number.
-            batch_size: pictures at once; it changes nothing but the time and the memory.
+            samples: images per input, where ``seed`` is one number.
+            batch_size: images at once; it changes nothing but the time and the memory.
             progress: show a bar if it takes more than two seconds.
             ids: names of the inputs, which the noise depends on; the files' stems by default.
-            low_res: what an upsampler enlarges, or a cascade in the place of its base model's pictures: a folder
-                with ``<id>.png``, or a picture an input; see :func:`~pitikit.apis.low_res_inputs.read_low_res`.
+            low_res: what an upsampler enlarges, or a cascade in the place of its base model's images: a folder
+                with ``<id>.png``, or an image an input; see :func:`~pitikit.apis.low_res_inputs.read_low_res`.
 
         Returns:
             uint8 RGB (N, samples, H, W, 3), in the order of the inputs.
@@ -161,7 +161,7 @@ class Translator:
             DataError: an input cannot be used; all are looked at before the first is translated.
         """
         results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res)
-        return np.stack([result.pictures for result in results])
+        return np.stack([result.images for result in results])
 
     def stream(
         self,
@@ -173,7 +173,7 @@ class Translator:
         ids: Sequence[str] | None = None,
         low_res: Any = None,
     ) -> Iterator[Translation]:
-        """Translate input after input: yields id, pictures and what they were enlarged from when they are ready.
+        """Translate input after input: yields id, images and what they were enlarged from when they are ready.
 
         Arguments and errors are those of :meth:`__call__`; errors are raised at once, not at the
         first item.
@@ -237,7 +237,7 @@ class Translator:
             raise ValueError("low_res: the model enlarges nothing; expected an upsampler or a cascade")
         if low_res is None and self._enlarges and not isinstance(self.model, Cascade):
             raise ValueError(
-                "an upsampler enlarges pictures, and none are given: expected low_res (--low-res FOLDER), or a cascade"
+                "an upsampler enlarges images, and none are given: expected low_res (--low-res FOLDER), or a cascade"
             )
         for item in items:
             self.reader.read(item)
@@ -271,8 +271,8 @@ class Translator:
                 read = {index: self.reader.read(items[index]) for index, _ in batch}
                 given = {"condition": torch.stack([read[index] for index, _ in batch])}
                 if small is not None:
-                    pictures = np.stack([small[index] for index, _ in batch])
-                    given["low_res"] = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+                    images = np.stack([small[index] for index, _ in batch])
+                    given["low_res"] = torch.from_numpy(images).permute(0, 3, 1, 2)
                 noise = [sample_seed(seed, items[index].id) for index, seed in batch]
                 start = time.perf_counter()
                 new, low = self._sample(given, noise, lambda *_: bar.update())
@@ -280,7 +280,7 @@ class Translator:
                 enlarged.extend(low)
                 timing.seconds += time.perf_counter() - start
                 timing.calls += steps
-                timing.pictures += len(batch)
+                timing.images += len(batch)
                 while len(made) >= len(seeds):
                     low_res = np.stack(enlarged[: len(seeds)]) if enlarged else None
                     yield Translation(items[done].id, np.stack(made[: len(seeds)]), low_res)
@@ -293,7 +293,7 @@ class Translator:
             return (list(stages.values())[-1] if enlarges_only else self.model).steps
 
     def _sample(self, given: dict[str, Tensor], seeds: Sequence[int], callback: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The pictures (B, H, W, 3), and those that were enlarged, (B, h, w, 3) or none."""
+        """The images (B, H, W, 3), and those that were enlarged, (B, h, w, 3) or none."""
         model = self.model
         with self._set_up():
             batch = model.data_preprocessor(given, False)

@@ -1,4 +1,4 @@
-"""How a condition becomes a picture of 8 bits: colours of labels, distances to edges, depth,
+"""How a condition becomes an image of 8 bits: colours of labels, distances to edges, depth,
 normals.
 
 Every encoder is a small frozen dataclass, so that it can be pickled to worker processes and
@@ -141,7 +141,7 @@ class DepthCode:
     """Metres (H, W) float32 -> uint8, log-spaced from ``near`` to ``far``; what lies outside is
     clipped.
 
-    ``mode='log-jet'`` (as the released code, which chooses the far end anew for every picture, so
+    ``mode='log-jet'`` (as the released code, which chooses the far end anew for every image, so
     that a colour is no distance): three channels through the jet table; invalid pixels are black, a
     colour that jet does not have. ``mode='log'``: one channel, 1 (near) to 255 (far),
     invalid 0. Invalid means 0, negative or not a number; infinity counts as far.
@@ -159,7 +159,7 @@ class DepthCode:
 
     @property
     def channels(self) -> int:
-        """Channels of the encoded picture."""
+        """Channels of the encoded image."""
         return 3 if self.mode == "log-jet" else 1
 
     def __call__(self, depth: np.ndarray) -> np.ndarray:
@@ -211,7 +211,7 @@ def fill_holes(depth: np.ndarray) -> np.ndarray:
 
 
 def _smooth_keeping_edges(values: np.ndarray, radius: int, spread: float) -> np.ndarray:
-    """Guided filter with the picture as its own guide: flat within ``spread``, steps beyond it
+    """Guided filter with the image as its own guide: flat within ``spread``, steps beyond it
     stay.
     """
     side = (2 * radius + 1, 2 * radius + 1)
@@ -242,7 +242,7 @@ def normals_from_depth(depth: np.ndarray, focal: float = 1.2, smooth: int = 8, s
     Args:
         depth: (H, W) metres along the viewing axis; invalid pixels are filled from their
             neighbours.
-        focal: focal length in units of the picture's width.
+        focal: focal length in units of the image's width.
         smooth: radius in pixels of the edge-keeping smoothing; 0 for exact depth.
         spread: relative depth steps well under this are smoothed away, those well over it stay.
             Depth that was stored in coarse steps (NYU: 39 mm) needs it larger than a step.

@@ -26,11 +26,11 @@ class Degrade(BaseTransform):
     Args:
         degradation: config of a degradation that makes ``size`` of the image's size, such as that of
             ``configs/_base_/degradations/bsr_light.py``. None shrinks as :func:`~pitikit.data.transforms.resize_image`
-            does, which is how the pictures of a base model are made: the plain upsampler's input.
+            does, which is how the images of a base model are made: the plain upsampler's input.
         size: side of ``low_res`` in pixels.
 
     Raises:
-        DataError: results have no image, or the degradation cannot take it, makes another size of it or no picture.
+        DataError: results have no image, or the degradation cannot take it, makes another size of it or no image.
         ValueError: ``size`` below 1.
     """
 
@@ -68,31 +68,31 @@ class Degrade(BaseTransform):
             ) from error
         if worn.shape != (self.size, self.size, 3):
             raise DataError(
-                f"a degraded picture of shape {worn.shape} out of {width}×{height} pixels",
+                f"a degraded image of shape {worn.shape} out of {width}×{height} pixels",
                 f"({self.size}, {self.size}, 3)",
                 "wrap the degradation in dict(type='Downscale', scale=…), or change size",
                 item=item,
             )
-        # Rounded, as the released code does; the base model's own pictures come as bytes too.
+        # Rounded, as the released code does; the base model's own images come as bytes too.
         results["low_res"] = np.rint(worn * np.float32(255)).astype(np.uint8)
         return results
 
 
 @TRANSFORMS.register_module()
 class LoadLowRes(BaseTransform):
-    """Read ``results['low_res']``, RGB uint8 (size, size, 3), from the pictures that a base model made, by id.
+    """Read ``results['low_res']``, RGB uint8 (size, size, 3), from the images that a base model made, by id.
 
     For training it belongs after :class:`Degrade`, whose result it replaces in some of the draws; for a test, in its
-    place. Where the pair was flipped the picture is flipped too.
+    place. Where the pair was flipped the image is flipped too.
 
     Args:
-        path: where the pictures are, such as 'work_dirs/low_res/images/{id}.png': what ``tools/cache_low_res.py``
+        path: where the images are, such as 'work_dirs/low_res/images/{id}.png': what ``tools/cache_low_res.py``
             writes for training pairs, and ``tools/test.py`` for a test set.
         prob: share of the draws that take it; the others keep the ``low_res`` they have.
         size: side of ``low_res`` in pixels.
 
     Raises:
-        DataError: there is no picture for an item, or one of another size; or an item that keeps its ``low_res`` has
+        DataError: there is no image for an item, or one of another size; or an item that keeps its ``low_res`` has
             none.
         ValueError: a path without '{id}', ``prob`` out of range.
     """
@@ -105,7 +105,7 @@ class LoadLowRes(BaseTransform):
         self.path, self.prob, self.size = path, prob, size
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Read the picture, or leave what is there."""
+        """Read the image, or leave what is there."""
         rng = results.get("rng")
         if self.prob < 1 and (rng if rng is not None else np.random.default_rng()).random() >= self.prob:
             if "low_res" not in results:
@@ -116,20 +116,20 @@ class LoadLowRes(BaseTransform):
         path = Path(self.path.replace("{id}", results["id"])).expanduser()
         if not path.is_file():
             raise DataError(
-                "no picture of a base model",
+                "no image of a base model",
                 "one of every item",
                 "tools/cache_low_res.py makes those of training pairs, tools/test.py those of a test set",
                 path,
                 results["id"],
             )
-        picture = read_image(path)
-        if picture.shape[:2] != (self.size, self.size):
-            height, width = picture.shape[:2]
+        image = read_image(path)
+        if image.shape[:2] != (self.size, self.size):
+            height, width = image.shape[:2]
             raise DataError(
-                f"a picture of {width}×{height} pixels",
+                f"an image of {width}×{height} pixels",
                 f"{self.size}×{self.size}, as the base model makes them",
                 path=path,
                 item=results["id"],
             )
-        results["low_res"] = np.ascontiguousarray(picture[:, ::-1]) if results.get("flipped") else picture
+        results["low_res"] = np.ascontiguousarray(image[:, ::-1]) if results.get("flipped") else image
         return results

@@ -87,7 +87,7 @@ def add_part(results: dict[str, Any], part: ConditionPart, path: Path | None) ->
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read the target picture: results['image'], RGB uint8 (H, W, 3).
+    """Read the target image: results['image'], RGB uint8 (H, W, 3).
 
     Args:
         source: member that holds it.
@@ -132,7 +132,7 @@ class LoadMask(BaseTransform):
         condition: False to load the label for metrics only.
 
     Raises:
-        DataError: an id outside the range (the offset that would fit is named), a colour picture,
+        DataError: an id outside the range (the offset that would fit is named), a colour image,
             a lossy file.
     """
 
@@ -160,7 +160,7 @@ class LoadMask(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the label map."""
         ids, path = fetch(results, self.source, read_ids)
-        # As in a picture of one bit.
+        # As in an image of one bit.
         ids = ids.astype(np.uint8) if ids.dtype == bool else ids
         if ids.ndim != 2 or ids.dtype.kind not in "ui":
             raise DataError(
@@ -221,7 +221,7 @@ def _fits(ids: np.ndarray, offset: int, num_classes: int) -> bool:
 
 @TRANSFORMS.register_module()
 class LoadBlank(BaseTransform):
-    """A white condition picture, the null condition of PITI, for pictures of which nothing is known.
+    """A white condition image, the null condition of PITI, for images of which nothing is known.
 
     A model that is trained on such pairs alone has no condition to follow.
 
@@ -256,14 +256,14 @@ class LoadCaption(BaseTransform):
     """Read a caption and turn it into token ids: results['condition'], int64 (length,), padded
     with −1.
 
-    A flip of the picture does not rewrite the words: leave it out where captions say 'left' or
+    A flip of the image does not rewrite the words: leave it out where captions say 'left' or
     'right'.
 
     Args:
         tokenizer: config of a tokenizer, called as ``tokenizer(text, length)``.
         length: number of tokens.
         source: member that holds the caption: text, or the path of a text file.
-        text: the caption of every item, in place of a member; '' for pictures of which nothing is known.
+        text: the caption of every item, in place of a member; '' for images of which nothing is known.
 
     Raises:
         DataError: the caption is missing or is no text.

@@ -97,7 +97,7 @@ class LoadNormals(BaseTransform):
             :func:`~pitikit.data.conditions.normals_from_depth`.
         signs: factors of x, y, z that bring a file's convention to ours (y down: (1, -1, 1)).
         unit: unit of the depth, as in :class:`LoadDepth`.
-        focal: focal length in picture widths (``derive``).
+        focal: focal length in image widths (``derive``).
         smooth: smoothing radius in pixels (``derive``); 0 only for exact depth.
         spread: relative depth steps to smooth away (``derive``).
 

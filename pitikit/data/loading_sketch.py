@@ -1,4 +1,4 @@
-"""The transform that loads a sketch, and refuses a picture that is none."""
+"""The transform that loads a sketch, and refuses an image that is none."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class LoadSketch(BaseTransform):
     Args:
         threshold: values above it are edges, on a scale of 0 to 255 (an edge detector's
             probability × 255).
-        source: member that holds the edges, or the picture to derive them from.
-        edges: None to read edges; 'canny' to derive them from an RGB picture.
+        source: member that holds the edges, or the image to derive them from.
+        edges: None to read edges; 'canny' to derive them from an RGB image.
         canny: lower and upper threshold of the Canny detector.
         invert: the file holds black lines on white.
 
     Raises:
-        DataError: the picture is no edge map: mostly white, a photograph, a label map, or solid
+        DataError: the image is no edge map: mostly white, a photograph, a label map, or solid
             areas.
     """
 
@@ -75,14 +75,14 @@ class LoadSketch(BaseTransform):
 
 
 def _sketch_fault(grey: np.ndarray, white: np.ndarray) -> tuple[str, str] | None:
-    """What is wrong with a picture given as an edge map, and what to do; None when nothing is."""
+    """What is wrong with an image given as an edge map, and what to do; None when nothing is."""
     share = float(white.mean())
     if share > 0.5:
         return (
-            f"a picture that is {share:.0%} white",
+            f"an image that is {share:.0%} white",
             "black lines on white want invert=True; a photograph or a mask is no sketch",
         )
-    # A faint picture without a line, or grey areas without any change: ids, not edges.
+    # A faint image without a line, or grey areas without any change: ids, not edges.
     if share == 0 and (grey.max() > 8 or np.median(grey) > 0):
         return (
             f"no line above the threshold, but values up to {grey.max():g}",
@@ -92,7 +92,7 @@ def _sketch_fault(grey: np.ndarray, white: np.ndarray) -> tuple[str, str] | None
     flat = (corner == grey[1:, :-1]) & (corner == grey[:-1, 1:]) & (corner > 8) & (corner < 247)
     if flat.size and flat.mean() > 0.1:
         return (
-            f"flat grey areas ({flat.mean():.0%} of the picture)",
+            f"flat grey areas ({flat.mean():.0%} of the image)",
             "this looks like a label map; give it to a mask model",
         )
     dark = float((grey <= 48).mean())

@@ -1,4 +1,4 @@
-"""Several data sets as one."""
+"""Several datasets as one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pitikit.registry import DATASETS
 
 @DATASETS.register_module()
 class MixedDataset(Dataset):
-    """One data set after the other; shuffled, each is met in proportion to its length.
+    """One dataset after the other; shuffled, each is met in proportion to its length.
 
     An index keeps the pass it was drawn in on its way into the part, so that augmentation is the same as alone.
 
     Args:
-        datasets: configs, or data sets. Their samples must collate: the same keys, the same shapes.
+        datasets: configs, or datasets. Their samples must collate: the same keys, the same shapes.
 
     Raises:
-        ValueError: no data set is given.
+        ValueError: no dataset is given.
         IndexError: an index outside.
     """
 
     def __init__(self, datasets: Sequence[Any]) -> None:
         self.datasets = [DATASETS.build(part) if isinstance(part, dict) else part for part in datasets]
         if not self.datasets:
-            raise ValueError("datasets=[]: expected at least one data set")
+            raise ValueError("datasets=[]: expected at least one dataset")
         self._ends = list(accumulate(len(part) for part in self.datasets))
 
     def __len__(self) -> int:

@@ -14,13 +14,13 @@ from pitikit.registry import MODELS
 @MODELS.register_module()
 class ImagePreprocessor(BaseDataPreprocessor):
     """Move a batch to the device, then map uint8 v -> v / 127.5 − 1 (float32) for the keys that
-    hold pictures.
+    hold images.
 
     Bytes travel, and are scaled where the model is. Token ids, labels and floats are left as they
     are.
 
     Args:
-        keys: keys that hold pictures.
+        keys: keys that hold images.
         non_blocking: overlap the copy with computation (pinned memory).
     """
 

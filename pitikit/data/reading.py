@@ -1,8 +1,8 @@
-"""Files to arrays: one reader for each kind of picture, each of which refuses what it would
+"""Files to arrays: one reader for each kind of image, each of which refuses what it would
 silently get wrong.
 
-All turn a picture as its EXIF orientation says, so that the members of a pair stay together. Pillow
-reads them, because OpenCV turns a palette picture (label ids) into colours, and because the released
+All turn an image as its EXIF orientation says, so that the members of a pair stay together. Pillow
+reads them, because OpenCV turns a palette image (label ids) into colours, and because the released
 image path is Pillow's.
 """
 
@@ -28,100 +28,100 @@ _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
 def _open(path: str | Path) -> tuple[Image.Image, int]:
-    """Decode a file; returns the picture, turned as its EXIF orientation says, and its bits per channel (as a PNG
+    """Decode a file; returns the image, turned as its EXIF orientation says, and its bits per channel (as a PNG
     states them, otherwise of its mode).
     """
     path = Path(path)
     try:
         with open(path, "rb") as handle:
             head = handle.read(26)
-            picture: Image.Image = Image.open(handle)
-            # The second picture of an MPO is a preview or the view of another eye.
-            frames = getattr(picture, "n_frames", 1) if picture.format != "MPO" else 1
-            picture.load()
-            picture = upright(picture)
+            image: Image.Image = Image.open(handle)
+            # The second image of an MPO is a preview or the view of another eye.
+            frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+            image.load()
+            image = upright(image)
     except FileNotFoundError:
-        raise DataError("no such file", "a picture", "check the root and the path template", path) from None
+        raise DataError("no such file", "an image", "check the root and the path template", path) from None
     except UnidentifiedImageError:
         wanted = "a JPEG, PNG, WebP, BMP or TIFF"
         if not head:
             raise DataError("an empty file", wanted, path=path) from None
         if head.startswith(_SIGNATURES):
-            raise DataError("a picture that cannot be decoded", *_WHOLE, path=path) from None
-        raise DataError("a file that is no picture (or one of an unknown format)", wanted, path=path) from None
+            raise DataError("an image that cannot be decoded", *_WHOLE, path=path) from None
+        raise DataError("a file that is no image (or one of an unknown format)", wanted, path=path) from None
     except _BROKEN as error:
-        raise DataError(f"a picture that cannot be decoded ({error})", *_WHOLE, path=path) from error
+        raise DataError(f"an image that cannot be decoded ({error})", *_WHOLE, path=path) from error
     if frames > 1:
-        raise DataError(f"an animation or a stack of {frames} pictures", "one picture", "save one of them alone", path)
+        raise DataError(f"an animation or a stack of {frames} images", "one image", "save one of them alone", path)
     if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
-        return picture, head[24]
-    return picture, 16 if picture.mode in _SIXTEEN_BIT else 8
+        return image, head[24]
+    return image, 16 if image.mode in _SIXTEEN_BIT else 8
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """A picture turned as its EXIF orientation says."""
-    if picture.getexif().get(_ORIENTATION, 1) == 1:
-        return picture
-    turned = ImageOps.exif_transpose(picture)
-    turned.format = picture.format  # Which a new picture has not.
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF orientation says."""
+    if image.getexif().get(_ORIENTATION, 1) == 1:
+        return image
+    turned = ImageOps.exif_transpose(image)
+    turned.format = image.format  # Which a new image has not.
     return turned
 
 
-def _drop_opaque_alpha(picture: Image.Image, path: str | Path) -> Image.Image:
+def _drop_opaque_alpha(image: Image.Image, path: str | Path) -> Image.Image:
     """Remove an alpha channel that hides nothing; one that hides something is an error."""
-    if picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    if picture.mode not in ("RGBA", "LA", "PA", "RGBa", "La"):
-        return picture
-    low = np.asarray(picture.convert("RGBA"))[..., 3].min()
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La"):
+        return image
+    low = np.asarray(image.convert("RGBA"))[..., 3].min()
     if low < 255:
         raise DataError(
             f"an alpha channel with values down to {low}",
-            "an opaque picture",
+            "an opaque image",
             "flatten it onto the background that is meant",
             path,
         )
-    return picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
+    return image.convert("L" if image.mode in ("LA", "La") else "RGB")
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read a photograph as RGB uint8 (H, W, 3).
 
-    Grey, palette and CMYK pictures are converted. Raises DataError for an unreadable file, 16 bits
+    Grey, palette and CMYK images are converted. Raises DataError for an unreadable file, 16 bits
     per channel, or an alpha channel that is not opaque.
     """
-    picture, bits = _open(path)
+    image, bits = _open(path)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "convert the image to 8 bits", path)
-    picture = _drop_opaque_alpha(picture, path)
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    image = _drop_opaque_alpha(image, path)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def read_ids(path: str | Path) -> np.ndarray:
-    """Read a label map as ids (H, W), uint8 or uint16; a palette picture gives its indices, not
+    """Read a label map as ids (H, W), uint8 or uint16; a palette image gives its indices, not
     its colours.
 
-    Raises DataError for an unreadable file, a colour picture, or a lossy format.
+    Raises DataError for an unreadable file, a colour image, or a lossy format.
     """
-    picture, bits = _open(path)
-    if picture.format in ("JPEG", "MPO"):
+    image, bits = _open(path)
+    if image.format in ("JPEG", "MPO"):
         raise DataError(
             "a label map stored as JPEG",
             "a lossless file",
             "JPEG changes ids; save the map as PNG",
             path,
         )
-    if picture.mode not in ("L", "P", "1", "I;16", "I;16B", "I"):
+    if image.mode not in ("L", "P", "1", "I;16", "I;16B", "I"):
         raise DataError(
-            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            f"{len(image.getbands())} channels (mode {image.mode})",
             "one channel of label ids",
             "convert the colours to ids first",
             path,
         )
-    ids = np.asarray(picture)
+    ids = np.asarray(image)
     if ids.dtype == bool:
         return ids.astype(np.uint8)
-    if picture.mode == "L" and bits in _GREY_STRETCH:
+    if image.mode == "L" and bits in _GREY_STRETCH:
         return ids // np.uint8(_GREY_STRETCH[bits])
     if ids.dtype != np.uint8:
         if ids.min() < 0 or ids.max() > 65535:
@@ -133,21 +133,21 @@ def read_ids(path: str | Path) -> np.ndarray:
 def read_grey(path: str | Path) -> np.ndarray:
     """Read an edge map as uint8 (H, W); three equal channels count as one.
 
-    Raises DataError for an unreadable file, a colour picture, 16 bits, or an alpha channel that is
+    Raises DataError for an unreadable file, a colour image, 16 bits, or an alpha channel that is
     not opaque.
     """
-    picture, bits = _open(path)
+    image, bits = _open(path)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "convert the edge map to 8 bits", path)
-    picture = _drop_opaque_alpha(picture, path)
-    if picture.mode in ("L", "1"):
-        return np.asarray(picture.convert("L"))
-    colour = np.asarray(picture.convert("RGB"))
+    image = _drop_opaque_alpha(image, path)
+    if image.mode in ("L", "1"):
+        return np.asarray(image.convert("L"))
+    colour = np.asarray(image.convert("RGB"))
     spread = int(np.ptp(colour.astype(np.int16), axis=2).max())
     # JPEG moves grey by a level or two through its colour transform.
     if spread > 8:
         raise DataError(
-            f"a colour picture (channels differ by up to {spread})",
+            f"a colour image (channels differ by up to {spread})",
             "an edge map: white lines on black, one channel",
             "this looks like a photograph or a coloured mask; extract its edges first",
             path,
@@ -168,10 +168,10 @@ def _read_array(path: str | Path) -> np.ndarray:
 
 
 def read_depth(path: str | Path) -> np.ndarray:
-    """Read depth (H, W) in the file's own unit: uint16 of a 16-bit picture, or the numbers of a
+    """Read depth (H, W) in the file's own unit: uint16 of a 16-bit image, or the numbers of a
     ``.npy`` or TIFF.
 
-    Raises DataError for an unreadable file, an 8-bit picture, or more than one channel.
+    Raises DataError for an unreadable file, an 8-bit image, or more than one channel.
     """
     if Path(path).suffix.lower() == ".npy":
         depth = _read_array(path)
@@ -180,27 +180,27 @@ def read_depth(path: str | Path) -> np.ndarray:
         if depth.ndim != 2:
             raise DataError(f"an array of shape {depth.shape}", "depth of shape (H, W)", path=path)
         return depth
-    picture, _ = _open(path)
-    if len(picture.getbands()) != 1:
+    image, _ = _open(path)
+    if len(image.getbands()) != 1:
         raise DataError(
-            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            f"{len(image.getbands())} channels (mode {image.mode})",
             "one channel of depth",
-            "a coloured depth picture has lost its distances; give the raw depth",
+            "a coloured depth image has lost its distances; give the raw depth",
             path,
         )
-    if picture.mode not in _SIXTEEN_BIT:
+    if image.mode not in _SIXTEEN_BIT:
         raise DataError(
-            "an 8-bit picture",
+            "an 8-bit image",
             "depth in 16 bits or floats",
             "save it as 16-bit PNG in millimetres, or .npy",
             path,
         )
-    depth = np.asarray(picture)
+    depth = np.asarray(image)
     return depth if depth.dtype.kind == "f" else depth.astype(np.int32)
 
 
 def read_normals(path: str | Path) -> np.ndarray:
-    """Read normals as float32 (H, W, 3): ``.npy`` as it is, an 8-bit RGB picture as v / 127.5 − 1.
+    """Read normals as float32 (H, W, 3): ``.npy`` as it is, an 8-bit RGB image as v / 127.5 − 1.
 
     Raises DataError for an unreadable file or a wrong number of channels.
     """
@@ -209,14 +209,14 @@ def read_normals(path: str | Path) -> np.ndarray:
         if normals.ndim != 3 or normals.shape[2] != 3:
             raise DataError(f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=path)
         return normals.astype(np.float32)
-    picture, bits = _open(path)
+    image, bits = _open(path)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
-    picture = _drop_opaque_alpha(picture, path)
-    if picture.mode != "RGB":
+    image = _drop_opaque_alpha(image, path)
+    if image.mode != "RGB":
         raise DataError(
-            f"{len(picture.getbands())} channels (mode {picture.mode})",
+            f"{len(image.getbands())} channels (mode {image.mode})",
             "3 channels: x, y, z",
             path=path,
         )
-    return np.asarray(picture).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.asarray(image).astype(np.float32) / np.float32(127.5) - np.float32(1)

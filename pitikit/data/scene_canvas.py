@@ -1,8 +1,8 @@
 """Canvas of the synthetic world: antialiased polygons on planes in space, lit and hazed.
 
 Every pixel remembers the surface that covers it; a surface is a plane in space, for which 1 / Z is
-linear in the picture. Labels, depth and normals are looked up from the surfaces at the end, so they
-agree with each other and with the silhouettes of the picture.
+linear in the image. Labels, depth and normals are looked up from the surfaces at the end, so they
+agree with each other and with the silhouettes of the image.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SHIFT = 4
 
 
 class Camera:
-    """Pinhole with a shifted picture plane; see `pitikit.data.scene_world` for the coordinates."""
+    """Pinhole with a shifted image plane; see `pitikit.data.scene_world` for the coordinates."""
 
     def __init__(self, horizon: float, eye: float) -> None:
         self.horizon = horizon
         self.eye = eye
 
     def project(self, points: Points) -> Points:
-        """World points (N, 3) to picture coordinates (N, 2)."""
+        """World points (N, 3) to image coordinates (N, 2)."""
         z = np.maximum(points[:, 2], 0.3)
         return np.stack([0.5 + points[:, 0] / z, self.horizon + (self.eye - points[:, 1]) / z], axis=1)
 
@@ -52,7 +52,7 @@ class Camera:
 
 
 class Canvas:
-    """Picture and surface numbers of `side` x `side` pixels, painted from far to near.
+    """Image and surface numbers of `side` x `side` pixels, painted from far to near.
 
     Args:
         side: pixels along a side.
@@ -175,7 +175,7 @@ class Canvas:
         """Paint the union of polygons.
 
         Args:
-            polygons: arrays (N, 2) of picture coordinates.
+            polygons: arrays (N, 2) of image coordinates.
             colour: RGB in [0, 1], lit and hazed.
             surface: number that the covered pixels get, None to leave them.
             shade: factor on the colour over the bounding box of the coverage.
@@ -190,7 +190,7 @@ class Canvas:
             self.surface[rows, cols][alpha >= 0.5] = surface
 
     def blend(self, rows: slice, cols: slice, alpha: Array, colour: Points, shade: Array | None = None) -> None:
-        """Mix a colour (times `shade`) into the picture by `alpha`."""
+        """Mix a colour (times `shade`) into the image by `alpha`."""
         view = self.rgb[:, rows, cols]
         c = np.asarray(colour, np.float32)[:, None, None]
         view += alpha * ((c if shade is None else c * shade) - view)

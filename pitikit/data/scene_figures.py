@@ -155,7 +155,7 @@ def paint_lamp(canvas: Canvas, item: ObjectSpec, lamps: bool) -> None:
 
 
 def glow(canvas: Canvas, centre: Points, radius: float) -> None:
-    """Add a warm halo around a light at picture coordinates `centre`."""
+    """Add a warm halo around a light at image coordinates `centre`."""
     n = canvas.side
     lo = np.clip(np.floor((centre - radius) * n).astype(int), 0, n)
     hi = np.clip(np.ceil((centre + radius) * n).astype(int), 0, n)

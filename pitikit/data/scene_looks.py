@@ -80,7 +80,7 @@ def rgb(word: str, special: dict[str, tuple[int, int, int]] | None = None) -> Po
 
 
 def upright(canvas: Canvas, item: ObjectSpec, xy: Points) -> Points:
-    """Metres (right, up) from the foot, on the plane facing the camera, to picture coordinates."""
+    """Metres (right, up) from the foot, on the plane facing the camera, to image coordinates."""
     return canvas.camera.project(np.column_stack([item.x + xy[:, 0], xy[:, 1], np.full(len(xy), item.z)]))
 
 

@@ -52,7 +52,7 @@ def _silhouette(item: ObjectSpec) -> list[Points]:
 
 
 def shadow_outline(canvas: Canvas, item: ObjectSpec) -> list[Points]:
-    """Polygons in picture coordinates of the shadow that an object casts on flat ground."""
+    """Polygons in image coordinates of the shadow that an object casts on flat ground."""
     lx, ly, lz = canvas.light
     ly = max(ly, 0.3)
     if item.kind in ("house", "car"):

@@ -254,7 +254,7 @@ def _paint(spec: SceneSpec, side: int) -> Canvas:
 def render_spec(spec: SceneSpec, size: int = 256) -> Scene:
     """Render a specification at `size` x `size`, 32 to 512; see `Scene`.
 
-    Below 128 the scene is painted at 128 and reduced: the picture by area, the maps by picking.
+    Below 128 the scene is painted at 128 and reduced: the image by area, the maps by picking.
 
     Raises:
         ValueError: for a size out of range.

@@ -1,8 +1,8 @@
 """What a synthetic scene contains: the words for it, its specification and its caption.
 
 A specification is in world units: X right, Y up and Z away from the camera, in metres; the camera
-stands at (0, eye, 0) and looks along Z with focal length 1 (in picture widths). The horizon is
-moved by shifting the picture plane, so verticals stay vertical. Picture coordinates u (right) and
+stands at (0, eye, 0) and looks along Z with focal length 1 (in image widths). The horizon is
+moved by shifting the image plane, so verticals stay vertical. Image coordinates u (right) and
 v (down) run over [0, 1].
 """
 
@@ -105,13 +105,13 @@ class ObjectSpec:
 
     @property
     def u(self) -> float:
-        """Horizontal picture coordinate of the foot."""
+        """Horizontal image coordinate of the foot."""
         return 0.5 + self.x / self.z
 
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """All that a picture is drawn from, in world units.
+    """All that an image is drawn from, in world units.
 
     Attributes:
         time, weather, ground, backdrop, water: words of `TIMES` and so on.
@@ -147,7 +147,7 @@ class SceneSpec:
 
 
 def position_word(u: float) -> str:
-    """Name the fifth of the picture's width that `u` lies in (outside counts to the border)."""
+    """Name the fifth of the image's width that `u` lies in (outside counts to the border)."""
     return POSITIONS[int(np.clip(u * 5, 0, 4))]
 
 

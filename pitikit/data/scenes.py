@@ -99,7 +99,7 @@ class SceneWorld(Dataset):
         length: number of scenes in the range, 1 or more.
         seed: seed of the world, 0 or more.
         start: number of the first scene, 0 or more.
-        size: side of all pictures in pixels, 32 to 512.
+        size: side of all images in pixels, 32 to 512.
         members: which of `MEMBERS` go to `sources`.
         pipeline: configs of transforms, or callables; applied in order. One that returns None is
             an error: an item is never dropped.

@@ -51,8 +51,8 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
     """
     if image.shape[:2] == (size, size):
         return image
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+    resized = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(resized.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray:

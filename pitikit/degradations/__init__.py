@@ -1,1 +1,1 @@
-"""Degradations: how a sharp picture becomes the small, worn one that an upsampler learns from."""
+"""Degradations: how a sharp image becomes the small, worn one that an upsampler learns from."""

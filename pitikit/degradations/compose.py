@@ -46,7 +46,7 @@ class Sequence(Operation):
 
 @DEGRADATIONS.register_module()
 class RandomOrder(Operation):
-    """Degradations one after the other, in an order drawn anew for each picture.
+    """Degradations one after the other, in an order drawn anew for each image.
 
     Args:
         degradations: their configs.
@@ -97,7 +97,7 @@ class RandomApply(Operation):
         self.prob = checked_prob("RandomApply: prob", prob)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator, final: Size | None) -> np.ndarray:
-        """Run it, or leave the picture."""
+        """Run it, or leave the image."""
         return run_step(self.degradation, image, rng, final) if rng.random() < self.prob else image
 
 
@@ -144,7 +144,7 @@ class Downscale(Operation):
         interpolations: of the resizing at the end.
 
     Raises:
-        DegradationError: ``scale`` is no whole number above 0; and, on a picture, it does not divide the size.
+        DegradationError: ``scale`` is no whole number above 0; and, on an image, it does not divide the size.
     """
 
     def __init__(self, scale: int = 4, degradation: Any = None, interpolations: SequenceOf[str] = ("area",)) -> None:
@@ -159,7 +159,7 @@ class Downscale(Operation):
         height, width = image.shape[:2]
         if height % self.scale or width % self.scale:
             raise DegradationError(
-                f"Downscale: scale={self.scale} does not divide a picture of {width}×{height} pixels; "
+                f"Downscale: scale={self.scale} does not divide an image of {width}×{height} pixels; "
                 f"resize or crop it to {width - width % self.scale}×{height - height % self.scale}, "
                 "or give another scale"
             )

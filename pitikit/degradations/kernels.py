@@ -1,7 +1,7 @@
 """Blur kernels, and filtering with them.
 
 The released code makes some of its kernels by dividing a density by its sum, which is zero where a small sigma
-meets a kernel of even size: the picture turns black. Here the largest exponent is taken off first, so that every
+meets a kernel of even size: the image turns black. Here the largest exponent is taken off first, so that every
 kernel sums to one.
 """
 
@@ -85,7 +85,7 @@ def convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolve every channel of float32 (H, W, 3); borders are mirrored at the centre of the last pixel.
 
     Args:
-        image: the picture.
+        image: the image.
         kernel: (k, l), or (k,) for one that is the outer product of itself.
     """
     flipped = np.ascontiguousarray(kernel[::-1] if kernel.ndim == 1 else kernel[::-1, ::-1])

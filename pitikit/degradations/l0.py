@@ -38,7 +38,7 @@ def l0_smooth(image: np.ndarray, strength: float, kappa: float = 2.0, beta_max: 
     To compare it with the released code's bytes, truncate it: ``(255 * result).clip(0, 255).astype(np.uint8)``.
 
     Args:
-        image: the picture, 2 pixels or more a side; borders are periodic.
+        image: the image, 2 pixels or more a side; borders are periodic.
         strength: weight of the count of gradients (lambda), for a unit of 256 grey levels.
         kappa: factor on beta from round to round, above 1.
         beta_max: rounds go on while beta, 2·strength at first, is below.
@@ -118,7 +118,7 @@ class L0Smooth(Operation):
         beta_max: where the rounds end: about log(beta_max / (2·strength)) / log(kappa) of them.
 
     Raises:
-        DegradationError: an argument out of range; and a picture below 2 pixels a side.
+        DegradationError: an argument out of range; and an image below 2 pixels a side.
     """
 
     def __init__(self, strength: Range = (1.2e-3, 4e-3), kappa: float = 2.0, beta_max: float = 1e5) -> None:

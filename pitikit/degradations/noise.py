@@ -43,7 +43,7 @@ class _NormalNoise(Operation):
             raise DegradationError(f"{name}: level={level!r}; expected whole numbers with whole=True")
 
     def noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Draw noise, float32 (H, W, 3) or (H, W, 1), in units of the picture."""
+        """Draw noise, float32 (H, W, 3) or (H, W, 1), in units of the image."""
         low, high = self.level
         level = float(rng.integers(int(low), int(high) + 1)) if self.whole else draw(rng, self.level)
         kind = rng.random()
@@ -114,9 +114,9 @@ class PoissonNoise(Operation):
 
 @DEGRADATIONS.register_module()
 class CameraNoise(Operation):
-    """Noise of a sensor, as it looks after the camera has made a picture of it.
+    """Noise of a sensor, as it looks after the camera has made an image of it.
 
-    The picture is taken back to what a sensor saw (tone curve, gamma, white balance, a mosaic of colours), shot
+    The image is taken back to what a sensor saw (tone curve, gamma, white balance, a mosaic of colours), shot
     and read noise are added there, and the steps are done again: noise that depends on brightness and colour, and
     that neighbours share. Noise levels and gains: Unprocessing Images (Brooks et al., arXiv 1811.11127),
     sections 3.1 to 3.6; its colour matrices, which belong to single cameras, are left out.
@@ -159,6 +159,6 @@ def _demosaicked(raw: np.ndarray) -> np.ndarray:
     seen = np.zeros_like(raw)
     seen[::2, ::2, 0] = seen[::2, 1::2, 1] = seen[1::2, ::2, 1] = seen[1::2, 1::2, 2] = 1
     weight = convolve(seen, _CROSS)
-    # A picture of one row or column lacks a colour: what is not sampled anywhere near stays as it was.
+    # An image of one row or column lacks a colour: what is not sampled anywhere near stays as it was.
     filled = convolve(raw * seen, _CROSS) / np.maximum(weight, 1e-6)
     return np.where(weight > 0, np.where(seen > 0, raw, filled), raw)

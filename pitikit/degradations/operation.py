@@ -18,11 +18,11 @@ Range = float | Sequence[float]
 
 
 class DegradationError(ValueError):
-    """A picture or an argument that a degradation cannot take; says which, and what it takes."""
+    """An image or an argument that a degradation cannot take; says which, and what it takes."""
 
 
 class Degradation(Protocol):
-    """Anything that turns a picture into a worse one; what a config names as a degradation."""
+    """Anything that turns an image into a worse one; what a config names as a degradation."""
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """RGB float32 (H, W, 3) in [0, 1] -> the same kind of array, of any size."""
@@ -33,11 +33,11 @@ class Operation(ABC):
     """A degradation of pitikit: checks what it is given, and keeps its result in [0, 1].
 
     A subclass writes :meth:`apply`. Called by itself or within :class:`~pitikit.degradations.compose.Sequence`
-    and its like, an operation never writes into the picture it was given.
+    and its like, an operation never writes into the image it was given.
     """
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Degrade an RGB float32 picture (H, W, 3) in [0, 1]; every random number comes from ``rng``.
+        """Degrade an RGB float32 image (H, W, 3) in [0, 1]; every random number comes from ``rng``.
 
         Raises:
             DegradationError: another kind of array, or no generator.
@@ -47,11 +47,11 @@ class Operation(ABC):
             raise DegradationError(
                 f"{name}: rng is a {type(rng).__name__}; expected a generator such as np.random.default_rng(0)"
             )
-        return run_step(self, checked_picture(image, name), rng, None)
+        return run_step(self, checked_image(image, name), rng, None)
 
     @abstractmethod
     def apply(self, image: np.ndarray, rng: np.random.Generator, final: Size | None) -> np.ndarray:
-        """Degrade a picture that was checked; the caller clips the result to [0, 1].
+        """Degrade an image that was checked; the caller clips the result to [0, 1].
 
         Args:
             image: RGB float32 (H, W, 3) in [0, 1], in one piece; not to be written to.
@@ -64,19 +64,19 @@ def run_step(step: Degradation, image: np.ndarray, rng: np.random.Generator, fin
     """One step of a composite, its result clipped; a step of a plugin has its result checked as well."""
     if isinstance(step, Operation):
         return np.clip(np.asarray(step.apply(image, rng, final), dtype=np.float32), 0.0, 1.0)
-    return checked_picture(step(image, rng), f"the result of {getattr(step, '__name__', type(step).__name__)}")
+    return checked_image(step(image, rng), f"the result of {getattr(step, '__name__', type(step).__name__)}")
 
 
 def degrade(degradation: Degradation, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a degradation by itself makes of a picture, checked as a step of a composite is.
+    """What a degradation by itself makes of an image, checked as a step of a composite is.
 
     Raises:
-        DegradationError: it cannot take the picture, or a plugin's gave no RGB float32 (h, w, 3) in [0, 1].
+        DegradationError: it cannot take the image, or a plugin's gave no RGB float32 (h, w, 3) in [0, 1].
     """
     return degradation(image, rng) if isinstance(degradation, Operation) else run_step(degradation, image, rng, None)
 
 
-def checked_picture(image: Any, name: str) -> np.ndarray:
+def checked_image(image: Any, name: str) -> np.ndarray:
     """``image`` in one piece, if it is RGB float32 (H, W, 3) in [0, 1].
 
     Raises:

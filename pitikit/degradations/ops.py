@@ -88,7 +88,7 @@ class Blur(Operation):
 
 @DEGRADATIONS.register_module()
 class Sinc(Operation):
-    """A circular low-pass filter, which rings and overshoots like a sharpened or compressed picture.
+    """A circular low-pass filter, which rings and overshoots like a sharpened or compressed image.
 
     Source: Real-ESRGAN (arXiv 2107.10833), section 3.3.
 
@@ -108,7 +108,7 @@ class Sinc(Operation):
 
 @DEGRADATIONS.register_module()
 class Sharpen(Operation):
-    """Unsharp masking where the picture differs from its blur: image + weight · (image − blur).
+    """Unsharp masking where the image differs from its blur: image + weight · (image − blur).
 
     Args:
         weight: of the difference.
@@ -152,5 +152,5 @@ class JPEG(Operation):
         )
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if done else None
         if decoded is None:
-            raise DegradationError(f"JPEG: a picture of shape {image.shape} cannot be encoded")
+            raise DegradationError(f"JPEG: an image of shape {image.shape} cannot be encoded")
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.float32) / np.float32(255)

@@ -80,7 +80,7 @@ def imresize(image: np.ndarray, size: Size | float) -> np.ndarray:
     """Resize float32 (H, W, 3) by cubic interpolation with antialiasing, as MATLAB's imresize; may overshoot.
 
     Args:
-        image: the picture.
+        image: the image.
         size: height and width of the result, pixels; or a factor on both, of which the result has the next whole
             number of pixels. They are 1 / factor apart then, as released, and the last may reach over the border.
     """
@@ -122,7 +122,7 @@ class Resize(Operation):
         interpolations: of which one is drawn, out of :data:`INTERPOLATIONS`.
 
     Raises:
-        DegradationError: an argument out of range; and, on a picture, 'final' with no Downscale around it.
+        DegradationError: an argument out of range; and, on an image, 'final' with no Downscale around it.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ class NormalizedCFG(CFG):
     Args:
         scale: s above.
         dims: axes over which mean and standard deviation are taken. The paper does not state them;
-            (1, 2, 3), the whole picture of each sample, is our choice.
+            (1, 2, 3), the whole image of each sample, is our choice.
     """
 
     def __init__(self, scale: float = 1.5, dims: Sequence[int] = (1, 2, 3)) -> None:

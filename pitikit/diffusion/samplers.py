@@ -103,7 +103,7 @@ class Sampler(ABC):
             callback: called after every step.
             progress: show a bar, if there are at least 20 steps.
             start: images (B, 3, H, W) in [-1, 1] to begin from instead of pure noise (SDEdit, Meng et al. 2022): they
-                are noised, and the last steps make pictures like them.
+                are noised, and the last steps make images like them.
             strength: with ``start``, the share of the steps that is made, see :func:`steps_of`; 1 leaves little of the
                 image, 0 all of it.
 
@@ -232,7 +232,7 @@ class DDIMSampler(Sampler):
 
     Args:
         eta: 0 is deterministic, 1 as noisy as DDPM. What a small model, such as those that ship with pitikit, leaves
-            of the noise stays as grain at 0, while at 1 pictures are clean.
+            of the noise stays as grain at 0, while at 1 images are clean.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Conditioning(NamedTuple):
-    """A condition after encoding: computed once per picture, reused at every sampling step.
+    """A condition after encoding: computed once per image, reused at every sampling step.
 
     Attributes:
         tokens: (B, D, L), what the decoder attends to.

@@ -1,4 +1,4 @@
-"""Exponential moving averages of the denoiser's parameters and, if asked, of its critic's."""
+"""Exponential moving averages of the denoiser's parameters and, if asked, of its discriminator's."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class FiniteLossHook(Hook):
     def _listen(self, model: Any, args: Any, output: Any) -> None:
         if isinstance(output, dict):
             terms = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
-            # A critic's come before the denoiser's; neither may hide the other where no optimizer steps in between.
+            # A discriminator's come before the denoiser's; neither may hide the other where no optimizer steps between.
             self._terms.update({name: value for name, value in terms.items() if value.numel() == 1})
             # Only here, within the step, is it known.
             self._autocast = _autocast_type(next(model.parameters()).device.type)
@@ -136,7 +136,7 @@ class FiniteLossHook(Hook):
         except OSError as error:
             saved = str(error)
         found = ", ".join(f"{name}={value:g}" for name, value in terms.items())
-        state_is = "The critic has made its step, all else is" if self._stepped else "The parameters are"
+        state_is = "The discriminator has made its step, all else is" if self._stepped else "The parameters are"
         raise NonFiniteLossError(
             f"iteration {iteration}: the loss is not finite ({found}); batch: {', '.join(ids)}. {state_is} as before "
             f"the iteration; {saved}. To go on: --resume with a lower learning rate, a clip_grad, or without the item"

@@ -1,4 +1,4 @@
-"""Hooks around a training: reproducible random numbers, throughput, sample pictures."""
+"""Hooks around a training: reproducible random numbers, throughput, sample images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
-from pitikit.data.pictures import condition_picture, write_grid
+from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.ema import DenoiserEMA, unwrap
 from pitikit.registry import DATASETS, HOOKS
 
@@ -72,7 +72,7 @@ class SampleGridHook(Hook):
     All processes sample, a sharded model needs them all; the first one writes.
 
     Args:
-        dataset: config of the data set that the rows come from; the config's `val_dataset` by default.
+        dataset: config of the dataset that the rows come from; the config's `val_dataset` by default.
         interval: in iterations.
         rows: number of samples.
         seeds: one column of results each.
@@ -93,7 +93,7 @@ class SampleGridHook(Hook):
         """Read the rows."""
         config = self.dataset or runner.cfg.get("val_dataset")
         if config is None:
-            raise ValueError("SampleGridHook: give `dataset`, or name a data set `val_dataset` in the config")
+            raise ValueError("SampleGridHook: give `dataset`, or name a dataset `val_dataset` in the config")
         dataset = DATASETS.build(config)
         items = [dataset[index] for index in range(min(self.rows, len(dataset)))]
         keys = items[0].keys()
@@ -125,6 +125,6 @@ class SampleGridHook(Hook):
         rows = []
         for row in range(len(self._batch["id"])):
             condition = self._batch["condition"][row]
-            shown = [condition_picture(condition)] if condition.ndim == 3 else []
+            shown = [condition_image(condition)] if condition.ndim == 3 else []
             rows.append([*shown, *(column[row] for column in columns), self._batch["image"][row]])
         write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

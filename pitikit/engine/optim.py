@@ -152,7 +152,7 @@ class PartwiseConstructor:
 
 
 class SeparateOptimWrappers(OptimWrapperDict):
-    """An optimizer for the denoiser and one for its critic.
+    """An optimizer for the denoiser and one for its discriminator.
 
     Where one optimizer is asked for (the learning rates of stages, the logs), it is the denoiser's.
     """

@@ -43,7 +43,7 @@ class TranslationRunner(Runner):
 
     - ``load_from`` takes exported weights or a checkpoint's EMA, strictly; ``load_parts=['decoder']`` in the config
       takes the decoder of a prior and leaves its encoder. ``load_discriminator`` in the config names the file of a
-      critic to begin with, such as the one that ``DenoiserEMA(discriminator=True)`` exports.
+      discriminator to begin with, such as the one that ``DenoiserEMA(discriminator=True)`` exports.
     - ``resume`` takes the newest whole checkpoint of the work directory, or the one ``load_from`` names, whole.
     - checkpoints hold tensors and plain values only, so that they load with ``weights_only=True``, and are written
       to a temporary file first.

@@ -108,7 +108,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
-_PICTURES = {
+_IMAGES = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"GIF8": "GIF",
@@ -122,9 +122,9 @@ def _foreign(head: bytes, is_zip: bool) -> str | None:
     """What a file is that begins with ``head``, if it is none of weights."""
     if not head:
         return "an empty file; expected a file of weights"
-    kind = next((kind for start, kind in _PICTURES.items() if head.startswith(start)), None)
+    kind = next((kind for start, kind in _IMAGES.items() if head.startswith(start)), None)
     if kind is not None:
-        return f"a picture ({kind}); expected a file of weights"
+        return f"an image ({kind}); expected a file of weights"
     # A zip file has its table at the end, so that a truncated one is told by its absence.
     if head.startswith(b"PK\x03\x04") and not is_zip:
         return "a truncated PyTorch file; download or copy it again"

@@ -1,4 +1,4 @@
-"""Do the edges of a picture lie where its sketch has them?"""
+"""Do the edges of an image lie where its sketch has them?"""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from pitikit.evaluation.picture_metric import PictureMetric, member, to_bytes
+from pitikit.evaluation.image_metric import ImageMetric, member, to_bytes
 from pitikit.registry import METRICS, TRANSFORMS
 
 EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 100))
 """What made the sketches of NYU (Canny, 100 and 200), at half the thresholds.
 
-A picture of 64 pixels, enlarged to the 256 of the sketch, has slopes about half as steep. Of six pairs of thresholds
-tried on the true pictures of 37 test items of NYU, this one has the highest F1 and about as many edges as the sketches.
+An image of 64 pixels, enlarged to the 256 of the sketch, has slopes about half as steep. Of six pairs of thresholds
+tried on the true images of 37 test items of NYU, this one has the highest F1 and about as many edges as the sketches.
 """
 
 
@@ -51,23 +51,23 @@ def _distance(edges: np.ndarray) -> np.ndarray:
 
 
 @METRICS.register_module()
-class EdgeError(PictureMetric):
-    """``edge_F1``, ``edge_precision`` and ``edge_recall`` of a picture's edges against its sketch, means over pictures.
+class EdgeError(ImageMetric):
+    """``edge_F1``, ``edge_precision`` and ``edge_recall`` of an image's edges against its sketch, means over images.
 
-    The picture is enlarged to the sketch's size (bicubic), and its edges are found as the sketch's were; see
-    :func:`edge_agreement`. All are between 0 and 1. ``edge_F1_ground_truth`` is what the true pictures reach at the
+    The image is enlarged to the sketch's size (bicubic), and its edges are found as the sketch's were; see
+    :func:`edge_agreement`. All are between 0 and 1. ``edge_F1_ground_truth`` is what the true images reach at the
     same size: a model as good as the data comes out there.
 
-    On the 109 test pictures of NYU at 64x64 that is 0.83. True pictures against the sketches of others reach 0.20, a
-    flat picture 0, and noise, which has edges everywhere, 0.33 (recall 0.93, precision 0.21): F1 up to there is no sign
+    On the 109 test images of NYU at 64x64 that is 0.83. True images against the sketches of others reach 0.20, a
+    flat image 0, and noise, which has edges everywhere, 0.33 (recall 0.93, precision 0.21): F1 up to there is no sign
     that a sketch was followed, so read it beside precision and recall.
 
-    Pictures whose sketch has no edge ask for nothing and are left out.
+    Images whose sketch has no edge ask for nothing and are left out.
 
     Args:
-        extractor: config of a transform that makes a sketch of the member ``image``: the one of the data set's
-            pipeline, its thresholds fitted to the size of the pictures made.
-        tolerance: pixels of the sketch within which edges agree; half a pixel of a picture of 64 by default.
+        extractor: config of a transform that makes a sketch of the member ``image``: the one of the dataset's
+            pipeline, its thresholds fitted to the size of the images made.
+        tolerance: pixels of the sketch within which edges agree; half a pixel of an image of 64 by default.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
     Reads of a sample: ``pred`` uint8 (3, h, w); ``condition`` (1, H, W) in [-1, 1] or uint8, distances to the edges,
@@ -91,10 +91,10 @@ class EdgeError(PictureMetric):
         self.facts = dict(extractor=config if isinstance(config, dict) else str(config), tolerance=tolerance)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep precision, recall and F1 of each picture and, where there is one, F1 of its truth."""
+        """Keep precision, recall and F1 of each image and, where there is one, F1 of its truth."""
         for sample in data_samples:
-            sketch, picture = member(sample, "condition"), member(sample, "pred")
-            if sketch is None or picture is None or sketch.ndim != 3 or sketch.shape[0] != 1:
+            sketch, image = member(sample, "condition"), member(sample, "pred")
+            if sketch is None or image is None or sketch.ndim != 3 or sketch.shape[0] != 1:
                 self.results.append(None)
                 continue
             wanted = to_bytes(sketch)[0].numpy() == 0
@@ -102,13 +102,13 @@ class EdgeError(PictureMetric):
                 self.results.append(())
                 continue
             truth = member(sample, "image")
-            pictures = [picture] if truth is None else [picture, truth]
-            found = [edge_agreement(self.edges(p, wanted.shape), wanted, self.tolerance) for p in pictures]
+            images = [image] if truth is None else [image, truth]
+            found = [edge_agreement(self.edges(p, wanted.shape), wanted, self.tolerance) for p in images]
             self.results.append((*found[0], *(f1 for *_, f1 in found[1:])))
 
-    def edges(self, picture: Tensor, shape: tuple[int, int]) -> np.ndarray:
+    def edges(self, image: Tensor, shape: tuple[int, int]) -> np.ndarray:
         """(3, h, w) in [-1, 1] or uint8 to the edges of its enlargement to ``shape``, bool (H, W)."""
-        array = to_bytes(picture).byte().permute(1, 2, 0).numpy()
+        array = to_bytes(image).byte().permute(1, 2, 0).numpy()
         if array.shape[:2] != tuple(shape):
             array = cv2.resize(array, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
         results = self.extractor.transform({"sources": {"image": array}})
@@ -116,7 +116,7 @@ class EdgeError(PictureMetric):
         return part.encode(part.array)[..., 0] == 0
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """The means over pictures."""
+        """The means over images."""
         names = ("edge_F1", "edge_precision", "edge_recall", "edge_F1_ground_truth")
         known = [values for values in results if values]
         if not known:

@@ -1,4 +1,4 @@
-"""Frechet and kernel distance of sets of pictures, in the features of Inception (Heusel et al. 2017)."""
+"""Frechet and kernel distance of sets of images, in the features of Inception (Heusel et al. 2017)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from pitikit.evaluation.image_metric import ImageMetric, image_pair, member, to_bytes
 from pitikit.evaluation.inception import FEATURES, FILE_NAME, HOW_TO_GET, InceptionFeatures, find_inception
-from pitikit.evaluation.picture_metric import PictureMetric, member, picture_pair, to_bytes
 from pitikit.losses.weight_files import file_sha256
 from pitikit.registry import DATASETS, METRICS
 
 KID_SUBSET = 1000
 KID_SUBSETS = 100
-"""Bińkowski et al. 2018: the mean over so many subsets of so many pictures; a smaller set is taken whole, once."""
+"""Bińkowski et al. 2018: the mean over so many subsets of so many images; a smaller set is taken whole, once."""
 
 
 class _Identity(nn.Module):
@@ -38,7 +38,7 @@ def frechet_distance(real: Tensor | tuple[Tensor, Tensor], fake: Tensor) -> floa
     """``|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of two sets of features (Heusel et al. 2017, eq. 6).
 
     Covariances divide by N - 1. Sets smaller than the number of features give a value that is biased upwards:
-    compare only numbers of equally many pictures.
+    compare only numbers of equally many images.
 
     Args:
         real: (N, D) features, N of 2 or more, or their mean (D,) and covariance (D, D).
@@ -60,7 +60,7 @@ def frechet_distance(real: Tensor | tuple[Tensor, Tensor], fake: Tensor) -> floa
         metric.update(real, real=True)
     else:
         mean, covariance = (value.double() for value in real)
-        # The sums of two pictures with these statistics; their number cancels.
+        # The sums of two images with these statistics; their number cancels.
         metric.real_features_num_samples = torch.tensor(2)
         metric.real_features_sum = 2 * mean
         metric.real_features_cov_sum = covariance + 2 * torch.outer(mean, mean)
@@ -70,7 +70,7 @@ def frechet_distance(real: Tensor | tuple[Tensor, Tensor], fake: Tensor) -> floa
 def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> float:
     """Squared maximum mean discrepancy with the kernel ``(x y / D + 1)^3`` (Bińkowski et al. 2018), unbiased.
 
-    It may be negative. Two sets of one size, 1000 pictures or fewer, are taken whole; otherwise the mean is
+    It may be negative. Two sets of one size, 1000 images or fewer, are taken whole; otherwise the mean is
     over 100 subsets of the smaller's size, 1000 at most.
 
     Args:
@@ -92,30 +92,30 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> float:
 
 
 @METRICS.register_module()
-class FID(PictureMetric):
-    """``FID`` of the pictures made against true ones, and ``KID_x1000``, a thousand times their kernel distance.
+class FID(ImageMetric):
+    """``FID`` of the images made against true ones, and ``KID_x1000``, a thousand times their kernel distance.
 
     Both compare 2048 Inception features; see :func:`frechet_distance` and :func:`kernel_distance`. With the few
-    hundred pictures of a small test set, FID is far above what it tends to (it needs thousands), and only numbers of
-    equally many pictures can be compared; KID has no such bias. The arithmetic is torchmetrics', the network
+    hundred images of a small test set, FID is far above what it tends to (it needs thousands), and only numbers of
+    equally many images can be compared; KID has no such bias. The arithmetic is torchmetrics', the network
     torch-fidelity's. Without the network's weights the metric has no value and says how to get them.
 
-    Features (8 KiB a picture) are kept, not pictures.
+    Features (8 KiB an image) are kept, not images.
 
     Args:
         weights: the FID Inception, safetensors or .pth. By default ``inception_fid_pool3_fp16.safetensors`` in
             ``$PITIKIT_WEIGHTS`` or ``weights/``, or what torch.hub has downloaded before.
-        reference: what to compare with. None: the ground truth of the test set. A folder: its .png and .jpg pictures,
+        reference: what to compare with. None: the ground truth of the test set. A folder: its .png and .jpg images,
             as they are. A file ``.npz`` with ``mu`` and ``sigma``, as pytorch-fid writes it (without KID). A dict:
-            config of a data set whose samples have ``image`` (3, h, w), such as the training pictures.
-        batch: pictures that pass the network together; the value does not depend on it.
+            config of a dataset whose samples have ``image`` (3, h, w), such as the training images.
+        batch: images that pass the network together; the value does not depend on it.
         device: of the network; the first GPU, if there is one, by default.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
     Reads of a sample: ``pred`` uint8 (3, H, W) and, without a reference, ``image`` (3, H, W) in [-1, 1].
 
     Raises:
-        ValueError: the weights or the reference are damaged or foreign; or a picture and its truth differ in size.
+        ValueError: the weights or the reference are damaged or foreign; or an image and its truth differ in size.
         FileNotFoundError: there is no such reference.
     """
 
@@ -149,30 +149,30 @@ class FID(PictureMetric):
         self.facts = dict(network="Inception 2015-12-05, pool3", weights_sha256=file_sha256(path), reference=shown)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep, for each picture, its features and those of its truth: float32 (2, 2048), or (1, 2048)."""
-        sets = [self._pictures(sample) for sample in data_samples]
+        """Keep, for each image, its features and those of its truth: float32 (2, 2048), or (1, 2048)."""
+        sets = [self._images(sample) for sample in data_samples]
         if self.network is None:
             self.results += [None] * len(sets)
             return
-        features = iter(self.features([picture for pictures in sets for picture in pictures]))
-        for pictures in sets:
-            rows = [next(features) for _ in pictures]
+        features = iter(self.features([image for images in sets for image in images]))
+        for images in sets:
+            rows = [next(features) for _ in images]
             self.results.append(np.stack(rows) if rows else None)
 
-    def _pictures(self, sample: dict) -> list[Tensor]:
-        """What is compared, in grey levels: the picture and its truth, the picture alone, or nothing."""
-        picture = member(sample, "pred")
-        pair = picture_pair(sample) if self.reference is None else (picture,)
-        return [] if pair is None or picture is None else [to_bytes(p) for p in pair if p is not None]
+    def _images(self, sample: dict) -> list[Tensor]:
+        """What is compared, in grey levels: the image and its truth, the image alone, or nothing."""
+        image = member(sample, "pred")
+        pair = image_pair(sample) if self.reference is None else (image,)
+        return [] if pair is None or image is None else [to_bytes(p) for p in pair if p is not None]
 
-    def features(self, pictures: Sequence[Tensor]) -> np.ndarray:
-        """Pictures (3, H, W) of grey levels 0..255, of any sizes, to float32 (N, 2048)."""
+    def features(self, images: Sequence[Tensor]) -> np.ndarray:
+        """Images (3, H, W) of grey levels 0..255, of any sizes, to float32 (N, 2048)."""
         assert self.network is not None
         rows: list[Tensor] = []
         start = 0
-        while start < len(pictures):
-            chunk = list(pictures[start : start + self.batch])
-            # The network takes pictures of one size at a time.
+        while start < len(images):
+            chunk = list(images[start : start + self.batch])
+            # The network takes images of one size at a time.
             chunk = chunk[: next((i for i, p in enumerate(chunk) if p.shape != chunk[0].shape), len(chunk))]
             rows.append(self.network(torch.stack(chunk).to(self.device, torch.uint8)).float().cpu())
             start += len(chunk)
@@ -213,15 +213,15 @@ class FID(PictureMetric):
         both = torch.from_numpy(np.stack(made))
         fake = both[:, 0]
         real = both[:, 1] if self.reference is None else self._reference()
-        self.facts["pictures"] = len(fake)
+        self.facts["images"] = len(fake)
         found: dict[str, float | None] = dict(FID=frechet_distance(real, fake))
         if len(fake) < FEATURES:
             self.notes["FID"] = (
-                f"of {len(fake)} pictures it is far above what it tends to with thousands; compare it with that of as "
+                f"of {len(fake)} images it is far above what it tends to with thousands; compare it with that of as "
                 "many only"
             )
         if isinstance(real, Tensor):
-            self.facts["reference_pictures"] = len(real)
+            self.facts["reference_images"] = len(real)
             return {**found, "KID_x1000": 1000 * kernel_distance(real, fake)}
         return {**found, **self.unknown("a reference of mean and covariance tells no KID", names[1])}
 

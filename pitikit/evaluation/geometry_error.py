@@ -1,4 +1,4 @@
-"""Do depth and normals of a picture, as a network estimates them, agree with its condition?"""
+"""Do depth and normals of an image, as a network estimates them, agree with its condition?"""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.evaluation.picture_metric import PictureMetric, member, to_unit
+from pitikit.evaluation.image_metric import ImageMetric, member, to_unit
 from pitikit.registry import METRICS, MODELS
 
 
 class Errors(NamedTuple):
-    """Of one picture; NaN where nothing is known to compare with.
+    """Of one image; NaN where nothing is known to compare with.
 
     Attributes:
         depth_abs_rel: mean of ``|d / d* - 1|``, 0 at best.
@@ -34,7 +34,7 @@ class Errors(NamedTuple):
 def geometry_target(
     depth: Tensor | None, normals: Tensor | None, shape: tuple[int, int], name: str = "a sample"
 ) -> Tensor:
-    """What an estimate is compared with, at the size of a picture: (4, h, w) float32.
+    """What an estimate is compared with, at the size of an image: (4, h, w) float32.
 
     Channel 0 is the logarithm of the depth, of the nearest pixel, NaN where there is none; channels 1 to 3 are normals
     of unit length, means over the pixels that fall together, 0 where there are none.
@@ -96,19 +96,19 @@ def geometry_errors(estimate: Tensor, target: Tensor) -> Errors:
 
 
 @METRICS.register_module()
-class GeometryError(PictureMetric):
-    """``depth_abs_rel``, ``depth_delta`` and ``normal_angle`` of pictures against their condition, means over pictures.
+class GeometryError(ImageMetric):
+    """``depth_abs_rel``, ``depth_delta`` and ``normal_angle`` of images against their condition, means over images.
 
-    A network estimates depth and normals of the picture; see :class:`Errors` and :func:`geometry_errors`. The network
-    is small and errs by itself: the same with ``_ground_truth`` is what it reaches on the true pictures, where a model
+    A network estimates depth and normals of the image; see :class:`Errors` and :func:`geometry_errors`. The network
+    is small and errs by itself: the same with ``_ground_truth`` is what it reaches on the true images, where a model
     as good as the data comes out. Where its file is not there, the metric has no value and says how to make it.
 
-    On the 109 test pictures of NYU at 64x64 an estimator of 693 iterations reaches 0.17, 0.74 and 32 degrees. True
-    pictures of other rooms reach 0.27, 0.53 and 47 against the same conditions, and so, nearly, do noise and flat grey:
+    On the 109 test images of NYU at 64x64 an estimator of 693 iterations reaches 0.17, 0.74 and 32 degrees. True
+    images of other rooms reach 0.27, 0.53 and 47 against the same conditions, and so, nearly, do noise and flat grey:
     rooms are alike, so figures like these are no sign that a condition was followed.
 
     Args:
-        estimator: config or module: pictures (B, 3, H, W) in [-1, 1] to (B, 4, H, W), log-depth and normals, and, if
+        estimator: config or module: images (B, 3, H, W) in [-1, 1] to (B, 4, H, W), log-depth and normals, and, if
             it likes, what to state with a number in ``facts``.
         normals: first of the three channels of the condition that hold normals; None if it has none.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
@@ -145,20 +145,20 @@ class GeometryError(PictureMetric):
             self.facts.update(getattr(self.estimator, "facts", {}))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the errors of each picture and, where there is one, of its ground truth."""
+        """Keep the errors of each image and, where there is one, of its ground truth."""
         for sample in data_samples:
-            picture = member(sample, "pred")
-            if picture is None or self.estimator is None:
+            image = member(sample, "pred")
+            if image is None or self.estimator is None:
                 self.results.append(None)
                 continue
             target = geometry_target(
                 member(sample, "depth"),
                 self._normals(member(sample, "condition")),
-                (picture.shape[-2], picture.shape[-1]),
+                (image.shape[-2], image.shape[-1]),
                 str(sample.get("id", "a sample")),
             )
             truth = member(sample, "image")
-            self.results.append((self._errors(picture, target), None if truth is None else self._errors(truth, target)))
+            self.results.append((self._errors(image, target), None if truth is None else self._errors(truth, target)))
 
     def _normals(self, condition: Tensor | None) -> Tensor | None:
         """Their three channels, if the condition has as many."""
@@ -168,16 +168,16 @@ class GeometryError(PictureMetric):
         return channels if len(channels) == 3 else None
 
     @torch.no_grad()
-    def _errors(self, picture: Tensor, target: Tensor) -> Errors:
+    def _errors(self, image: Tensor, target: Tensor) -> Errors:
         assert self.estimator is not None
-        device = next(iter(self.estimator.parameters()), picture).device
-        estimate = self.estimator(to_unit(picture)[None].to(device))[0].cpu()
+        device = next(iter(self.estimator.parameters()), image).device
+        estimate = self.estimator(to_unit(image)[None].to(device))[0].cpu()
         if estimate.shape[1:] != target.shape[1:]:
             target = F.interpolate(target[None], estimate.shape[1:], mode="nearest-exact")[0]
         return geometry_errors(estimate, target)
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """The means over pictures."""
+        """The means over images."""
         names = Errors._fields
         if self.estimator is None:
             return self.unknown(self._absent, *names, *(f"{name}_ground_truth" for name in names))
@@ -202,7 +202,7 @@ class GeometryError(PictureMetric):
 
 
 def mean_errors(errors: Sequence[Errors]) -> Errors:
-    """The mean of each over the pictures that have it; NaN where none has."""
+    """The mean of each over the images that have it; NaN where none has."""
     columns = np.array(errors, np.float64).reshape(-1, len(Errors._fields)).T
     known = [column[~np.isnan(column)] for column in columns]
     return Errors(*(float(column.mean()) if len(column) else math.nan for column in known))

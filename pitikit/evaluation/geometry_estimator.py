@@ -1,4 +1,4 @@
-"""The network that reads depth and surface normals from a picture, for the errors of geometry."""
+"""The network that reads depth and surface normals from an image, for the errors of geometry."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OUTPUTS = ("log_depth", "normal_x", "normal_y", "normal_z")
 
 @MODELS.register_module()
 class GeometryEstimator(PixelNetwork):
-    """A U-Net that estimates the depth, up to its scale, and the surface normal of every pixel of a picture.
+    """A U-Net that estimates the depth, up to its scale, and the surface normal of every pixel of an image.
 
     ``tools/train_segmenter.py --config CONFIG`` makes its weights of the training pairs of any config whose condition
-    is depth or normals. One picture does not tell how large a room is: the metric aligns the depth.
+    is depth or normals. One image does not tell how large a room is: the metric aligns the depth.
 
     Args:
         weights: safetensors file, absolute or relative to the working directory or the repository; None for

@@ -1,4 +1,4 @@
-"""What the estimator of geometry learns from: pictures, their depth and normals, and its loss."""
+"""What the estimator of geometry learns from: images, their depth and normals, and its loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pitikit.evaluation.geometry_error import Errors, geometry_errors, geometry_target, mean_errors
-from pitikit.evaluation.picture_training import build_dataset, flip, loading_steps, read_items
+from pitikit.evaluation.image_training import build_dataset, flip, loading_steps, read_items
 
 
-class MeasuredPictures(NamedTuple):
-    """A data set in memory, a :class:`~pitikit.evaluation.picture_training.PictureSet`.
+class MeasuredImages(NamedTuple):
+    """A dataset in memory, a :class:`~pitikit.evaluation.image_training.ImageSet`.
 
     Attributes:
         images: (N, 3, S, S) uint8.
@@ -34,16 +34,16 @@ class MeasuredPictures(NamedTuple):
         return geometry_loss
 
 
-def geometry_pictures(config: Mapping[str, Any], size: int = 64) -> MeasuredPictures:
-    """All pictures of a data set, as a model that makes ``size`` pixels meets them, their depth and normals.
+def geometry_images(config: Mapping[str, Any], size: int = 64) -> MeasuredImages:
+    """All images of a dataset, as a model that makes ``size`` pixels meets them, their depth and normals.
 
     Args:
-        config: of a data set whose pipeline has LoadImage, ResizePair and LoadDepth or LoadNormals or both; its random
+        config: of a dataset whose pipeline has LoadImage, ResizePair and LoadDepth or LoadNormals or both; its random
             flip is left out.
-        size: side of the pictures.
+        size: side of the images.
 
     Raises:
-        ValueError: the pipeline reads neither depth nor normals, or has no pictures or no sizes.
+        ValueError: the pipeline reads neither depth nor normals, or has no images or no sizes.
     """
     steps = loading_steps(config, drop=("LoadMask", "LoadSketch"))
     kinds = {step["type"]: step for step in steps}
@@ -60,11 +60,11 @@ def geometry_pictures(config: Mapping[str, Any], size: int = 64) -> MeasuredPict
     for item in read_items(build_dataset(config, steps, ["depth"] if "LoadDepth" in kinds else [])):
         images.append(item["image"])
         targets.append(geometry_target(item.get("depth"), item.get("condition"), (size, size), item["id"]))
-    return MeasuredPictures(torch.stack(images), torch.stack(targets))
+    return MeasuredImages(torch.stack(images), torch.stack(targets))
 
 
 def geometry_loss(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean error of the log-depth, less its mean over the picture, and one minus the cosine between the normals.
+    """Mean error of the log-depth, less its mean over the image, and one minus the cosine between the normals.
 
     Args:
         estimate: (B, 4, S, S), log-depth and normals of any length.
@@ -82,8 +82,8 @@ def geometry_loss(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_geometry(network: nn.Module, data: MeasuredPictures) -> Errors:
-    """Means over pictures, as they are, of an eval-mode network's errors."""
+def measure_geometry(network: nn.Module, data: MeasuredImages) -> Errors:
+    """Means over images, as they are, of an eval-mode network's errors."""
     errors = []
     for image, target in zip(data.images.split(50), data.targets.split(50), strict=True):
         estimates = network(image / 127.5 - 1)

@@ -32,7 +32,7 @@ def find_inception(weights: str | Path | None = None) -> Path | None:
 
 
 class InceptionFeatures(nn.Module):
-    """torch-fidelity's Inception: pictures to the 2048 values of ``pool3``.
+    """torch-fidelity's Inception: images to the 2048 values of ``pool3``.
 
     It resizes to 299x299 as TensorFlow 1 did, bilinear, without antialiasing and with corners not aligned, which is
     part of the definition of FID. Always in eval mode and float32.
@@ -64,10 +64,10 @@ class InceptionFeatures(nn.Module):
             raise ValueError(f"{path}: not the Inception of FID ({str(error)[:300]})") from error
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W), RGB, to float32 (B, 2048)."""
-        if pictures.device.type != "cuda":
-            return self.network(pictures)[0]
+        if images.device.type != "cuda":
+            return self.network(images)[0]
         # The ten bits of TF32 would be seen in the distance of sets that are close.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self.network(pictures)[0]
+            return self.network(images)[0]

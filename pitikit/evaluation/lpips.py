@@ -12,13 +12,13 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_unit
+from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_unit
 from pitikit.losses.weight_files import WEIGHTS_VARIABLE, file_sha256, find_downloaded, find_weights, read_tensors
 from pitikit.registry import METRICS
 
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31
-"""Pixels: the side of a picture of which AlexNet's two poolings leave something."""
+"""Pixels: the side of an image of which AlexNet's two poolings leave something."""
 
 HOW_TO_GET = (
     f"put {FILE_NAME} (torchvision's features.* tensors) into weights/ or into the folder that "
@@ -67,8 +67,8 @@ def build_lpips(path: Path) -> nn.Module:
 
 
 @METRICS.register_module()
-class LPIPS(PictureMetric):
-    """``LPIPS``: the mean perceptual distance to the true pictures, 0 for equal ones; AlexNet, version 0.1.
+class LPIPS(ImageMetric):
+    """``LPIPS``: the mean perceptual distance to the true images, 0 for equal ones; AlexNet, version 0.1.
 
     Without the backbone's weights, the metric has no value and says how to get them.
 
@@ -81,7 +81,7 @@ class LPIPS(PictureMetric):
     Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1], 31 pixels or more.
 
     Raises:
-        ValueError: the file of weights is damaged or foreign; or pictures differ in size.
+        ValueError: the file of weights is damaged or foreign; or images differ in size.
     """
 
     def __init__(
@@ -102,19 +102,19 @@ class LPIPS(PictureMetric):
             print_log(f"LPIPS: {self._absent}", logger="current", level=logging.WARNING)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one number a picture."""
+        """Keep one number an image."""
         for sample in data_samples:
-            pair = picture_pair(sample)
+            pair = image_pair(sample)
             known = pair is not None and self.network is not None and min(pair[0].shape[1:]) >= SMALLEST
             self.results.append(self._distance(*pair) if known and pair is not None else None)
 
     @torch.no_grad()
-    def _distance(self, picture: Tensor, truth: Tensor) -> float:
+    def _distance(self, image: Tensor, truth: Tensor) -> float:
         assert self.network is not None
-        return float(self.network(to_unit(picture)[None], to_unit(truth)[None]))
+        return float(self.network(to_unit(image)[None], to_unit(truth)[None]))
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """The mean over pictures."""
+        """The mean over images."""
         values = [value for value in results if value is not None]
         if values:
             return {"LPIPS": sum(values) / len(values)}

@@ -1,4 +1,4 @@
-"""Mean intersection over union: does a segmenter find in a picture the labels it was made from?"""
+"""Mean intersection over union: does a segmenter find in an image the labels it was made from?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.evaluation.picture_metric import PictureMetric, member, to_unit
+from pitikit.evaluation.image_metric import ImageMetric, member, to_unit
 from pitikit.registry import METRICS, MODELS
 
 IGNORE = 255
@@ -64,15 +64,15 @@ def iou_of_areas(areas: np.ndarray) -> tuple[list[float | None], float | None, f
 
 
 @METRICS.register_module()
-class MeanIoU(PictureMetric):
-    """``mIoU`` and pixel ``accuracy`` of a segmenter on the pictures, and ``IoU/<class>``, all 0 to 1.
+class MeanIoU(ImageMetric):
+    """``mIoU`` and pixel ``accuracy`` of a segmenter on the images, and ``IoU/<class>``, all 0 to 1.
 
-    The label goes to the picture's size by nearest neighbour. ``mIoU_ground_truth`` is what the same segmenter
-    reaches on the true pictures: a model as good as the data comes out there, not at 1. Where the segmenter's file is
+    The label goes to the image's size by nearest neighbour. ``mIoU_ground_truth`` is what the same segmenter
+    reaches on the true images: a model as good as the data comes out there, not at 1. Where the segmenter's file is
     not there, the metric has no value and says how to make it.
 
     Args:
-        segmenter: config or module: pictures (B, 3, H, W) in [-1, 1] to logits (B, K, H, W), with the names of
+        segmenter: config or module: images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W), with the names of
             its classes in ``classes``, and, if it likes, what to state with a number in ``facts``.
         ignore: label id that does not count.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
@@ -80,7 +80,7 @@ class MeanIoU(PictureMetric):
     Reads of a sample: ``pred`` uint8 (3, H, W), ``label`` (h, w), and ``image`` (3, H, W) in [-1, 1] if there is one.
 
     Raises:
-        ValueError: a label id that the segmenter does not know, or a data set with other classes.
+        ValueError: a label id that the segmenter does not know, or a dataset with other classes.
     """
 
     def __init__(
@@ -111,37 +111,37 @@ class MeanIoU(PictureMetric):
         self.facts.update(getattr(self.segmenter, "facts", {}))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep (3, K) areas of each picture and, where there is one, of its ground truth."""
+        """Keep (3, K) areas of each image and, where there is one, of its ground truth."""
         for sample in data_samples:
-            label, picture = member(sample, "label"), member(sample, "pred")
-            if label is None or picture is None or self.segmenter is None:
+            label, image = member(sample, "label"), member(sample, "pred")
+            if label is None or image is None or self.segmenter is None:
                 self.results.append((None, None))
                 continue
-            picture, truth = to_unit(picture), member(sample, "image")
+            image, truth = to_unit(image), member(sample, "image")
             self.results.append(
                 (
-                    self._areas(picture, label, sample),
+                    self._areas(image, label, sample),
                     None if truth is None else self._areas(truth, label, sample),
                 )
             )
 
     @torch.no_grad()
-    def _areas(self, picture: Tensor, label: Tensor, sample: dict) -> np.ndarray:
+    def _areas(self, image: Tensor, label: Tensor, sample: dict) -> np.ndarray:
         assert self.segmenter is not None
-        device = next(iter(self.segmenter.parameters()), picture).device
-        label = resize_label(label, (picture.shape[-2], picture.shape[-1])).cpu()
+        device = next(iter(self.segmenter.parameters()), image).device
+        label = resize_label(label, (image.shape[-2], image.shape[-1])).cpu()
         known = label[label != self.ignore]
         if len(known) and int(known.max()) >= len(self.classes):
             raise ValueError(
                 f"{sample.get('id', 'a sample')}: label id {int(known.max())}; the segmenter knows the ids 0 to "
                 f"{len(self.classes) - 1} and {self.ignore} for none. Give MeanIoU a segmenter of these classes"
             )
-        ids = self.segmenter(picture[None].to(device)).argmax(1).cpu()
+        ids = self.segmenter(image[None].to(device)).argmax(1).cpu()
         return count_areas(ids, label[None], len(self.classes), self.ignore)[0].astype(np.int32)
 
     @property
     def dataset_meta(self) -> dict | None:
-        """What the data set says of itself; setting it checks that its classes are the segmenter's."""
+        """What the dataset says of itself; setting it checks that its classes are the segmenter's."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -149,13 +149,13 @@ class MeanIoU(PictureMetric):
         theirs = (dataset_meta or {}).get("classes")
         if theirs is not None and self.segmenter is not None and tuple(theirs) != self.classes:
             raise ValueError(
-                f"MeanIoU: the data set has {len(theirs)} classes ({_few(theirs)}), its segmenter {len(self.classes)} "
-                f"({_few(self.classes)}); give it a segmenter of the data set's classes"
+                f"MeanIoU: the dataset has {len(theirs)} classes ({_few(theirs)}), its segmenter {len(self.classes)} "
+                f"({_few(self.classes)}); give it a segmenter of the dataset's classes"
             )
         self._dataset_meta = dataset_meta
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """Put the areas of all pictures together."""
+        """Put the areas of all images together."""
         names = ("mIoU", "accuracy", "mIoU_ground_truth", "accuracy_ground_truth")
         if self.segmenter is None:
             return self.unknown(self._absent, *names)

@@ -1,4 +1,4 @@
-"""The body of the networks that read a picture pixel by pixel, and the files of their weights."""
+"""The body of the networks that read an image pixel by pixel, and the files of their weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Convs(nn.Sequential):
 
 
 class PixelNetwork(nn.Module):
-    """A U-Net over pictures of ``size``; others are brought to it, and the answer back to theirs.
+    """A U-Net over images of ``size``; others are brought to it, and the answer back to theirs.
 
     Args:
         size: side at which it works, pixels, a multiple of 8, or of 16 if ``deep``.

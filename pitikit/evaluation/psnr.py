@@ -6,18 +6,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_bytes
+from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
 from pitikit.registry import METRICS
 
 CEILING = 100.0
-"""Decibels given to a picture equal to its ground truth, whose ratio would be infinite."""
+"""Decibels given to an image equal to its ground truth, whose ratio would be infinite."""
 
 
 @METRICS.register_module()
-class PSNR(PictureMetric):
-    """``PSNR`` in decibels, 10 log10(255^2 / MSE) of each picture in grey levels, averaged over pictures.
+class PSNR(ImageMetric):
+    """``PSNR`` in decibels, 10 log10(255^2 / MSE) of each image in grey levels, averaged over images.
 
-    At most 100 dB, which equal pictures get. A generated picture may be right and yet unlike the
+    At most 100 dB, which equal images get. A generated image may be right and yet unlike the
     true one, so for models of many outcomes this says less than LPIPS or mIoU.
 
     Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1].
@@ -27,9 +27,9 @@ class PSNR(PictureMetric):
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one number a picture."""
+        """Keep one number an image."""
         for sample in data_samples:
-            pair = picture_pair(sample)
+            pair = image_pair(sample)
             if pair is None:
                 self.results.append(None)
                 continue
@@ -38,7 +38,7 @@ class PSNR(PictureMetric):
             self.results.append(min(ratio, CEILING))
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """The mean over pictures."""
+        """The mean over images."""
         values = [value for value in results if value is not None]
         if not values:
             return self.unknown("no sample has an 'image', the ground truth", "PSNR")

@@ -1,4 +1,4 @@
-"""The network that reads a generated picture back into labels, for mIoU."""
+"""The network that reads a generated image back into labels, for mIoU."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pitikit.registry import MODELS
 
 @MODELS.register_module()
 class SceneSegmenter(PixelNetwork):
-    """A U-Net of 235,750 values (22 classes) that names the class of every pixel of a picture.
+    """A U-Net of 235,750 values (22 classes) that names the class of every pixel of an image.
 
-    ``tools/train_segmenter.py`` makes its weights, of SceneWorld or of any data set with label maps; it is trained on
-    pictures of 64x64, so pictures of another size are brought to ``size`` and the answer back to theirs.
+    ``tools/train_segmenter.py`` makes its weights, of SceneWorld or of any dataset with label maps; it is trained on
+    images of 64x64, so images of another size are brought to ``size`` and the answer back to theirs.
 
     Args:
         weights: safetensors file, absolute or relative to the working directory or the repository; None for

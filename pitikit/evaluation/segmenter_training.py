@@ -1,4 +1,4 @@
-"""What the segmenter learns from: pictures and their labels, and its loss."""
+"""What the segmenter learns from: images and their labels, and its loss."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pitikit.evaluation.image_training import build_dataset, flip, loading_steps, read_items
 from pitikit.evaluation.mean_iou import count_areas, iou_of_areas, resize_label
-from pitikit.evaluation.picture_training import build_dataset, flip, loading_steps, read_items
 
 
-class LabelledPictures(NamedTuple):
-    """A data set in memory, a :class:`~pitikit.evaluation.picture_training.PictureSet`.
+class LabelledImages(NamedTuple):
+    """A dataset in memory, a :class:`~pitikit.evaluation.image_training.ImageSet`.
 
     Attributes:
         images: (N, 3, S, S) uint8.
@@ -42,7 +42,7 @@ class LabelledPictures(NamedTuple):
         return lambda logits, labels: F.cross_entropy(logits, labels.long(), weights, ignore_index=255)
 
 
-def scene_pictures(start: int, length: int, size: int = 64, seed: int = 0) -> LabelledPictures:
+def scene_images(start: int, length: int, size: int = 64, seed: int = 0) -> LabelledImages:
     """Scenes ``start`` to ``start + length`` as ``tools/test.py`` meets them: drawn at 256, then reduced."""
     steps: list[dict[str, Any]] = [
         dict(type="LoadImage"),
@@ -54,15 +54,13 @@ def scene_pictures(start: int, length: int, size: int = 64, seed: int = 0) -> La
     return _collect(read_items(dataset), size, tuple(dataset.metainfo["classes"]))
 
 
-def dataset_pictures(
-    config: Mapping[str, Any], classes: Sequence[str] | None = None, size: int = 64
-) -> LabelledPictures:
-    """All pictures of a data set, as a model that makes ``size`` pixels meets them, and their labels.
+def dataset_images(config: Mapping[str, Any], classes: Sequence[str] | None = None, size: int = 64) -> LabelledImages:
+    """All images of a dataset, as a model that makes ``size`` pixels meets them, and their labels.
 
     Args:
-        config: of a data set whose pipeline has LoadImage, LoadMask and ResizePair; its random flip is left out.
-        classes: names by label id; those of the data set's ``metainfo`` by default, or else the ids.
-        size: side of the pictures.
+        config: of a dataset whose pipeline has LoadImage, LoadMask and ResizePair; its random flip is left out.
+        classes: names by label id; those of the dataset's ``metainfo`` by default, or else the ids.
+        size: side of the images.
 
     Raises:
         ValueError: the pipeline reads no masks, or there are not as many names as classes.
@@ -81,12 +79,12 @@ def dataset_pictures(
     return _collect(read_items(dataset), size, tuple(names))
 
 
-def _collect(items: Iterable[Any], size: int, classes: tuple[str, ...]) -> LabelledPictures:
+def _collect(items: Iterable[Any], size: int, classes: tuple[str, ...]) -> LabelledImages:
     images, labels = [], []
     for item in items:
         images.append(item["image"])
         labels.append(resize_label(item["label"], (size, size)))
-    return LabelledPictures(torch.stack(images), torch.stack(labels), classes)
+    return LabelledImages(torch.stack(images), torch.stack(labels), classes)
 
 
 def class_weights(labels: Tensor, classes: int, power: float = 0.35) -> Tensor:
@@ -98,8 +96,8 @@ def class_weights(labels: Tensor, classes: int, power: float = 0.35) -> Tensor:
 
 
 @torch.no_grad()
-def measure(network: nn.Module, data: LabelledPictures) -> dict[str, Any]:
-    """``dict(mIoU, accuracy, IoU=per class name)`` of an eval-mode network on pictures as they are."""
+def measure(network: nn.Module, data: LabelledImages) -> dict[str, Any]:
+    """``dict(mIoU, accuracy, IoU=per class name)`` of an eval-mode network on images as they are."""
     areas = np.zeros((3, len(data.classes)), np.int64)
     for image, label in zip(data.images.split(50), data.labels.split(50), strict=True):
         prediction = network(image / 127.5 - 1).argmax(1)

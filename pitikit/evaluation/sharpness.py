@@ -1,4 +1,4 @@
-"""How much fine detail pictures have, beside the true ones."""
+"""How much fine detail images have, beside the true ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pitikit.evaluation.picture_metric import PictureMetric, picture_pair, to_bytes
+from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
 from pitikit.registry import METRICS
 
 #: ITU-R BT.601: what of red, green and blue makes up brightness.
@@ -16,8 +16,8 @@ LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
 @METRICS.register_module()
-class Sharpness(PictureMetric):
-    """``sharpness``: energy of the high spatial frequencies of all pictures over that of the true ones.
+class Sharpness(ImageMetric):
+    """``sharpness``: energy of the high spatial frequencies of all images over that of the true ones.
 
     1 is as much fine detail as the truth has, less is blur, more is noise or ringing. Energy is the mean power of the
     brightness in grey levels, under a Hann window, at frequencies from ``cutoff`` to 1/2 cycle a pixel.
@@ -25,12 +25,12 @@ class Sharpness(PictureMetric):
     Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1].
 
     Args:
-        cutoff: in cycles a pixel. The default, 1/8, is the finest that a picture of a quarter of the side holds: what
+        cutoff: in cycles a pixel. The default, 1/8, is the finest that an image of a quarter of the side holds: what
             an upsampler from 64 to 256 has to make up.
         collect_device, prefix, collect_dir: see mmengine's BaseMetric.
 
     Raises:
-        ValueError: ``cutoff`` out of range, or picture and truth differ in size.
+        ValueError: ``cutoff`` out of range, or image and truth differ in size.
     """
 
     def __init__(
@@ -46,25 +46,25 @@ class Sharpness(PictureMetric):
         self.cutoff = cutoff
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep two numbers a picture."""
+        """Keep two numbers an image."""
         for sample in data_samples:
-            pair = picture_pair(sample)
+            pair = image_pair(sample)
             if pair is not None:
-                self.results.append(tuple(high_energy(to_bytes(picture), self.cutoff) for picture in pair))
+                self.results.append(tuple(high_energy(to_bytes(image), self.cutoff) for image in pair))
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
-        """The ratio of the sums, so that a flat picture does not decide it."""
+        """The ratio of the sums, so that a flat image does not decide it."""
         made, true = (sum(pair[side] for pair in results) for side in (0, 1))
         if not results:
             return self.unknown("no sample has an 'image', the ground truth", "sharpness")
         if true == 0:
-            return self.unknown("the true pictures have no detail at these frequencies", "sharpness")
+            return self.unknown("the true images have no detail at these frequencies", "sharpness")
         return {"sharpness": made / true}
 
 
-def high_energy(picture: Tensor, cutoff: float) -> float:
+def high_energy(image: Tensor, cutoff: float) -> float:
     """Mean power of (3, H, W), in squared grey levels, at frequencies of ``cutoff`` cycles a pixel and above."""
-    grey = torch.einsum("c,chw->hw", LUMA, picture.float())
+    grey = torch.einsum("c,chw->hw", LUMA, image.float())
     height, width = grey.shape
     # Without a window the jump from one border to the opposite one counts as detail.
     window = torch.hann_window(height, False)[:, None] * torch.hann_window(width, False)

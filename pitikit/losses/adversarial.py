@@ -1,4 +1,4 @@
-"""A critic's say in the training (PITI, sec. 3.3): what it learns from, and what it tells the denoiser."""
+"""A discriminator's say in the training (PITI, sec. 3.3): what it learns from, and what it tells the denoiser."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pitikit.losses.gating import Gate
 from pitikit.registry import LOSSES
 
-Critic = Callable[[Tensor], Tensor]
-"""Pictures (B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real ones."""
+Discriminator = Callable[[Tensor], Tensor]
+"""Images (B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real ones."""
 
 
 class AdversarialLoss(nn.Module):
@@ -40,31 +40,31 @@ class AdversarialLoss(nn.Module):
 
     @abstractmethod
     def generator(self, fake_logits: Tensor) -> Tensor:
-        """Logits (B, 1, h, w) of generated pictures to the unweighted loss (B,) of what generated them."""
+        """Logits (B, 1, h, w) of generated images to the unweighted loss (B,) of what generated them."""
 
     @abstractmethod
-    def critic(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
-        """Logits (B, 1, h, w) of both kinds to the critic's loss (B,)."""
+    def discriminator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+        """Logits (B, 1, h, w) of both kinds to the discriminator's loss (B,)."""
 
-    def penalty(self, net: Critic, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
-        """(B,), added to the critic's loss; None for nothing. For ``share`` see :meth:`discriminator`."""
+    def penalty(self, net: Discriminator, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
+        """(B,), added to the discriminator's loss; None for nothing. For ``share`` see :meth:`discriminator_losses`."""
         return None
 
-    def discriminator(
+    def discriminator_losses(
         self,
-        net: Critic,
+        net: Discriminator,
         fake: Tensor,
         real: Tensor,
         weight: Tensor | None = None,
         share: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """The critic's side.
+        """The discriminator's side.
 
         Args:
-            net: the critic.
+            net: the discriminator.
             fake, real: (B, 3, H, W) in [-1, 1]; no gradients flow to what made them.
             weight: (B,), of the samples; None for equal ones.
-            share: (B, 1, 1, 1) in 0 to 1, of the real picture at the points between the two where a penalty is taken;
+            share: (B, 1, 1, 1) in 0 to 1, of the real image at the points between the two where a penalty is taken;
                 drawn from torch's global generator by default.
 
         Returns:
@@ -75,7 +75,7 @@ class AdversarialLoss(nn.Module):
         # Two passes: in one, rounding leaves the last bias a gradient where it has none (of a difference of logits),
         # and Adam makes whole steps of any.
         fake_logits, real_logits = net(fake), net(real)
-        loss = self.critic(fake_logits, real_logits)  # (B,)
+        loss = self.discriminator(fake_logits, real_logits)  # (B,)
         logs = {"d_fake": fake_logits.detach().mean(), "d_real": real_logits.detach().mean()}
         penalty = self.penalty(net, fake, real, share)
         if penalty is not None:
@@ -97,7 +97,7 @@ class LogAdversarialLoss(AdversarialLoss):
 
     Args:
         saturating: let the denoiser minimise log(1 - D), as the formula has it; by default it maximises log D, which
-            has gradients where the critic is sure (Goodfellow et al. 2014, sec. 3).
+            has gradients where the discriminator is sure (Goodfellow et al. 2014, sec. 3).
         weight, name, start, max_t, alpha_power: see :class:`AdversarialLoss`.
     """
 
@@ -117,14 +117,14 @@ class LogAdversarialLoss(AdversarialLoss):
         """-log D, or log(1 - D) where ``saturating``."""
         return _per_sample(-F.softplus(fake_logits) if self.saturating else F.softplus(-fake_logits))
 
-    def critic(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+    def discriminator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         """-log D(real) - log(1 - D(fake))."""
         return _per_sample(F.softplus(-real_logits)) + _per_sample(F.softplus(fake_logits))
 
 
 @LOSSES.register_module()
 class HingeAdversarialLoss(AdversarialLoss):
-    """The hinge form (Lim & Ye 2017; Miyato et al. 2018); goes with a critic with spectral norm.
+    """The hinge form (Lim & Ye 2017; Miyato et al. 2018); goes with a discriminator with spectral norm.
 
     Args:
         weight, name, start, max_t, alpha_power: see :class:`AdversarialLoss`.
@@ -134,14 +134,14 @@ class HingeAdversarialLoss(AdversarialLoss):
         """The negative logit."""
         return -_per_sample(fake_logits)
 
-    def critic(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+    def discriminator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         """max(0, 1 - real) + max(0, 1 + fake)."""
         return _per_sample(F.relu(1 - real_logits)) + _per_sample(F.relu(1 + fake_logits))
 
 
 @LOSSES.register_module()
 class WGANGPLoss(AdversarialLoss):
-    """Wasserstein critic with gradient penalty (Gulrajani et al. 2017), the released form.
+    """Wasserstein discriminator with gradient penalty (Gulrajani et al. 2017), the released form.
 
     The gradient is that of the sum over patches, as in the released code.
 
@@ -168,11 +168,11 @@ class WGANGPLoss(AdversarialLoss):
         """The negative logit."""
         return -_per_sample(fake_logits)
 
-    def critic(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
+    def discriminator(self, fake_logits: Tensor, real_logits: Tensor) -> Tensor:
         """The difference, fake less real."""
         return _per_sample(fake_logits) - _per_sample(real_logits)
 
-    def penalty(self, net: Critic, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
+    def penalty(self, net: Discriminator, fake: Tensor, real: Tensor, share: Tensor | None = None) -> Tensor | None:
         """Penalty at random points between fake and real."""
         share = torch.rand(len(real), 1, 1, 1, device=real.device) if share is None else share
         mixed = (share * real + (1 - share) * fake).requires_grad_(True)

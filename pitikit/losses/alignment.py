@@ -1,4 +1,4 @@
-"""A loss on where the decoder's attention looks: each place of the picture at the token of that place."""
+"""A loss on where the decoder's attention looks: each place of the image at the token of that place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TokenAlignment(Loss):
     out, and a short training ends before it has. The released models had half a million iterations; a small one
     aligns in some hundred with this loss. Later it is near zero and does no harm.
 
-    The first ``grid * grid`` tokens are taken for the cells of the picture, row by row: those of a
+    The first ``grid * grid`` tokens are taken for the cells of the image, row by row: those of a
     :class:`~pitikit.networks.encoders.SemanticEncoder`, or words of a layout. In a block with fewer pixels than
     cells a pixel may look at any cell that it covers.
 

@@ -43,13 +43,13 @@ class EpsMSE(Loss):
     Args:
         v_weight: None for equal weights, the released objective. A number: each sample is weighted by
             1 / alpha_bar, at most that number; 1 / alpha_bar alone would be the error of v (Salimans & Ho 2022,
-            "SNR + 1"). It favours the noisy timesteps, where a short training decides whether pictures hold together.
+            "SNR + 1"). It favours the noisy timesteps, where a short training decides whether images hold together.
     """
 
     def __init__(self, weight: float = 1.0, name: str = "mse", v_weight: float | None = None) -> None:
         super().__init__(weight, name)
         if v_weight is not None and v_weight < 1:
-            raise ValueError(f"v_weight={v_weight}: expected at least 1, the weight of a clean picture")
+            raise ValueError(f"v_weight={v_weight}: expected at least 1, the weight of a clean image")
         self.v_weight = v_weight
 
     def forward(self, pred: Prediction, target: Target) -> Tensor:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """Opens a loss after some iterations, and weights its samples by how much of the picture their noise leaves.
+    """Opens a loss after some iterations, and weights its samples by how much of the image their noise leaves.
 
-    At a large t the estimated clean image is a blur, whatever the network has learned: what a critic or VGG says of
-    it is of little use. The released code acts at every t.
+    At a large t the estimated clean image is a blur, whatever the network has learned, and neither a discriminator nor
+    VGG has much to judge. The released code acts at every t.
 
     Args:
         start: iterations before the loss acts; 100 in the released code. Kept in the state dict, so that a resumed

@@ -141,7 +141,7 @@ class PerceptualLoss(BackboneLoss):
         self.vgg = network
         self.levels = dict(levels)
         self.kind = distance
-        # ImageNet's, for pictures in [0, 1].
+        # ImageNet's, for images in [0, 1].
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 

@@ -20,18 +20,18 @@ from pitikit.registry import MODELS
 
 @MODELS.register_module()
 class Cascade(BaseModel):
-    """A base model and an upsampler that takes its pictures; for sampling, each is trained alone.
+    """A base model and an upsampler that takes its images; for sampling, each is trained alone.
 
-    The base model's picture is clamped and quantised to 8 bits before it is enlarged, as released: the upsampler is
-    trained on such pictures.
+    The base model's image is clamped and quantised to 8 bits before it is enlarged, as released: the upsampler is
+    trained on such images.
 
     Args:
         base, upsampler: configs of models, or models; in a config file also the paths of their configs. Each samples
             as its own ``sampler`` says; an upsampler whose config names none takes 27 steps, initial noise times
             0.997 and no guidance.
-        seed: of sampling; a picture depends on it and on the sample's id alone. The base model's by default; the
+        seed: of sampling; an image depends on it and on the sample's id alone. The base model's by default; the
             upsampler's has no effect.
-        data_preprocessor: config; uint8 pictures to [-1, 1] by default.
+        data_preprocessor: config; uint8 images to [-1, 1] by default.
         conditioned: whether the upsampler gets the condition. Without, it gets its null condition, and so may be one
             that knows another kind of conditions, provided that it was trained with some left out (``drop``).
 
@@ -85,7 +85,7 @@ class Cascade(BaseModel):
 
     @property
     def sampler(self) -> Sampler:
-        """The base model's, which decides what is in the picture; ``upsampler.sampler`` is the other."""
+        """The base model's, which decides what is in the image; ``upsampler.sampler`` is the other."""
         return self.base.sampler
 
     @sampler.setter
@@ -94,7 +94,7 @@ class Cascade(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Sampling steps of a picture in all: how often a callback is called."""
+        """Sampling steps of an image in all: how often a callback is called."""
         return sum(stage.steps for stage in self.stages.values())
 
     def forward(self, mode: str = "predict", **batch: Any) -> Any:
@@ -114,7 +114,7 @@ class Cascade(BaseModel):
         """Translate a batch.
 
         Per sample ``dict(id, pred (3, H, W) uint8, low_res (3, h, w) uint8, both on the CPU, and what else was
-        packed)``; ``low_res`` is what was enlarged: the base model's picture, unless one is given.
+        packed)``; ``low_res`` is what was enlarged: the base model's image, unless one is given.
         """
         seeds = [sample_seed(self.seed, name) for name in id]
         low = self.predict_low_res(condition, seeds) if low_res is None else low_res
@@ -135,7 +135,7 @@ class Cascade(BaseModel):
         callback: StepCallback | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+        """Sample images (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
 
         With ``low_res`` (B, 3, h, w) in [-1, 1] that is enlarged, and the base model is left out. ``callback`` sees
         the steps of the one and then of the other.
@@ -151,7 +151,7 @@ class Cascade(BaseModel):
         callback: StepCallback | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """The base model's pictures, quantised: (B, 3, h, w) in [-1, 1].
+        """The base model's images, quantised: (B, 3, h, w) in [-1, 1].
 
         Raises:
             ValueError: the condition is none for the upsampler.
@@ -167,7 +167,7 @@ class Cascade(BaseModel):
         callback: StepCallback | None = None,
         progress: bool = False,
     ) -> Tensor:
-        """The upsampler's pictures (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1].
+        """The upsampler's images (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1].
 
         Raises:
             ValueError: the condition is none for the upsampler.

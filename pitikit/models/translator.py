@@ -21,7 +21,7 @@ from pitikit.registry import LOSSES, MODELS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
 class NonFiniteImageError(RuntimeError):
-    """A sampling that gave no picture."""
+    """A sampling that gave no image."""
 
 
 @MODELS.register_module()
@@ -35,8 +35,8 @@ class DenoisingTranslator(BaseModel):
         timestep_sampler: config or name; loss-second-moment by default, as in the released code.
         sampler: config of what :meth:`predict_images` uses; 250 steps of DDPM with CFG 1.3 by default.
         drop: probability with which a sample's condition is replaced by the null condition in training.
-        seed: of sampling; a picture depends on it and on the sample's id alone.
-        data_preprocessor: config; uint8 pictures to [-1, 1] by default.
+        seed: of sampling; an image depends on it and on the sample's id alone.
+        data_preprocessor: config; uint8 images to [-1, 1] by default.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class DenoisingTranslator(BaseModel):
         Args:
             mode: 'loss' for a dict of scalars; 'predict' for a list of result dicts; 'tensor' for the decoder's
                 output (needs ``x_t``, ``t`` and ``condition``).
-            batch: what the data set's pipeline packed, already on the device.
+            batch: what the dataset's pipeline packed, already on the device.
         """
         if mode == "loss":
             return self.loss(**batch)
@@ -168,7 +168,7 @@ class DenoisingTranslator(BaseModel):
 
     @property
     def steps(self) -> int:
-        """Sampling steps of a picture: how often a callback is called."""
+        """Sampling steps of an image: how often a callback is called."""
         return len(self.schedule.spaced(self.sampler.steps))
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -199,7 +199,7 @@ class DenoisingTranslator(BaseModel):
         start: Tensor | None = None,
         strength: float = 1.0,
     ) -> Tensor:
-        """Sample pictures (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+        """Sample images (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
 
         ``callback``, ``progress``, ``start``, ``strength``: see :class:`~pitikit.diffusion.samplers.Sampler`.
 

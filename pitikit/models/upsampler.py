@@ -1,4 +1,4 @@
-"""Diffusion upsamplers (PITI, sec. 3.3): plain, and with a critic that has an optimizer of its own."""
+"""Diffusion upsamplers (PITI, sec. 3.3): plain, and with a discriminator that has an optimizer of its own."""
 
 from __future__ import annotations
 
@@ -82,26 +82,26 @@ class Upsampler(DenoisingTranslator):
         self.strength = strength
 
     def init_weights(self) -> None:
-        """As the parent's; then a picture of the side that training has is shown to what will judge pictures.
+        """As the parent's; then an image of the side that training has is shown to what will judge images.
 
         Raises:
-            ValueError: a loss or the critic cannot take it: said now, and not when its gate opens.
+            ValueError: a loss or the discriminator cannot take it: said now, and not when its gate opens.
         """
         super().init_weights()
         side = self.crop or self.denoiser.decoder.image_size
-        picture = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
+        image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
         for name, judge in self.judges():
             try:
                 with torch.no_grad():
-                    judge(picture)
+                    judge(image)
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"{name} cannot judge the pictures of this training, {side}x{side} (model.crop, or the decoder's "
+                    f"{name} cannot judge the images of this training, {side}x{side} (model.crop, or the decoder's "
                     f"image_size): {error}"
                 ) from error
 
     def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
-        """What looks at estimated pictures (B, 3, H, W), by name."""
+        """What looks at estimated images (B, 3, H, W), by name."""
         for term in self.losses:
             if isinstance(term, ClampedImageLoss):
                 yield type(term).__name__, partial(_with_itself, term)
@@ -117,7 +117,7 @@ class Upsampler(DenoisingTranslator):
         if low_res is None:
             raise ValueError(
                 "an upsampler is trained with low_res: expected a transform that writes it, such as Degrade, in "
-                "the pipeline of the data set"
+                "the pipeline of the dataset"
             )
         if self.crop is not None:
             image, low_res = self._cropped(image, low_res, self.crop)
@@ -125,7 +125,7 @@ class Upsampler(DenoisingTranslator):
 
     @property
     def steps(self) -> int:
-        """Sampling steps of a picture, with those that ``strength`` leaves out left out."""
+        """Sampling steps of an image, with those that ``strength`` leaves out left out."""
         return steps_of(self.strength, super().steps)
 
     @torch.no_grad()
@@ -178,11 +178,11 @@ class Upsampler(DenoisingTranslator):
 
 @MODELS.register_module()
 class AdversarialUpsampler(Upsampler):
-    """A diffusion upsampler whose estimates of the clean image a critic judges; the defaults are the released ones.
+    """A diffusion upsampler with an adversarial loss on its estimates of the clean image; released defaults.
 
-    Each iteration: the denoiser's estimates are made once; the critic learns from them (clamped, without gradients
-    to the denoiser) and from the true images; then the denoiser learns from its own losses and from what the critic,
-    already one step further, says of the same estimates. Before the adversarial loss begins the critic rests.
+    Each iteration makes the denoiser's estimates once. The discriminator learns from them (clamped, without gradients
+    to the denoiser) and from the true images; then the denoiser learns from its own losses and from the logits of the
+    updated discriminator for the same estimates. Before the adversarial loss begins the discriminator rests.
 
     The discriminator is a part of the model: it is saved and resumed, and moves with it. Its optimizer is another,
     in ``optim_wrapper`` under 'discriminator', the denoiser's under 'denoiser'; see
@@ -221,29 +221,29 @@ class AdversarialUpsampler(Upsampler):
             raise TypeError(f"adversarial: expected an adversarial loss such as WGANGPLoss, found {name}")
 
     def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
-        """As the parent's, and the critic."""
+        """As the parent's, and the discriminator."""
         yield from super().judges()
         yield type(self.discriminator).__name__, self._glance
 
-    def _glance(self, picture: Tensor) -> None:
+    def _glance(self, image: Tensor) -> None:
         training = self.discriminator.training
         # A spectral norm would move on.
-        self.discriminator.eval()(picture)
+        self.discriminator.eval()(image)
         self.discriminator.train(training)
 
     def forward(self, mode: str = "tensor", **batch: Any) -> Any:
         """Entry of mmengine's Runner, and of :meth:`train_step`.
 
         Args:
-            mode: 'denoise' for what :meth:`prepare` gives; with that as ``step``, 'critic' for the losses of the
+            mode: 'denoise' for what :meth:`prepare` gives; with that as ``step``, 'discriminator' for the losses of the
                 discriminator and 'denoiser' for those of the denoiser; or one of
                 :meth:`DenoisingTranslator.forward <pitikit.models.translator.DenoisingTranslator.forward>`.
-            batch: what the data set's pipeline packed, already on the device; or ``step``.
+            batch: what the dataset's pipeline packed, already on the device; or ``step``.
         """
         if mode == "denoise":
             return self.prepare(**batch)
-        if mode == "critic":
-            return self.critic_loss(*batch["step"])
+        if mode == "discriminator":
+            return self.discriminator_loss(*batch["step"])
         if mode == "denoiser":
             return self.denoiser_loss(*batch["step"][:3])
         return super().forward(mode, **batch)
@@ -269,7 +269,7 @@ class AdversarialUpsampler(Upsampler):
         logs: dict[str, Tensor] = {}
         if self.adversarial.gate.open:
             with other.optim_context(self):
-                logs = self._run_forward(dict(step=step), mode="critic")
+                logs = self._run_forward(dict(step=step), mode="discriminator")
             other.update_params(logs["loss_d"])
         else:
             # Counted all the same, or else the windows of accumulation of the two would part.
@@ -283,18 +283,18 @@ class AdversarialUpsampler(Upsampler):
     def prepare(
         self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
     ) -> tuple[Prediction, Target, Tensor, Tensor]:
-        """What :meth:`denoise` gives, and the share (B, 1, 1, 1) of the true picture where a gradient is penalised."""
+        """What :meth:`denoise` gives, and the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
         # First: of what is drawn after `denoise`, several processes would not have one batch's.
         share = self._uniform(len(image), 1, 1, 1, device=image.device)
         return *self.denoise(image, condition, low_res), share
 
-    def critic_loss(
+    def discriminator_loss(
         self, prediction: Prediction, target: Target, weight: Tensor, share: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Losses of the discriminator: ``loss_d`` is minimised, the rest is logged."""
         fake = prediction.x0.detach().clamp(-1, 1)
         gate = self.adversarial.gate.weights(target.t, prediction.alpha_bar)
-        return self.adversarial.discriminator(self.discriminator, fake, target.x0, weight * gate, share)
+        return self.adversarial.discriminator_losses(self.discriminator, fake, target.x0, weight * gate, share)
 
     def denoiser_loss(self, prediction: Prediction, target: Target, weight: Tensor) -> dict[str, Tensor]:
         """Losses of the denoiser, the adversarial one among them: ``loss`` is minimised, the rest is logged."""
@@ -314,12 +314,12 @@ class AdversarialUpsampler(Upsampler):
         """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
         step = self.prepare(image, condition, low_res)
         # A gradient penalty is none without gradients.
-        logs = self.critic_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
+        logs = self.discriminator_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
         return {**logs, **self.denoiser_loss(*step[:3])}
 
 
-def _with_itself(term: ClampedImageLoss, picture: Tensor) -> None:
-    term.distance(picture, picture)
+def _with_itself(term: ClampedImageLoss, image: Tensor) -> None:
+    term.distance(image, image)
 
 
 @contextmanager

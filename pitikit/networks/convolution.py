@@ -1,4 +1,4 @@
-"""Convolutions and norms of a decoder for the CPU at a batch of one, where weights weigh more than pictures.
+"""Convolutions and norms of a decoder for the CPU at a batch of one, where weights weigh more than images.
 
 On other devices, and where nothing is gained, they are torch's own. Numbers are the same within rounding.
 """
@@ -19,13 +19,13 @@ from pitikit.networks import winograd
 # What oneDNN computes in; others are left to torch.
 DTYPES = (torch.float32, torch.bfloat16)
 # Up to so many pixels in the batch a 3x3 convolution is a product of matrices: oneDNN would reorder weights that are
-# many times larger than the picture, which takes longer than the convolution itself (94 against 66 GFLOP/s measured
+# many times larger than the image, which takes longer than the convolution itself (94 against 66 GFLOP/s measured
 # for 768 channels of 8x8 in float32, 330 against 130 in bfloat16).
 PRODUCT_PIXELS = 64
 # The same for the gradient of the weights, which a product writes in the order that the parameter has; and for weights
 # in another memory format, which are then more to copy than what that saves.
 PRODUCT_GRADIENT_PIXELS = CONTIGUOUS_PIXELS = 256
-# Filtering by tiles takes half the time where the weights are few beside the pixels of a picture, and the channels
+# Filtering by tiles takes half the time where the weights are few beside the pixels of an image, and the channels
 # enough for products of matrices. In float32: at 36 places the rounding of bfloat16 would show. The gradient of the
 # weights gains from the whole batch.
 # (For 384 channels of 64x64: 20 ms against 40 in float32 and, without matrix units, 67 in bfloat16.)

@@ -22,7 +22,7 @@ class Decoder(nn.Module):
     image_size: int
 
     def prepare(self, cond: Conditioning) -> Conditioning:
-        """Compute once per picture what does not depend on x_t or t. The default has nothing to prepare."""
+        """Compute once per image what does not depend on x_t or t. The default has nothing to prepare."""
         return cond
 
     @abstractmethod
@@ -42,7 +42,7 @@ class GlideUNet(UNet, Decoder):
             :class:`~pitikit.networks.unet.UNet`.
         attention_sizes: sides of the feature maps that have attention, counted from ``image_size``.
         token_width: D of the condition tokens.
-        in_channels: of x_t; an inpainting model takes 4 more (the masked picture and its mask).
+        in_channels: of x_t; an inpainting model takes 4 more (the masked image and its mask).
         low_res: concatenate ``low_res`` of the condition, resized bilinearly, to x_t.
         learn_variance: predict 6 channels instead of 3.
     """
@@ -85,7 +85,7 @@ class GlideUNet(UNet, Decoder):
             channels_last=channels_last,
         )
         self.image_size = image_size
-        #: Of what the side of a picture has to be a multiple.
+        #: Of what the side of an image has to be a multiple.
         self.multiple = multiple
         self.channels = channels
         self.low_res = low_res

@@ -1,4 +1,4 @@
-"""Critics that tell real pictures from generated ones."""
+"""Discriminators that tell real images from generated ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PatchDiscriminator(nn.Module):
     and one to the logits. Leaky ReLU (0.2) between them.
 
     Args:
-        in_channels: of the picture.
+        in_channels: of the image.
         channels: of the first convolution; they double up to eight times that.
         layers: convolutions of stride 2; 3 judge patches of 70x70 pixels.
         instance_norm: normalise each feature map, without parameters, as released.
@@ -62,21 +62,21 @@ class PatchDiscriminator(nn.Module):
         """(B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real patches.
 
         Raises:
-            ValueError: other channels, or a picture of less than a patch.
+            ValueError: other channels, or an image of less than a patch.
         """
-        _check_picture(self, image, self.in_channels, self.smallest)
+        _check_image(self, image, self.in_channels, self.smallest)
         return self.model(image)
 
 
 @DISCRIMINATORS.register_module()
 class StridedDiscriminator(nn.Module):
-    """The released code's other critic: twelve convolutions, a logit for each 32x32 pixels; 4,867,873 values.
+    """The released code's other discriminator: twelve convolutions, a logit for each 32x32 pixels; 4,867,873 values.
 
     One of width 7, then pairs of width 3 of which the first of each doubles the channels and the second halves the
     side, five times; two to the logits. Instance norms with parameters and leaky ReLU (0.2) between them.
 
     Args:
-        in_channels: of the picture.
+        in_channels: of the image.
         channels: of the first convolution; they double to sixteen times that.
 
     Raises:
@@ -97,25 +97,25 @@ class StridedDiscriminator(nn.Module):
             if number < len(widths) - 1:
                 setattr(self, f"norm{number}", nn.InstanceNorm2d(new_width, affine=True))
 
-    #: Of a smaller picture the last norms would see a single place.
+    #: Of a smaller image the last norms would see a single place.
     smallest = 33
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to logits (B, 1, h, w), high for real patches.
 
         Raises:
-            ValueError: other channels, or a picture too small for the norms.
+            ValueError: other channels, or an image too small for the norms.
         """
-        _check_picture(self, image, self.in_channels, self.smallest)
+        _check_image(self, image, self.in_channels, self.smallest)
         for number in range(1, 12):
             image = self.get_submodule(f"conv{number}")(image)
             image = F.leaky_relu(self.get_submodule(f"norm{number}")(image), 0.2)
         return self.get_submodule("conv12")(image)
 
 
-def _check_picture(critic: nn.Module, image: Tensor, channels: int, smallest: int) -> None:
+def _check_image(discriminator: nn.Module, image: Tensor, channels: int, smallest: int) -> None:
     if image.ndim != 4 or image.shape[1] != channels or min(image.shape[2:]) < smallest:
         raise ValueError(
-            f"{type(critic).__name__}: expected (B, {channels}, H, W) of {smallest} pixels or more, "
+            f"{type(discriminator).__name__}: expected (B, {channels}, H, W) of {smallest} pixels or more, "
             f"found {tuple(image.shape)}"
         )

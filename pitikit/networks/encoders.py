@@ -1,4 +1,4 @@
-"""Task encoders: from a condition picture to the space where the prior's text tokens lived."""
+"""Task encoders: from a condition image to the space where the prior's text tokens lived."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class TextEncoder(Encoder):
         width: D of the tokens.
         layers, heads: of the transformer.
         init_std: of the embedding of the tokens, before training.
-        grid: 0, or the side of a layout: the first ``grid * grid`` tokens name the cells of a picture row by row,
+        grid: 0, or the side of a layout: the first ``grid * grid`` tokens name the cells of an image row by row,
             and their positions start as sinusoids of row and column with amplitude ``init_std``.
         recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.layers.Transformer`.
     """

@@ -16,7 +16,7 @@ class UNet(nn.Module):
     """Feature map and embedding in, feature map out; what the embedding means is the subclass's affair.
 
     Args:
-        in_channels, out_channels: of the picture.
+        in_channels, out_channels: of the image.
         channels: of the first level.
         multipliers: channels of each level relative to ``channels``; each further level halves the size.
         res_blocks: per level.

@@ -1,6 +1,6 @@
 """3x3 convolutions with a quarter of the products: tiles of 4x4 results from 36 products instead of 144.
 
-Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016), by the Toom-Cook construction. Picture and weights are
+Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016), by the Toom-Cook construction. Image and weights are
 taken to 36 places each, where the convolution is a product of matrices at every place, and the results back to
 pixels. The points 0, 1, -1, 1/2, -2 and infinity keep the rounding small (Barabasz et al. 2020): 1.3e-6 of the result
 in float32, where a direct convolution has 5e-7.
@@ -22,18 +22,18 @@ from torch import Tensor
 
 #: Points beside infinity for a side of the tile.
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.5, -2.0)}
-#: Sides of pictures are multiples of it.
+#: Sides of images are multiples of it.
 MULTIPLE = max(POINTS)
 # Up to so many pixels in the batch tiles are small.
 FEW_PIXELS = 256
 
 # Numbers in one buffer, 12 MB: what is larger is done in parts. With 8 MB wide layers take a third longer, since their
-# weights are taken to the places anew for every part of the picture; with 16 MB nothing is gained.
+# weights are taken to the places anew for every part of the image; with 16 MB nothing is gained.
 BUFFER = 3 * 2**20
 
 
 class _Buffers(threading.local):
-    """Memory for what lies between picture and result, kept for each thread.
+    """Memory for what lies between image and result, kept for each thread.
 
     Taken from the system anew at every use, it would cost as much time as the products.
     """
@@ -83,7 +83,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             m = _buffers.take("results", x, way.places, v.shape[1], u.shape[1])
             torch.bmm(v, u.transpose(1, 2), out=m)
             _put_tiles(m, y[samples, lines, ..., rows], None if bias is None else bias[rows], way)
-    return _picture(y)
+    return _image(y)
 
 
 def input_gradient(g: Tensor, weight: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def input_gradient(g: Tensor, weight: Tensor) -> Tensor:
             u = _at_places(weight[rows], to_weights)
             torch.baddbmm(m, v[..., rows], u, beta=float(rows.start > 0), out=m)
         _put_tiles(m, y[samples, lines], None, way)
-    return _picture(y)
+    return _image(y)
 
 
 def weight_gradient(g: Tensor, x: Tensor) -> Tensor:
@@ -155,13 +155,13 @@ def _put_tiles(m: Tensor, room: Tensor, bias: Tensor | None, way: _Filter) -> No
 
 
 def _tiled(x: Tensor, channels: int, way: _Filter) -> Tensor:
-    """Room for a picture of the size of (B, C, H, W): (B, H / tile, tile, W / tile, tile, channels)."""
+    """Room for an image of the size of (B, C, H, W): (B, H / tile, tile, W / tile, tile, channels)."""
     batch, _, height, width = x.shape
     return x.new_empty(batch, height // way.tile, way.tile, width // way.tile, way.tile, channels)
 
 
-def _picture(y: Tensor) -> Tensor:
-    """Tiles (B, h, tile, w, tile, C) as a picture (B, C, H, W)."""
+def _image(y: Tensor) -> Tensor:
+    """Tiles (B, h, tile, w, tile, C) as an image (B, C, H, W)."""
     return y.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Thermal pictures as a condition: an example of a modality that pitikit does not have."""
+"""Thermal images as a condition: an example of a modality that pitikit does not have."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def read_thermal(path: Path) -> np.ndarray:
     Raises DataError for an unreadable file, or one of another kind.
     """
     try:
-        with Image.open(path) as picture:
-            mode, values = picture.mode, np.asarray(picture)
+        with Image.open(path) as image:
+            mode, values = image.mode, np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"a file that cannot be read ({error})", "a picture", path=path) from error
+        raise DataError(f"a file that cannot be read ({error})", "an image", path=path) from error
     if mode not in ("I;16", "I"):
         raise DataError(
-            f"a picture of mode {mode}",
+            f"an image of mode {mode}",
             "one channel of 16 bits, hundredths of a kelvin",
-            "a coloured thermal picture has lost its temperatures",
+            "a coloured thermal image has lost its temperatures",
             path,
         )
     return values.astype(np.float32) / 100 - np.float32(ZERO_CELSIUS)
@@ -51,7 +51,7 @@ class ThermalCode:
     high: float
 
     def __call__(self, celsius: np.ndarray) -> np.ndarray:
-        """Encode a picture of temperatures."""
+        """Encode an image of temperatures."""
         share = (celsius - self.low) / (self.high - self.low)
         return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)[..., None]
 

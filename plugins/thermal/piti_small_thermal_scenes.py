@@ -1,4 +1,4 @@
-"""SceneWorld thermal pictures: the embedded prior adapted in two stages with 2,000 pairs.
+"""SceneWorld thermal images: the embedded prior adapted in two stages with 2,000 pairs.
 
 python tools/train.py plugins/thermal/piti_small_thermal_scenes.py
 python tools/translate.py plugins/thermal/piti_small_thermal_scenes.py \

@@ -1,4 +1,4 @@
-"""The test of a model: the same pictures whatever the batches, resumed, measured from the files."""
+"""The test of a model: the same images whatever the batches, resumed, measured from the files."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ import torch
 
 from pitikit.apis import benchmark as module
 from pitikit.apis import results
-from pitikit.apis.benchmark import benchmark, picture_path, read_picture
+from pitikit.apis.benchmark import benchmark, image_path, read_image
 from pitikit.apis.protocol import ProtocolError
-from pitikit.data.pictures import write_png
+from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
 from pitikit.engine.config import ConfigError
 from pitikit.engine.weights import WeightsError, save_weights
@@ -76,12 +76,12 @@ def whole(trained, tmp_path_factory):
     return benchmark(*trained, out=tmp_path_factory.mktemp("whole") / "out", progress=False)
 
 
-def pictures(folder):
-    return {p.stem: read_picture(p) for p in sorted((folder / "images").glob("*.png"))}
+def images(folder):
+    return {p.stem: read_image(p) for p in sorted((folder / "images").glob("*.png"))}
 
 
 def test_what_is_written(whole, trained):
-    made = pictures(whole.folder)
+    made = images(whole.folder)
     assert list(made) == IDS
     assert all(p.shape == (3, 16, 16) and p.dtype == torch.uint8 for p in made.values())
     assert len({p.numpy().tobytes() for p in made.values()}) == 7
@@ -120,7 +120,7 @@ def test_metrics_are_those_of_the_files(whole):
     assert f"{np.mean(ratios):.4f}" in table and "PITIKIT_WEIGHTS" in table
 
 
-def test_a_picture_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
+def test_an_image_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
     drawn, seen = {}, {}
 
     class Recorded(NoiseSource):
@@ -138,31 +138,31 @@ def test_a_picture_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
     for size in (1, 3, 4):
         drawn.clear()
         report = benchmark(*trained, out=tmp_path / str(size), batch_size=size, progress=False)
-        seen[size] = (dict(drawn), pictures(report.folder))
+        seen[size] = (dict(drawn), images(report.folder))
     for size in (1, 3):
         noise, made = seen[size]
         for seed, rows in seen[4][0].items():
             assert len(rows) == 3
             assert all(torch.equal(a, b) for a, b in zip(rows, noise[seed], strict=True))
-        for name, picture in seen[4][1].items():
-            assert (picture.int() - made[name].int()).abs().max() <= 1
+        for name, image in seen[4][1].items():
+            assert (image.int() - made[name].int()).abs().max() <= 1
 
 
 def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
     out = tmp_path / "out"
     calls = []
 
-    def broken_write(path, picture):
+    def broken_write(path, image):
         calls.append(path)
         if len(calls) == 4:
-            Path(path).write_bytes(b"half a picture")
+            Path(path).write_bytes(b"half an image")
             raise KeyboardInterrupt
-        return write_png(path, picture)
+        return write_png(path, image)
 
     monkeypatch.setattr(results, "write_png", broken_write)
     with pytest.raises(KeyboardInterrupt):
         benchmark(*trained, out=out, batch_size=2, progress=False)
-    assert len(pictures(out)) == 3 and not (out / "metrics.json").exists()
+    assert len(images(out)) == 3 and not (out / "metrics.json").exists()
     monkeypatch.setattr(results, "write_png", write_png)
     (out / "images" / ".scene_000043.png.999.tmp").write_bytes(b"left by kill -9")
     (out / "images" / f"{IDS[1]}.png").write_bytes(b"damaged")
@@ -172,14 +172,14 @@ def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
     after = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
     assert after[f"{IDS[0]}.png"] == before[f"{IDS[0]}.png"]
     assert not list((out / "images").glob(".*"))
-    for name, picture in pictures(whole.folder).items():
-        assert (picture.int() - pictures(out)[name].int()).abs().max() <= 1
+    for name, image in images(whole.folder).items():
+        assert (image.int() - images(out)[name].int()).abs().max() <= 1
     assert report.metrics["PSNR"] == pytest.approx(whole.metrics["PSNR"], abs=0.02)
 
 
 def test_the_first_few_and_then_all(trained, whole, tmp_path):
     first = benchmark(*trained, out=tmp_path, count=3, progress=False)
-    assert list(pictures(tmp_path)) == IDS[:3] and first.protocol["count"] == 3
+    assert list(images(tmp_path)) == IDS[:3] and first.protocol["count"] == 3
     rest = benchmark(*trained, out=tmp_path, count=100, progress=False)
     assert (rest.made, rest.reused, rest.protocol["count"]) == (4, 3, 7)
     assert json.loads((tmp_path / "metrics.json").read_text())["protocol"]["count"] == 7
@@ -187,7 +187,7 @@ def test_the_first_few_and_then_all(trained, whole, tmp_path):
 
 def test_another_protocol_is_refused(trained, tmp_path):
     benchmark(*trained, out=tmp_path, count=1, progress=False)
-    old = pictures(tmp_path)
+    old = images(tmp_path)
     with pytest.raises(ProtocolError, match="seed: 0 there, 5 now"):
         benchmark(*trained, out=tmp_path, count=1, seed=5, progress=False)
     with pytest.raises(ProtocolError, match="steps: 3 there, 2 now"):
@@ -196,7 +196,7 @@ def test_another_protocol_is_refused(trained, tmp_path):
     kept.touch()
     report = benchmark(*trained, out=tmp_path, count=1, seed=5, overwrite=True, progress=False)
     assert report.protocol["seed"] == 5 and kept.exists()
-    assert not torch.equal(old[IDS[0]], pictures(tmp_path)[IDS[0]])
+    assert not torch.equal(old[IDS[0]], images(tmp_path)[IDS[0]])
 
 
 def test_a_folder_of_something_else_is_refused(trained, tmp_path):
@@ -205,7 +205,7 @@ def test_a_folder_of_something_else_is_refused(trained, tmp_path):
         benchmark(*trained, out=tmp_path, count=1, progress=False)
     with pytest.raises(ProtocolError, match="is a file"):
         benchmark(*trained, out=tmp_path / "letter.txt", count=1, progress=False)
-    # A data set's own pictures, say: nothing there was made by a test, and --overwrite removes none.
+    # A dataset's own images, say: nothing there was made by a test, and --overwrite removes none.
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "photo.png").touch()
     with pytest.raises(ProtocolError, match=r"no protocol\.json to tell what made them; give another --out"):
@@ -221,7 +221,7 @@ def test_the_ema_of_a_training_checkpoint(trained, whole, tmp_path):
     state = {f"denoiser.{name}": torch.zeros_like(value) for name, value in average.items()}
     torch.save({"state_dict": state, "ema": average, "meta": {}}, tmp_path / "iter_1.pth")
     report = benchmark(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=4, progress=False)
-    assert torch.equal(pictures(report.folder)[IDS[0]], pictures(whole.folder)[IDS[0]])
+    assert torch.equal(images(report.folder)[IDS[0]], images(whole.folder)[IDS[0]])
 
 
 def test_wrong_arguments(trained, tmp_path):
@@ -245,7 +245,7 @@ def test_two_metrics_of_one_class(trained, tmp_path):
     assert {"PSNR", "a/FID", "b/FID", "b/KID_x1000"} <= report.metrics.keys()
     assert "/absent.pth" in report.notes["b/FID"] and "FID" not in report.notes
     if report.metrics["a/FID"] is not None:
-        assert "\na/FID: of 2 pictures" in report.table()
+        assert "\na/FID: of 2 images" in report.table()
     assert "\nno b/FID, b/KID_x1000: " in report.table()
     measured = json.loads((tmp_path / "o" / "metrics.json").read_text())["measured_with"]
     assert measured.keys() == {"PSNR", "a/FID", "b/FID"}
@@ -254,12 +254,12 @@ def test_two_metrics_of_one_class(trained, tmp_path):
     assert not (tmp_path / "p").exists()
 
 
-def test_the_loader_gives_every_picture_once(trained, whole, tmp_path):
+def test_the_loader_gives_every_image_once(trained, whole, tmp_path):
     config, weights = trained
     # One more than what a batch of the loader takes, and what torch refuses without workers.
     options = {"test_dataloader.drop_last": True, "test_dataloader.persistent_workers": True}
     found = benchmark(config, weights, out=tmp_path, count=3, batch_size=2, options=options, progress=False)
-    assert (found.made, found.reused) == (3, 0) and len(pictures(tmp_path)) == 3
+    assert (found.made, found.reused) == (3, 0) and len(images(tmp_path)) == 3
 
 
 def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
@@ -272,16 +272,16 @@ def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
 
 def test_a_condition_of_two_channels_can_be_seen():
     two = torch.randint(0, 256, (2, 8, 8), dtype=torch.uint8)
-    shown = module.condition_picture(two)
+    shown = module.condition_image(two)
     assert torch.equal(shown[:2], two) and shown.shape == (3, 8, 8) and not shown[2].any()
-    assert len(module.condition_picture(torch.zeros(4, 8, 8, dtype=torch.uint8))) == 6
+    assert len(module.condition_image(torch.zeros(4, 8, 8, dtype=torch.uint8))) == 6
 
 
 def test_ids_name_files_below_the_folder(tmp_path):
-    assert picture_path(tmp_path, "a/b") == tmp_path / "images" / "a" / "b.png"
+    assert image_path(tmp_path, "a/b") == tmp_path / "images" / "a" / "b.png"
     for name in ("../a", "/a", "a/../../b", ""):
         with pytest.raises(ValueError, match="cannot be the name"):
-            picture_path(tmp_path, name)
+            image_path(tmp_path, name)
     seen = set()
     module._refuse_twice(["a", "b"], seen)
     with pytest.raises(ValueError, match="id 'b'"):
@@ -290,10 +290,10 @@ def test_ids_name_files_below_the_folder(tmp_path):
 
 def test_dark_conditions_can_be_seen_in_the_grid():
     distance = torch.arange(16, dtype=torch.uint8).repeat(1, 16, 1)
-    picture = torch.full((3, 16, 16), 9, dtype=torch.uint8)
-    batch = {"condition": distance[None], "image": picture[None]}
-    (row,) = module._grid_rows(batch, [{"pred": picture}])
+    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
+    batch = {"condition": distance[None], "image": image[None]}
+    (row,) = module._grid_rows(batch, [{"pred": image}])
     assert list(row) == ["condition", "result", "ground truth"]
     assert row["condition"][0, 0, 0] == 0 and row["condition"][0, 0, 1] > 30
     # What is made dark is shown dark.
-    assert torch.equal(row["result"], picture)
+    assert torch.equal(row["result"], image)

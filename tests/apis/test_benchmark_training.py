@@ -42,7 +42,7 @@ def test_the_released_code_is_scaled_by_the_float32_rate():
     assert record["share_of_rate"] == pytest.approx(500 / 2.6 / 900)
 
 
-def test_pictures_of_a_batch_are_counted():
+def test_images_of_a_batch_are_counted():
     assert cell(batch=4).images_per_s == pytest.approx(4 / 2.6)
 
 

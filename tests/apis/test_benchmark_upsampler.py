@@ -105,7 +105,7 @@ def test_a_measurement(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     with pytest.raises(AbsentWeightsError):
         PerceptualLoss().prepare()
-    # Only where they act do losses compute, and the critic learns only with the adversarial one.
+    # Only where they act do losses compute, and the discriminator learns only with the adversarial one.
     assert found.teraflop["plain"] < found.teraflop["perceptual"] < found.teraflop["adversarial"]
     vgg = 3 * 2 * 24**2 * 9 * (3 * 64 + 64 * 64 + (64 * 128 + 128 * 128) / 4) / 1e12
     assert found.teraflop["perceptual"] - found.teraflop["plain"] == pytest.approx(vgg, rel=0.05)
@@ -117,7 +117,7 @@ def test_a_gradient_penalty_is_counted():
     assert found.recompute and found.teraflop["adversarial"] > found.teraflop["plain"]
 
 
-def test_an_upsampler_without_a_critic(tmp_path):
+def test_an_upsampler_without_a_discriminator(tmp_path):
     config = load_config(TINY)
     del config.model["discriminator"], config.model["adversarial"]
     config.model.type = "Upsampler"
@@ -137,7 +137,7 @@ def test_settings_are_combined(at_once, monkeypatch):
     config, precision, side, repeats, threads, options = seen[-1]
     assert (config, precision, side, repeats, threads) == (str(CONFIG), "bfloat16", 128, 3, 2)
     assert options == {"model.drop": 0.5, "model.crop": 128, "model.denoiser.decoder.recompute": True}
-    # Whole pictures are not cut out.
+    # Whole images are not cut out.
     assert seen[0][-1]["model.crop"] is None and not seen[0][-1]["model.denoiser.decoder.recompute"]
 
 

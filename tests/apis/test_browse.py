@@ -1,4 +1,4 @@
-"""Sheets of degradations and data sets."""
+"""Sheets of degradations and datasets."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def test_a_sheet_of_samples(recipe, tmp_path, repo):
     assert again.read_bytes() == path.read_bytes() != other.read_bytes()
 
 
-def test_a_scene_stands_in_for_a_picture(recipe, tmp_path):
+def test_a_scene_stands_in_for_an_image(recipe, tmp_path):
     sheet, first = cells(browse_degradation(recipe, samples=1, out=tmp_path / "s.png"))
     assert sheet.shape == (264, 3 * 260 + 4, 3) and first[0].std() > 20
 
@@ -103,10 +103,10 @@ def test_an_option_of_the_degradation_counts(recipe):
 
 
 def test_speed_is_measured_and_scaled(recipe):
-    speed = degradation_speed(recipe, pictures=4, rounds=1)
-    assert speed.rate > 1e8 and speed.pictures > 1 and 1e-3 < speed.l0 < 10
-    known = DegradationSpeed(rate=177e9, pictures=116.0, l0=0.0185, shape=(256, 256))
-    assert known.scale == pytest.approx(2) and known.pictures_ratio == pytest.approx(2)
+    speed = degradation_speed(recipe, images=4, rounds=1)
+    assert speed.rate > 1e8 and speed.images > 1 and 1e-3 < speed.l0 < 10
+    known = DegradationSpeed(rate=177e9, images=116.0, l0=0.0185, shape=(256, 256))
+    assert known.scale == pytest.approx(2) and known.images_ratio == pytest.approx(2)
     assert known.l0_ratio == pytest.approx(5)
     assert "29 -> 58.0" in known.table() and "0.185 -> 0.092" in known.table() and "two cores" in known.table()
 

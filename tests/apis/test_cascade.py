@@ -1,4 +1,4 @@
-"""A cascade as its users meet it: config, weights of both stages, pictures, protocol."""
+"""A cascade as its users meet it: config, weights of both stages, images, protocol."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from mmengine import Config
 from PIL import Image
 
-from pitikit.apis.benchmark import benchmark, read_picture
+from pitikit.apis.benchmark import benchmark, read_image
 from pitikit.apis.building import build_model, stages_of, weight_files
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.protocol import ProtocolError
@@ -79,18 +79,18 @@ def labels():
     return np.stack([render_scene(0, index, 64).label for index in (5, 6, 7)])
 
 
-def test_pictures_are_the_upsamplers_whatever_the_batch(cascade, labels):
+def test_images_are_the_upsamplers_whatever_the_batch(cascade, labels):
     results = list(cascade.stream(labels, seed=4, samples=2, batch_size=6))
     assert [result.id for result in results] == ["0", "1", "2"]
-    assert results[0].pictures.shape == (2, 32, 32, 3) and results[0].low_res.shape == (2, 16, 16, 3)
-    assert not np.array_equal(results[0].pictures[0], results[0].pictures[1])
+    assert results[0].images.shape == (2, 32, 32, 3) and results[0].low_res.shape == (2, 16, 16, 3)
+    assert not np.array_equal(results[0].images[0], results[0].images[1])
     assert (cascade.timing.steps, cascade.timing.calls) == (5, 5)
     for batch_size in (1, 4):
         again = list(cascade.stream(labels, seed=4, samples=2, batch_size=batch_size))
         for one, other in zip(results, again, strict=True):
             # What other kernels round differently, untrained networks make larger.
             assert np.abs(one.low_res.astype(int) - other.low_res).max() <= 3
-            assert np.abs(one.pictures.astype(int) - other.pictures).max() <= 6
+            assert np.abs(one.images.astype(int) - other.images).max() <= 6
 
 
 def test_progress_counts_the_steps_of_both(cascade, labels):
@@ -156,7 +156,7 @@ def test_without_the_condition_an_upsampler_of_masks_enlarges_sketches(tmp_path,
         Translator.from_config(config, None, "cpu", {"model.conditioned": True})
 
 
-def test_low_res_is_kept_and_makes_the_same_pictures_again(cascade, trained, labels, tmp_path):
+def test_low_res_is_kept_and_makes_the_same_images_again(cascade, trained, labels, tmp_path):
     folder = tmp_path / "masks"
     folder.mkdir()
     for index, label in enumerate(labels):
@@ -172,15 +172,15 @@ def test_low_res_is_kept_and_makes_the_same_pictures_again(cascade, trained, lab
     first = list(cascade.write(folder, single, keep_low_res=True))
     again = cascade(folder, low_res=single / "low_res")
     assert cascade.timing.steps == 2
-    for path, picture in zip(first, again, strict=True):
-        assert np.abs(np.asarray(Image.open(path)).astype(int) - picture[0]).max() <= 1
-    # The upsampler alone has the noise of its own name, and so makes other pictures of the same sort.
+    for path, image in zip(first, again, strict=True):
+        assert np.abs(np.asarray(Image.open(path)).astype(int) - image[0]).max() <= 1
+    # The upsampler alone has the noise of its own name, and so makes other images of the same sort.
     alone = Translator.from_config(trained[0].parent / "upsampler.py", trained[1]["upsampler"], "cpu")
     small = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     for result, own in zip(cascade.stream(labels, samples=2, low_res=small), small, strict=True):
         assert result.low_res.shape[0] == 2 and (result.low_res == own).all()
     assert alone(labels, low_res=np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 1, 32, 32, 3)
-    with pytest.raises(ValueError, match="an upsampler enlarges pictures, and none are given"):
+    with pytest.raises(ValueError, match="an upsampler enlarges images, and none are given"):
         alone(labels)
     with pytest.raises(DataError, match="low_res of 9x9 pixels; expected 8x8, as in the training"):
         alone(labels, low_res=np.zeros((3, 9, 9, 3), np.uint8))
@@ -189,7 +189,7 @@ def test_low_res_is_kept_and_makes_the_same_pictures_again(cascade, trained, lab
 
 
 def test_an_upsampler_without_a_condition(trained, tmp_path):
-    """Pictures of which nothing is known are enlarged as they are; whatever they are called is the result's name."""
+    """Images of which nothing is known are enlarged as they are; whatever they are called is the result's name."""
     text = (trained[0].parent / "upsampler.py").read_text()
     (tmp_path / "blank.py").write_text(text.replace('dict(type="LoadMask", num_classes=22)', 'dict(type="LoadBlank")'))
     blank = Translator.from_config(tmp_path / "blank.py", trained[1]["upsampler"], "cpu")
@@ -208,8 +208,8 @@ def test_what_is_no_low_res(cascade, translators, labels, tmp_path):
     Image.fromarray(small[0]).save(tmp_path / "0.jpg")
     assert read_low_res(tmp_path, items[:1])[0].shape == (16, 16, 3)
     wrong = {
-        "2 pictures for 3 inputs": small[:2],
-        r"item '1' .*no picture 1.png": tmp_path,
+        "2 images for 3 inputs": small[:2],
+        r"item '1' .*no image 1.png": tmp_path,
         "found nothing; expected a folder": tmp_path / "absent",
         "found a low_res of 16x8 pixels; expected a square": small[:, :8],
         r"item '2': found a low_res of 8x8 pixels; expected 16x16 pixels": [*small[:2], small[2][:8, :8]],
@@ -230,8 +230,8 @@ def test_benchmark(trained, tmp_path):
     config, files = trained
     reports = {n: benchmark(config, files, tmp_path / str(n), batch_size=n, progress=False) for n in (1, 3)}
     for path in (tmp_path / "1" / "images").glob("*.png"):
-        picture, other = read_picture(path), read_picture(tmp_path / "3" / "images" / path.name)
-        assert picture.shape == (3, 32, 32) and (picture.int() - other.int()).abs().max() <= 2
+        image, other = read_image(path), read_image(tmp_path / "3" / "images" / path.name)
+        assert image.shape == (3, 32, 32) and (image.int() - other.int()).abs().max() <= 2
     assert reports[1].made == 3 and reports[1].metrics["PSNR"] > 0
     stated = json.loads((tmp_path / "1" / "protocol.json").read_text())
     assert stated["resolution"] == 32 and stated["steps"] == {"base": 3, "upsampler": 2}

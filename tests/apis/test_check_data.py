@@ -86,15 +86,15 @@ def test_everything_bad_at_once(config, root, tmp_path, workers):
     (root / "labels/p04.png").unlink()
     (root / "labels/p05.png").unlink()
     Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(root / "images/p06.png")
-    # A mirrored picture in the other split is the same picture.
-    picture = Image.open(root / "images/p07.png")
-    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "images/p11.png")
+    # A mirrored image in the other split is the same image.
+    image = Image.open(root / "images/p07.png")
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "images/p11.png")
     report = check_data(config, out=tmp_path / "out", workers=workers, progress=False)
     assert report.status == 1
     train = report.splits[0]
     assert {kind: [each["item"] for each in entries] for kind, entries in train.bad.items()} == {
         "no mask": ["p04", "p05"],
-        "a file that is no picture": ["p00", "p01"],
+        "a file that is no image": ["p00", "p01"],
         "label ids N to N": ["p02"],
         "mask of N×N pixels": ["p03"],
     }
@@ -102,7 +102,7 @@ def test_everything_bad_at_once(config, root, tmp_path, workers):
     assert train.notes == {"image of a single value": ["p06"]}
     assert report.shared() == {"train and val": ["p07"]}
     text = report.table()
-    assert "6 bad" in text and "BAD 2 × no mask" in text and "p03.png" in text and "share 1 pictures: p07" in text
+    assert "6 bad" in text and "BAD 2 × no mask" in text and "p03.png" in text and "share 1 images: p07" in text
     # No advice to pass over them: that is what is asked here.
     assert "on_error" not in text
 
@@ -251,7 +251,7 @@ def test_what_is_refused(config, tmp_path):
 
 def test_kinds():
     assert kind_of(DataError("label ids 0 to 77, out of range: 77 (9 pixels)")) == "label ids N to N"
-    assert kind_of(DataError("a picture that cannot be decoded (12 bytes)")) == "a picture that cannot be decoded"
+    assert kind_of(DataError("an image that cannot be decoded (12 bytes)")) == "an image that cannot be decoded"
     assert kind_of(KeyError("x")) == "KeyError"
 
 
@@ -263,4 +263,4 @@ def test_from_the_command_line(repo, config, root, tmp_path):
     command = [sys.executable, str(repo / "tools/check_data.py"), str(config), "--out", str(tmp_path / "o")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert "BAD 1 × a file that is no picture" in done.stdout and "8/8" in done.stderr
+    assert "BAD 1 × a file that is no image" in done.stdout and "8/8" in done.stderr

@@ -232,7 +232,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path, capsys):
     files = {
         "truncated.pt": (whole[: len(whole) // 2], "truncated"),
         "empty.pt": (b"", "an empty file"),
-        "picture.pt": (b"\x89PNG\r\n\x1a\n" + bytes(100), r"a picture \(PNG\)"),
+        "image.pt": (b"\x89PNG\r\n\x1a\n" + bytes(100), r"an image \(PNG\)"),
         "page.pt": (b"<!DOCTYPE html><html>quota exceeded", "web page"),
         "pickle.pt": (pickle.dumps(Foreign()), "refused, it holds more than tensors"),
         "truncated.safetensors": (safe[:-8], "damaged or not a file of weights"),

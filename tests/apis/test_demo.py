@@ -71,7 +71,7 @@ def test_run_demo(repo, tmp_path):
     assert told == ["mask: 4 inputs, 2 seeds"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["panel.png"]
     panel = np.asarray(Image.open(report.panel))
-    # A row a scene, four columns: condition, two seeds, true picture; 22 pixels of titles.
+    # A row a scene, four columns: condition, two seeds, true image; 22 pixels of titles.
     assert panel.shape == (22 + 4 * 132 + 4, 4 * 132 + 4, 3)
     truth = Image.open(demo.INPUTS / "image" / f"scene_{demo.SCENES[0]}.png").resize((128, 128))
     cell = panel[26 : 26 + 128, -132:-4].astype(int)
@@ -81,7 +81,7 @@ def test_run_demo(repo, tmp_path):
     assert "mask" in str(report) and str(report.panel) in str(report)
 
 
-def test_pictures_are_enlarged_where_there_is_an_upsampler(repo, tmp_path):
+def test_images_are_enlarged_where_there_is_an_upsampler(repo, tmp_path):
     tiny = repo / "tests" / "configs" / "tiny.py"
     up = tmp_path / "up.py"
     up.write_text(f"""_base_ = ["{tiny}"]
@@ -113,7 +113,7 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
     assert made.size == (32, 32)
     assert np.array_equal(cells[3], np.asarray(made.resize((256, 256), Image.Resampling.NEAREST)))
     assert np.array_equal(cells[4], np.asarray(Image.open(demo.INPUTS / "image" / names[0])))
-    # What is enlarged is the first seed's picture of the other panel, which has the same panel without an upsampler.
+    # What is enlarged is the first seed's image of the other panel, which has the same panel without an upsampler.
     first = np.asarray(Image.open(report.panel))[26 : 26 + 128, 4 + 132 : 132 + 132]
     assert np.array_equal(cells[1][::2, ::2], first)
     told = []
@@ -124,10 +124,10 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
 
 
 def test_wide_conditions_fit_a_square():
-    picture = np.zeros((8, 16, 3), np.uint8)
-    squeezed = demo._squeezed(picture)
+    image = np.zeros((8, 16, 3), np.uint8)
+    squeezed = demo._squeezed(image)
     assert squeezed.shape == (8, 8, 3) and squeezed[[0, 1, 6, 7]].min() == 255 and squeezed[2:6].max() == 0
-    assert demo._squeezed(picture[:, :8]).shape == (8, 8, 3)
+    assert demo._squeezed(image[:, :8]).shape == (8, 8, 3)
 
 
 def test_missing_weights_are_named(tmp_path):

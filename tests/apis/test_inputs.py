@@ -60,7 +60,7 @@ def wrong_inputs(files, scene):
     """What is wrong, kind of model, input, words of the message."""
     root = files["root"]
     (root / "empty").mkdir()
-    (root / "notes.png").write_text("no picture")
+    (root / "notes.png").write_text("no image")
     cut = root / "cut.png"
     cut.write_bytes(files["mask"].read_bytes()[:200])
     grey = root / "grey.png"
@@ -71,8 +71,8 @@ def wrong_inputs(files, scene):
     high[0, 0] = 40
     return [
         ("mask", root / "absent.png", "no such file"),
-        ("mask", root / "empty", "a folder without pictures"),
-        ("mask", root / "notes.png", "no picture"),
+        ("mask", root / "empty", "a folder without images"),
+        ("mask", root / "notes.png", "no image"),
         ("mask", cut, "cannot be decoded"),
         ("mask", files["photo"], "channels"),
         ("mask", files["sketch"], "this looks like a sketch"),
@@ -85,10 +85,10 @@ def wrong_inputs(files, scene):
         ("mask", 3, "type int"),
         ("mask", [], "no input"),
         ("mask", {"label": scene.label}, "'mask'"),
-        ("sketch", files["mask"], "a colour picture"),
+        ("sketch", files["mask"], "a colour image"),
         ("sketch", grey, "this looks like a label map"),
         ("sketch", scene.label, "label map"),
-        ("sketch", files["photo"], "colour picture"),
+        ("sketch", files["photo"], "colour image"),
         ("geometry", scene.depth, "give a dict"),
         ("geometry", {"depth": files["depth"]}, "'normals' and 'depth'"),
         ("geometry", {"depth": files["mask"], "normals": files["normals"]}, "8-bit"),
@@ -101,7 +101,7 @@ def test_errors_say_what_is_wrong(translators, files, scene):
     for kind, given, words in wrong_inputs(files, scene):
         with pytest.raises(DataError, match=words) as caught:
             translators[kind](given)
-        # The file that a picture in memory goes through is nobody's business.
+        # The file that an image in memory goes through is nobody's business.
         if not isinstance(given, (str, Path)):
             assert "/tmp" not in str(caught.value).replace(str(files["root"]), "")
 
@@ -144,9 +144,9 @@ def test_texts_that_would_not_be_understood_are_refused(tmp_path):
     for given in (np.zeros((4, 4), np.uint8), Image.new("L", (4, 4)), 5):
         with pytest.raises(DataError, match="a text, or the pathlib.Path of a text file"):
             reader.find(given)
-    (tmp_path / "picture.txt").write_bytes(b"\x89PNG")
+    (tmp_path / "image.txt").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match="UTF-8"):
-        reader.read(reader.find(tmp_path / "picture.txt")[0])
+        reader.read(reader.find(tmp_path / "image.txt")[0])
 
 
 def test_a_folder_gives_what_the_model_takes(translators, files):
@@ -200,7 +200,7 @@ def test_odd_arrays_and_objects_are_refused(translators, scene, files):
         ("mask", np.zeros((64, 64, 2), np.uint8), r"shape \(64, 64, 2\)"),
         ("mask", raw, "type bytes.*PIL.Image.open"),
         ("mask", torch.zeros(4, 4), r"type Tensor.*numpy\(\)"),
-        ("mask", files["root"] / "moves.gif", "2 pictures; expected one"),
+        ("mask", files["root"] / "moves.gif", "2 images; expected one"),
         ("mask", "", "an empty path"),
         ("sketch", np.zeros((0, 4), np.uint8), "an empty array"),
         ("sketch", np.full((8, 8), np.nan), "NaN"),

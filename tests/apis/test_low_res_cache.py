@@ -1,4 +1,4 @@
-"""A base model's pictures of training pairs."""
+"""A base model's images of training pairs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.apis.benchmark import read_picture
+from pitikit.apis.benchmark import read_image
 from pitikit.apis.building import build_model
 from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
@@ -37,7 +37,7 @@ def weights(tmp_path_factory):
 
 
 def made(folder):
-    return {path.stem: read_picture(path) for path in sorted((folder / "images").glob("*.png"))}
+    return {path.stem: read_image(path) for path in sorted((folder / "images").glob("*.png"))}
 
 
 def truths(count):
@@ -45,8 +45,8 @@ def truths(count):
     return {world[i]["id"]: world[i]["image"] for i in range(count)}
 
 
-def distance(pictures, others):
-    return np.mean([(pictures[name].float() - others[name].float()).abs().mean() for name in pictures])
+def distance(images, others):
+    return np.mean([(images[name].float() - others[name].float()).abs().mean() for name in images])
 
 
 def test_the_share_of_steps_says_how_far_from_the_truth(weights, tmp_path):
@@ -57,7 +57,7 @@ def test_the_share_of_steps_says_how_far_from_the_truth(weights, tmp_path):
     assert found[0] == 0 and 1 < found[1] < found[2], "unflipped, and ever further away"
 
 
-def test_a_picture_does_not_depend_on_the_batch_and_is_made_once(weights, tmp_path):
+def test_an_image_does_not_depend_on_the_batch_and_is_made_once(weights, tmp_path):
     cache_low_res(CONFIG, weights, tmp_path / "a", batch_size=3, progress=False)
     assert cache_low_res(CONFIG, weights, tmp_path / "b", batch_size=1, count=2, progress=False) == 2
     (tmp_path / "b/images/scene_000100.png").write_bytes(b"broken")
@@ -67,18 +67,18 @@ def test_a_picture_does_not_depend_on_the_batch_and_is_made_once(weights, tmp_pa
     assert all((a[name].int() - b[name].int()).abs().max() <= 1 for name in a)
 
 
-def test_a_picture_is_that_of_its_seed_and_id(weights, tmp_path):
+def test_an_image_is_that_of_its_seed_and_id(weights, tmp_path):
     cache_low_res(CONFIG, weights, tmp_path / "a", 1.0, count=2, options={"model.seed": 3}, progress=False)
     model = build_model(load_config(CONFIG), weights, "cpu")
     world = SceneWorld(7, start=100, size=32, pipeline=PIPELINE)
-    for name, picture in made(tmp_path / "a").items():
+    for name, image in made(tmp_path / "a").items():
         item = world[int(name[-6:]) - 100]
         given = model.data_preprocessor({key: item[key][None] for key in ("condition", "image")}, False)
         expected = model.predict_images(given["condition"], [sample_seed(3, name)], start=given["image"])
-        assert (to_uint8(expected)[0].int() - picture.int()).abs().max() <= 1
+        assert (to_uint8(expected)[0].int() - image.int()).abs().max() <= 1
 
 
-def test_pictures_of_something_else_are_left_alone(weights, tmp_path):
+def test_images_of_something_else_are_left_alone(weights, tmp_path):
     cache_low_res(CONFIG, weights, tmp_path / "a", count=1, progress=False)
     with pytest.raises(ProtocolError, match="strength: 0.5 there, 0.25 now"):
         cache_low_res(CONFIG, weights, tmp_path / "a", 0.25, count=1, progress=False)
@@ -100,7 +100,7 @@ def test_flips_are_left_out_at_any_depth():
     assert found["datasets"] == [dict(type="SceneWorld", pipeline=[load]), dict(dataset=dict(inner, pipeline=[load]))]
 
 
-def test_an_upsampler_makes_no_small_pictures(tmp_path):
+def test_an_upsampler_makes_no_small_images(tmp_path):
     upsampler = CONFIG.with_name("tiny_upsampler.py")
     with pytest.raises(ConfigError, match="tiny_upsampler.py: is of AdversarialUpsampler, which enlarges"):
         cache_low_res(upsampler, "random", tmp_path / "out", progress=False)

@@ -53,7 +53,7 @@ def test_smoothing_is_of_the_past():
     assert smoothed([1.0, 2.0], 1) == [1.0, 2.0]
 
 
-def test_the_picture_and_the_table(tmp_path):
+def test_the_image_and_the_table(tmp_path):
     runs = [write(tmp_path / "first"), write(tmp_path / "second", factor=2.0)]
     out = tmp_path / "deep" / "curves.png"
     report = plot_logs(runs, ["loss", "lr", "val/PSNR"], smooth=3, out=out, log_scale=True)
@@ -62,13 +62,13 @@ def test_the_picture_and_the_table(tmp_path):
     assert "first" in report.table() and str(out) in report.table()
     falling = plot_logs([write(tmp_path / "third", factor=-1.0)], smooth=3, out=tmp_path / "third.png")
     assert falling.rows == [("third", "loss", 6, -5.0, -5.0, 6)], "of the means that are drawn"
-    picture = cv2.imread(str(out))
+    image = cv2.imread(str(out))
     linear = plot_logs(runs, ["loss", "lr", "val/PSNR"], smooth=3, out=tmp_path / "linear.png").path
-    assert (picture != cv2.imread(str(linear))).any()
+    assert (image != cv2.imread(str(linear))).any()
     # Two columns, and a line in each run's colour (blue and orange; OpenCV has blue first).
-    assert picture.shape[1] > 1.3 * picture.shape[0]
+    assert image.shape[1] > 1.3 * image.shape[0]
     for colour in ((180, 119, 31), (14, 127, 255)):
-        assert (abs(picture.astype(int) - colour).sum(axis=2) < 10).sum() > 50
+        assert (abs(image.astype(int) - colour).sum(axis=2) < 10).sum() > 50
     assert plot_logs(runs[:1], out=tmp_path / "c.svg").path.read_text().lstrip().startswith("<?xml")
 
 

@@ -1,4 +1,4 @@
-"""The protocol beside the pictures: what it states, and when two are the same."""
+"""The protocol beside the images: what it states, and when two are the same."""
 
 import json
 from importlib.metadata import EntryPoint
@@ -34,7 +34,7 @@ def protocol(**changes):
     return {**value, **changes}
 
 
-def test_what_a_picture_does_not_depend_on_is_free():
+def test_what_an_image_does_not_depend_on_is_free():
     moved = {"path": "elsewhere.safetensors", "sha256": "00"}
     other = protocol(checkpoint=moved, config="d.py", count=100, options={"model.drop": 1})
     assert differences(protocol(), other) == []
@@ -142,7 +142,7 @@ def test_plugins_of_one_name_and_installed_ones_are_all_told(tmp_path, none_inst
     assert _plugins_of(folders)["plugins"]["lone_plugin"] != found["lone_plugin"]
 
 
-def test_the_pictures_that_are_enlarged_are_a_part_of_it(tmp_path):
+def test_the_images_that_are_enlarged_are_a_part_of_it(tmp_path):
     folder = tmp_path / "base" / "images"
     folder.mkdir(parents=True)
     step = {"type": "LoadLowRes", "path": str(folder / "{id}.png")}

@@ -57,11 +57,11 @@ def test_timing_counts_batches(translators, scene):
     mask = translators["mask"]
     mask(scene.label, samples=3, batch_size=2)
     timing = mask.timing
-    assert (timing.steps, timing.pictures, timing.calls) == (3, 3, 6)
+    assert (timing.steps, timing.images, timing.calls) == (3, 3, 6)
     assert timing.seconds > 0
-    assert str(timing).startswith("3 steps, 3 pictures in 2 batches, ")
+    assert str(timing).startswith("3 steps, 3 images in 2 batches, ")
     mask(scene.label)
-    assert str(mask.timing).startswith("3 steps, 1 picture, ")
+    assert str(mask.timing).startswith("3 steps, 1 image, ")
 
 
 def test_sampler_is_set_without_touching_the_model(translators, scene):

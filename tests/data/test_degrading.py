@@ -68,10 +68,10 @@ def test_a_flip_after_it_moves_low_res_too(photo):
 
 
 def test_bytes_are_rounded():
-    picture = np.full((8, 8, 3), 200, np.uint8)
+    image = np.full((8, 8, 3), 200, np.uint8)
     for more, level in ((0.4, 200), (0.6, 201)):
         step = Degrade(lambda image, rng, more=more: image[:4, :4] + np.float32(more / 255), 4)
-        assert (run(picture, LoadImage(), step)["low_res"] == level).all()
+        assert (run(image, LoadImage(), step)["low_res"] == level).all()
 
 
 def test_errors_name_the_item_and_what_to_do(photo):
@@ -127,33 +127,33 @@ def test_a_config_takes_a_recipe_by_name(repo, tmp_path):
 
 def low_res_of_a_base_model(folder, photo):
     (folder / "images").mkdir(exist_ok=True)
-    picture = 255 - resize_image(photo, 64)
-    Image.fromarray(picture).save(folder / "images/a7.png")
-    return picture, str(folder / "images/{id}.png")
+    image = 255 - resize_image(photo, 64)
+    Image.fromarray(image).save(folder / "images/a7.png")
+    return image, str(folder / "images/{id}.png")
 
 
-def test_pictures_of_a_base_model_by_id(photo, tmp_path):
-    picture, path = low_res_of_a_base_model(tmp_path, photo)
+def test_images_of_a_base_model_by_id(photo, tmp_path):
+    image, path = low_res_of_a_base_model(tmp_path, photo)
     for prob in (0.0, 1.0):
         flipped = run(photo, LoadImage(), RandomFlip(prob), LoadLowRes(path), PackInputs())["low_res"]
-        expected = picture[:, ::-1] if prob else picture
+        expected = image[:, ::-1] if prob else image
         assert np.array_equal(flipped.permute(1, 2, 0).numpy(), expected)
 
 
 def test_a_share_of_the_draws_takes_them(photo, tmp_path):
-    picture, path = low_res_of_a_base_model(tmp_path, photo)
+    image, path = low_res_of_a_base_model(tmp_path, photo)
     steps = [LoadImage(), ResizePair(256, 256), Degrade(), LoadLowRes(path, prob=0.25)]
-    taken = [np.array_equal(run(photo, *steps, seed=seed)["low_res"], picture) for seed in range(40)]
+    taken = [np.array_equal(run(photo, *steps, seed=seed)["low_res"], image) for seed in range(40)]
     assert 4 <= sum(taken) <= 17 and taken == [
-        np.array_equal(run(photo, *steps, seed=seed)["low_res"], picture) for seed in range(40)
+        np.array_equal(run(photo, *steps, seed=seed)["low_res"], image) for seed in range(40)
     ]
 
 
-def test_a_base_model_s_picture_is_missing_or_of_another_size(photo, tmp_path):
+def test_a_base_model_s_image_is_missing_or_of_another_size(photo, tmp_path):
     _, path = low_res_of_a_base_model(tmp_path, photo)
     with pytest.raises(DataError, match="64×64 pixels; expected 32×32"):
         run(photo, LoadImage(), LoadLowRes(path, size=32))
-    with pytest.raises(DataError, match="no picture of a base model.*cache_low_res"):
+    with pytest.raises(DataError, match="no image of a base model.*cache_low_res"):
         run(photo, LoadImage(), LoadLowRes(str(tmp_path / "other/{id}.png")))
     with pytest.raises(DataError, match="no low_res to keep"):
         run(photo, LoadImage(), LoadLowRes(path, prob=0.0))

@@ -1,4 +1,4 @@
-"""Data sets joined: which part answers, and that a draw keeps its pass."""
+"""Datasets joined: which part answers, and that a draw keeps its pass."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import torch
 from pitikit.data.preprocessor import ImagePreprocessor
 
 
-def test_maps_pictures_and_leaves_the_rest():
+def test_maps_images_and_leaves_the_rest():
     batch = dict(
         id=["a", "b"],
         image=torch.tensor([0, 255, 51], dtype=torch.uint8),

@@ -17,8 +17,8 @@ IDS = RNG.integers(0, 4, (20, 30), dtype=np.uint8)
 
 
 def save(path, array, mode=None, **kwargs):
-    picture = Image.fromarray(array)
-    (picture.convert(mode) if mode else picture).save(path, **kwargs)
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **kwargs)
     return path
 
 
@@ -75,20 +75,20 @@ def test_truncated_files_are_named(tmp_path, keep, kind):
 
 
 def test_foreign_and_missing_files_are_named(tmp_path):
-    (tmp_path / "text.png").write_text("not a picture")
-    with pytest.raises(DataError, match=r"text\.png.*no picture"):
+    (tmp_path / "text.png").write_text("not an image")
+    with pytest.raises(DataError, match=r"text\.png.*no image"):
         read_image(tmp_path / "text.png")
     with pytest.raises(DataError, match=r"gone\.png.*no such file"):
         read_image(tmp_path / "gone.png")
 
 
-def test_palette_pictures_are_read_as_ids(tmp_path):
-    picture = Image.fromarray(IDS).convert("P")
-    picture.putdata(IDS.ravel().tolist())
-    picture.putpalette([200, 10, 10, 10, 200, 10, 10, 10, 200, 90, 90, 90])
-    picture.save(tmp_path / "p.png")
+def test_palette_images_are_read_as_ids(tmp_path):
+    image = Image.fromarray(IDS).convert("P")
+    image.putdata(IDS.ravel().tolist())
+    image.putpalette([200, 10, 10, 10, 200, 10, 10, 10, 200, 90, 90, 90])
+    image.save(tmp_path / "p.png")
     assert np.array_equal(read_ids(tmp_path / "p.png"), IDS)
-    picture.save(tmp_path / "p2.png", bits=2)
+    image.save(tmp_path / "p2.png", bits=2)
     assert np.array_equal(read_ids(tmp_path / "p2.png"), IDS)
 
 
@@ -170,17 +170,17 @@ def test_error_survives_the_way_from_a_worker():
 
 
 @pytest.mark.parametrize("reader", [read_image, read_ids, read_grey])
-def test_an_animation_is_not_one_picture(tmp_path, reader):
+def test_an_animation_is_not_one_image(tmp_path, reader):
     frames = [Image.fromarray(IDS), Image.fromarray(IDS[::-1].copy())]
     for name in ("a.gif", "a.png", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        with pytest.raises(DataError, match="2 pictures; expected one picture"):
+        with pytest.raises(DataError, match="2 images; expected one image"):
             reader(tmp_path / name)
     frames[0].save(tmp_path / "one.gif")
     assert reader(tmp_path / "one.gif").shape[:2] == IDS.shape
 
 
-def test_a_phone_keeps_a_second_picture_in_its_jpeg(tmp_path):
+def test_a_phone_keeps_a_second_image_in_its_jpeg(tmp_path):
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::2, ::2].copy())]
     frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
     assert Image.open(tmp_path / "a.jpg").n_frames == 2

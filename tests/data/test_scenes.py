@@ -73,7 +73,7 @@ def test_sizes_show_the_same_scene(size):
     agreement, difference = [], []
     for index in range(12):
         reference, other = render_scene(0, index, 256), render_scene(0, index, size)
-        # The class at the centre of each pixel of the coarser picture.
+        # The class at the centre of each pixel of the coarser image.
         small = min(size, 256)
         pick = ((np.arange(small) + 0.5) * 256 / small).astype(int)
         pick_other = ((np.arange(small) + 0.5) * size / small).astype(int)

@@ -189,12 +189,12 @@ def test_caption_becomes_tokens(tmp_path):
         run({}, load)
 
 
-def test_a_picture_of_which_nothing_is_known_has_an_empty_caption():
+def test_an_image_of_which_nothing_is_known_has_an_empty_caption():
     load = LoadCaption(Letters(), length=3, text="")
     assert run({}, load)["condition"].tolist() == [-1, -1, -1]
 
 
-def test_a_picture_of_which_nothing_is_known_has_the_null_condition():
+def test_an_image_of_which_nothing_is_known_has_the_null_condition():
     for loaders in ([LoadImage(), LoadBlank()], [LoadBlank(channels=3)]):
         packed = run(dict(image=IMAGE), *loaders, RandomFlip(1.0), ResizePair(32, 32), PackInputs())
         assert packed["condition"].shape == (3, 32, 32) and bool((packed["condition"] == 255).all())
@@ -246,9 +246,9 @@ def test_sizes_of_all_members():
 def test_crop_takes_the_centre():
     label = np.ones((96, 128), np.uint8)
     label[:, :16] = label[:, -16:] = 0
-    for picture in (label, label.T.copy()):
+    for image in (label, label.T.copy()):
         for fit, expected in (("crop", {1}), ("squash", {0, 1})):
-            results = run(dict(mask=picture), LoadMask(2), ResizePair(64, fit=fit))
+            results = run(dict(mask=image), LoadMask(2), ResizePair(64, fit=fit))
             assert set(np.unique(results["label"])) == expected
 
 
@@ -320,8 +320,8 @@ def test_arguments_are_checked():
 
 
 def test_a_palette_file_loads_as_a_mask(tmp_path):
-    picture = Image.fromarray(LABEL).convert("P")
-    picture.putdata(LABEL.ravel().tolist())
-    picture.putpalette(RNG.integers(0, 256, 768).tolist())
-    picture.save(tmp_path / "p.png")
+    image = Image.fromarray(LABEL).convert("P")
+    image.putdata(LABEL.ravel().tolist())
+    image.putpalette(RNG.integers(0, 256, 768).tolist())
+    image.save(tmp_path / "p.png")
     assert np.array_equal(run(dict(mask=tmp_path / "p.png"), LoadMask(5))["label"], LABEL)

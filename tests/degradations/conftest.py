@@ -16,7 +16,7 @@ from PIL import Image
 DATA = Path(__file__).parents[1] / "data"
 STORED = DATA / "degradations"
 
-# What is stored: file -> names. The black pictures of bsr_light are left out, and what a stored array implies.
+# What is stored: file -> names. The black images of bsr_light are left out, and what a stored array implies.
 KEPT = {
     "l0_smooth": ["input", "out_lambda0.002"],
     "bsr_light": ["mean_pixel_without_l0", *(f"seed{seed}" for seed in range(700, 706))],
@@ -58,10 +58,10 @@ def released(request):
 @pytest.fixture(scope="session")
 def photo():
     """A real photograph, RGB float32 (256, 256, 3) in [0, 1]; read-only, so that no operation writes into it."""
-    picture = np.asarray(Image.open(DATA / "fixtures" / "china256.png").convert("RGB"))
-    picture = picture.astype(np.float32) / np.float32(255)
-    picture.setflags(write=False)
-    return picture
+    image = np.asarray(Image.open(DATA / "fixtures" / "china256.png").convert("RGB"))
+    image = image.astype(np.float32) / np.float32(255)
+    image.setflags(write=False)
+    return image
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_kernels_are_the_released_ones(released):
 @pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-12, 1e-3, 0.01, 0.018, 0.05, 50.0])
 @pytest.mark.parametrize("size", [1, 2, 5, 6, 7, 14])
 def test_no_kernel_vanishes(size, sigma):
-    """The released code's second fault: six taps and a sigma of 0.01 made a kernel of zeros, and a black picture."""
+    """The released code's second fault: six taps and a sigma of 0.01 made a kernel of zeros, and a black image."""
     kernels = [np.outer(*[gaussian_1d(size, sigma)] * 2)]
     for profile in ("gaussian", "generalized", "plateau"):
         for theta in (0.0, 0.4, 2.0):
@@ -52,13 +52,13 @@ def test_convolution_is_the_released_one(released, photo):
 def test_convolution_is_ndimages_for_even_kernels_too(size, width, photo, rng):
     kernel = rng.random((size, size + width))
     kernel /= kernel.sum()
-    picture = photo[:40, :33]
-    expected = ndimage.convolve(picture, kernel[..., None], mode="mirror")
-    assert np.abs(convolve(np.ascontiguousarray(picture), kernel) - expected).max() < 1e-5
+    image = photo[:40, :33]
+    expected = ndimage.convolve(image, kernel[..., None], mode="mirror")
+    assert np.abs(convolve(np.ascontiguousarray(image), kernel) - expected).max() < 1e-5
     row = gaussian_1d(size, 1.3) * np.arange(1, size + 1)
     row /= row.sum()
-    expected = ndimage.convolve(picture, np.outer(row, row)[..., None], mode="mirror")
-    assert np.abs(convolve(np.ascontiguousarray(picture), row) - expected).max() < 1e-5
+    expected = ndimage.convolve(image, np.outer(row, row)[..., None], mode="mirror")
+    assert np.abs(convolve(np.ascontiguousarray(image), row) - expected).max() < 1e-5
 
 
 def test_a_shift_loses_what_leaves_the_kernel_if_asked_to():

@@ -1,4 +1,4 @@
-"""L0 smoothing against the released outputs for pictures of 0 to 255, and what it is for."""
+"""L0 smoothing against the released outputs for images of 0 to 255, and what it is for."""
 
 import numpy as np
 import pytest
@@ -16,16 +16,16 @@ def test_it_is_the_released_one(released):
     cases += [("rect_out", "rect_in", 0.002)] if "rect_out" in files else []
     assert len(cases) in (1, 4)
     for expected, given, strength in cases:
-        picture = files[given].astype(np.float32) / np.float32(255)
+        image = files[given].astype(np.float32) / np.float32(255)
         # The released code truncates.
-        made = np.clip(l0_smooth(picture, strength) * 255, 0, 255).astype(np.uint8)
+        made = np.clip(l0_smooth(image, strength) * 255, 0, 255).astype(np.uint8)
         difference = np.abs(made.astype(int) - files[expected])
         assert (difference <= 1).mean() > 0.998, expected
         assert (difference == 0).mean() > 0.9, expected
 
 
-def test_pictures_in_0_to_1_do_not_turn_black(photo):
-    """The released code's first fault: made for 0 to 255, it was given 0 to 1, and 269 of 269 pictures were black."""
+def test_images_in_0_to_1_do_not_turn_black(photo):
+    """The released code's first fault: made for 0 to 255, it was given 0 to 1, and 269 of 269 images were black."""
     for seed in range(5):
         made = L0Smooth()(photo, np.random.default_rng(seed))
         assert abs(made.mean() - photo.mean()) < 0.004
@@ -50,9 +50,9 @@ def test_more_strength_leaves_fewer_gradients(photo):
 @pytest.mark.parametrize("shape", [(33, 48), (48, 33), (64, 64), (21, 21), (2, 5), (5, 2)])
 def test_packed_spectra_solve_the_same_equation(shape, rng):
     """One round in the textbook's form, with complex spectra in float64."""
-    picture = rng.random((*shape, 3)).astype(np.float32)
+    image = rng.random((*shape, 3)).astype(np.float32)
     strength, unit = 0.3, 255 / 256
-    planes = picture.astype(np.float64) * unit
+    planes = image.astype(np.float64) * unit
     dx, dy = np.roll(planes, -1, 1) - planes, np.roll(planes, -1, 0) - planes
     kept = ((dx**2 + dy**2).sum(-1, keepdims=True) >= 0.5).astype(float)
     back = np.roll(dx * kept, 1, 1) - dx * kept + np.roll(dy * kept, 1, 0) - dy * kept
@@ -60,7 +60,7 @@ def test_packed_spectra_solve_the_same_equation(shape, rng):
     beta = 2 * strength
     spectrum = scipy.fft.fft2(planes + beta * back, axes=(0, 1)) / (1 + beta * (fy[:, None] + fx))[..., None]
     expected = scipy.fft.ifft2(spectrum, axes=(0, 1)).real / unit
-    made = l0_smooth(picture, strength, kappa=10, beta_max=1)
+    made = l0_smooth(image, strength, kappa=10, beta_max=1)
     assert np.abs(made - expected).max() < 1e-5
 
 
@@ -78,7 +78,7 @@ def test_a_single_row_is_refused(rng):
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 3), (3, 2), (4, 4)])
-def test_the_smallest_pictures(shape):
+def test_the_smallest_images(shape):
     """OpenCV takes four numbers in a row for a colour."""
     flat = np.full((*shape, 3), 0.5, np.float32)
     np.testing.assert_allclose(l0_smooth(flat, 0.002), flat, atol=1e-6)

@@ -9,8 +9,8 @@ GREY = np.full((128, 128, 3), 0.5, np.float32)
 DARK = np.full((128, 128, 3), 0.125, np.float32)
 
 
-def added(operation, picture=GREY, seed=0):
-    return operation(picture, np.random.default_rng(seed)).astype(np.float64) - picture
+def added(operation, image=GREY, seed=0):
+    return operation(image, np.random.default_rng(seed)).astype(np.float64) - image
 
 
 def test_gaussian_levels():
@@ -70,11 +70,11 @@ def test_counts_of_photons_are_drawn_by_their_logarithm():
     assert 15 < sum(count < 1000 for count in counts) < 45
 
 
-def test_camera_without_noise_gives_the_picture_back(photo, rng):
+def test_camera_without_noise_gives_the_image_back(photo, rng):
     made = CameraNoise(shot=1e-12, read=0, mosaic=False)(photo, rng)
     assert np.quantile(np.abs(made - photo), 0.99) < 2e-3
     flat = CameraNoise(shot=1e-12, read=0)(GREY, rng)
-    assert np.abs(flat - GREY).max() < 2e-3, "the mosaic of a flat picture is flat"
+    assert np.abs(flat - GREY).max() < 2e-3, "the mosaic of a flat image is flat"
     made = CameraNoise(shot=1e-12, read=0)(photo, rng)
     assert np.abs(made - photo).mean() < 0.03
 

@@ -43,7 +43,7 @@ def test_operation_alone(name, photo):
         made = operation(photo, np.random.default_rng(seed))
         assert made.dtype == np.float32 and made.ndim == 3 and made.shape[2] == 3
         assert made.min() >= 0 and made.max() <= 1
-        assert abs(made.mean() - photo.mean()) < 0.06, "no operation makes a picture darker or brighter"
+        assert abs(made.mean() - photo.mean()) < 0.06, "no operation makes an image darker or brighter"
         assert np.array_equal(made, operation(photo, np.random.default_rng(seed)))
     assert np.array_equal(photo, before)
 
@@ -72,10 +72,10 @@ def test_black_stays_black_and_white_white(name, value, rng):
         (lambda p: p.tolist(), "given a list"),
     ],
 )
-def test_what_is_no_picture_is_refused(name, wrong, words):
-    picture = np.linspace(0, 1, 32 * 32 * 3, dtype=np.float32).reshape(32, 32, 3)
+def test_what_is_no_image_is_refused(name, wrong, words):
+    image = np.linspace(0, 1, 32 * 32 * 3, dtype=np.float32).reshape(32, 32, 3)
     with pytest.raises(DegradationError, match=f"{name}: .*{words}"):
-        build(name)(wrong(picture), np.random.default_rng(0))
+        build(name)(wrong(image), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("rng", [0, None, np.random.RandomState(0)])

@@ -6,8 +6,8 @@ import pytest
 from pitikit.degradations.ops import JPEG, Blur, Sharpen
 
 
-def contrast(picture):
-    return np.abs(np.diff(picture, axis=1)).mean()
+def contrast(image):
+    return np.abs(np.diff(image, axis=1)).mean()
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "anisotropic"])
@@ -21,8 +21,8 @@ def test_more_sigma_blurs_more(kind, profile, photo):
 
 
 @pytest.mark.parametrize("size", [5, 6, 7])
-def test_a_tiny_sigma_leaves_the_picture(size, photo, rng):
-    """The released code's second fault, on a picture: it came out black."""
+def test_a_tiny_sigma_leaves_the_image(size, photo, rng):
+    """The released code's second fault, on an image: it came out black."""
     made = Blur("isotropic", size, sigma=0.005)(photo, rng)
     assert abs(made.mean() - photo.mean()) < 3e-3 and contrast(made) > 0.5 * contrast(photo)
     if size % 2:

@@ -21,25 +21,25 @@ def recipe(repo):
 
 @pytest.fixture(scope="module")
 def worn(recipe, photo):
-    """500 pictures of BSR-light, seeds 0 to 499, in grey levels: float32 (500, 64, 64, 3)."""
+    """500 images of BSR-light, seeds 0 to 499, in grey levels: float32 (500, 64, 64, 3)."""
     degradation = recipe("bsr_light")
     made = [degradation(photo, np.random.default_rng(seed)) for seed in range(500)]
     return np.rint(np.stack(made) * 255.0).astype(np.float32)
 
 
-def statistics(pictures, model):
-    """Of each picture: spread, contrast along x and y, fine detail, and where it stands beside ``model``."""
-    middle = pictures[:, 1:-1, 1:-1]
-    around = pictures[:, :-2, 1:-1] + pictures[:, 2:, 1:-1] + pictures[:, 1:-1, :-2] + pictures[:, 1:-1, 2:]
+def statistics(images, model):
+    """Of each image: spread, contrast along x and y, fine detail, and where it stands beside ``model``."""
+    middle = images[:, 1:-1, 1:-1]
+    around = images[:, :-2, 1:-1] + images[:, 2:, 1:-1] + images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
     slope_x, slope_y = (model[1:-1, 2:] - model[1:-1, :-2]) / 2, (model[2:, 1:-1] - model[:-2, 1:-1]) / 2
     rest = middle - model[1:-1, 1:-1]
     return {
-        "mean": pictures.mean((1, 2, 3)),
-        "spread": pictures.std((1, 2, 3)),
-        "contrast x": np.abs(np.diff(pictures, axis=2)).mean((1, 2, 3)),
-        "contrast y": np.abs(np.diff(pictures, axis=1)).mean((1, 2, 3)),
+        "mean": images.mean((1, 2, 3)),
+        "spread": images.std((1, 2, 3)),
+        "contrast x": np.abs(np.diff(images, axis=2)).mean((1, 2, 3)),
+        "contrast y": np.abs(np.diff(images, axis=1)).mean((1, 2, 3)),
         "detail": np.abs(4 * middle - around).mean((1, 2, 3)),
-        # To first order, pixels that the picture lies left of and above the model.
+        # To first order, pixels that the image lies left of and above the model.
         "shift x": (rest * slope_x).sum((1, 2, 3)) / (slope_x**2).sum(),
         "shift y": (rest * slope_y).sum((1, 2, 3)) / (slope_y**2).sum(),
     }
@@ -58,8 +58,8 @@ def test_bsr_light_has_the_released_means(worn, released):
     assert ks_2samp(ours, theirs).pvalue > 1e-3
 
 
-def test_bsr_light_looks_like_the_released_pictures(worn, released, photo):
-    """Six whole pictures: each statistic lies among ours, and their mean within the error of a mean of six."""
+def test_bsr_light_looks_like_the_released_images(worn, released, photo):
+    """Six whole images: each statistic lies among ours, and their mean within the error of a mean of six."""
     files = released("bsr_light")
     theirs = np.stack([files[f"seed{seed}"] for seed in range(700, 706)]).astype(np.float32)
     model = photo.reshape(64, 4, 64, 4, 3).mean((1, 3)) * np.float32(255)
@@ -93,11 +93,11 @@ def test_bsr_light_is_never_black(worn, photo):
 def test_recipe(name, recipe, photo):
     degradation = recipe(name)
     made = [degradation(photo, np.random.default_rng(seed)) for seed in range(30)]
-    for picture in made:
-        assert picture.shape == (64, 64, 3) and picture.dtype == np.float32
-        assert picture.min() >= 0 and picture.max() <= 1
-        assert abs(picture.mean() - photo.mean()) < 0.05 and picture.std() > 0.15
-    assert len({picture.tobytes() for picture in made}) == 30
+    for image in made:
+        assert image.shape == (64, 64, 3) and image.dtype == np.float32
+        assert image.min() >= 0 and image.max() <= 1
+        assert abs(image.mean() - photo.mean()) < 0.05 and image.std() > 0.15
+    assert len({image.tobytes() for image in made}) == 30
     assert np.array_equal(degradation(photo, np.random.default_rng(7)), made[7])
     half = np.ascontiguousarray(photo[:128, :64])
     assert degradation(half, np.random.default_rng(0)).shape == (32, 16, 3)
@@ -107,7 +107,7 @@ def test_recipe(name, recipe, photo):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_no_black_picture_in_thousands(name, recipe, photo):
+def test_no_black_image_in_thousands(name, recipe, photo):
     degradation = recipe(name)
     means = [degradation(photo, np.random.default_rng([9, seed])).mean() for seed in range(2000)]
     assert np.abs(np.array(means) - photo.mean()).max() < 0.08

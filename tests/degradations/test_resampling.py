@@ -34,10 +34,10 @@ def test_imresize_keeps_the_mean(size, photo):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_subsample_is_convolution_with_the_shifted_kernel(scale, photo):
-    picture = np.ascontiguousarray(photo[:62, :45])
+    image = np.ascontiguousarray(photo[:62, :45])
     kernel = shifted(gaussian_1d(25, 1.2), (scale - 1) / 2)
-    expected = ndimage.convolve(picture, np.outer(kernel, kernel)[..., None], mode="mirror")[::scale, ::scale]
-    made = Subsample(scale, sigma=1.2)(picture, np.random.default_rng(0))
+    expected = ndimage.convolve(image, np.outer(kernel, kernel)[..., None], mode="mirror")[::scale, ::scale]
+    made = Subsample(scale, sigma=1.2)(image, np.random.default_rng(0))
     assert np.abs(made - expected).max() < 1e-5
 
 
@@ -58,7 +58,7 @@ def test_resize_to_a_size(interpolation, photo, rng):
 def test_resize_by_a_factor(photo):
     sides = [Resize(shrink=(1, 8))(photo, np.random.default_rng(seed)).shape[0] for seed in range(200)]
     assert 32 <= min(sides) < 36 and 200 < max(sides) <= 256
-    # 1/U(1, 8): half of the pictures are shrunk by more than 4.5.
+    # 1/U(1, 8): half of the images are shrunk by more than 4.5.
     assert 50 < np.median(sides) < 64
     sides = [Resize(scale=(0.5, 2))(photo, np.random.default_rng(seed)).shape[0] for seed in range(50)]
     assert min(sides) < 160 and max(sides) > 400

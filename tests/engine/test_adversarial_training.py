@@ -56,7 +56,7 @@ def train(prior):
 
 @pytest.fixture(scope="module")
 def unbroken(train, tmp_path_factory):
-    """Folder of a run of 10 iterations; the critic begins in the middle of a window of accumulation."""
+    """Folder of a run of 10 iterations; the discriminator begins in the middle of a window of accumulation."""
     folder = tmp_path_factory.mktemp("unbroken")
     train(folder)
     return folder
@@ -69,14 +69,14 @@ def test_both_have_learned(unbroken):
         assert any(not torch.equal(first["state_dict"][name], last["state_dict"][name]) for name in names)
     assert int(last["state_dict"]["adversarial.gate.iteration"]) == 10
     assert last["optimizer"].keys() == {"denoiser", "discriminator"}
-    critic = {name.partition(".")[2] for name in last["state_dict"] if name.startswith("discriminator.")}
-    assert last["ema_discriminator"].keys() == critic
+    discriminator = {name.partition(".")[2] for name in last["state_dict"] if name.startswith("discriminator.")}
+    assert last["ema_discriminator"].keys() == discriminator
     assert all(
         not torch.equal(value, last["state_dict"][f"discriminator.{name}"])
         for name, value in last["ema_discriminator"].items()
         if value.any()
     )
-    assert load_file(unbroken / "ema_discriminator.safetensors").keys() == critic
+    assert load_file(unbroken / "ema_discriminator.safetensors").keys() == discriminator
     assert {"train/lr", "train/lr_encoder", "train/lr_discriminator", "train/loss_d", "train/loss_adv"} <= {
         *last["logs"]
     }
@@ -135,15 +135,17 @@ def largest_difference(a, b, names):
     return max(float((a[name].double() - b[name].double()).abs().max()) for name in names)
 
 
-def test_a_critic_to_begin_with(train, tmp_path):
+def test_a_discriminator_to_begin_with(train, tmp_path):
     first = train(tmp_path / "first", train_cfg__max_iters=2)
     made = tmp_path / "first" / "ema_discriminator.safetensors"
-    critic = {name: value + 1 for name, value in first.model.discriminator.state_dict().items()}
-    save_weights(made, critic)
-    # The critic rests before the adversarial loss begins.
+    discriminator = {name: value + 1 for name, value in first.model.discriminator.state_dict().items()}
+    save_weights(made, discriminator)
+    # The discriminator rests before the adversarial loss begins.
     rest = dict(train_cfg__max_iters=1, model__adversarial__start=5)
     second = train(tmp_path / "second", load_discriminator=str(made), **rest)
-    assert all(torch.equal(value, critic[name]) for name, value in second.model.discriminator.state_dict().items())
+    assert all(
+        torch.equal(value, discriminator[name]) for name, value in second.model.discriminator.state_dict().items()
+    )
     other = dict(load_discriminator=str(made), model__discriminator__channels=8)
     with pytest.raises(WeightsError, match="load_discriminator.*does not fit.*of another shape"):
         train(tmp_path / "third", **other)
@@ -152,24 +154,24 @@ def test_a_critic_to_begin_with(train, tmp_path):
     assert not list(tmp_path.glob("third/*.pth")) and not list(tmp_path.glob("fourth/*.pth"))
 
 
-def test_a_critic_that_is_not_finite_between_two_steps(prior, tmp_path):
+def test_a_discriminator_that_is_not_finite_between_two_steps(prior, tmp_path):
     cfg = load_config(CONFIG, {"default_hooks.checkpoint.interval": 1}, tmp_path)
     cfg.load_from, cfg.experiment_name = str(prior), f"adversarial{next(_NUMBERS)}"
     runner = TranslationRunner.from_cfg(cfg)
-    losses = runner.model.critic_loss
+    losses = runner.model.discriminator_loss
 
     def spoilt(*step):
         logs = losses(*step)
         return {**logs, "loss_d": logs["loss_d"] * torch.nan} if runner.iter + 1 == 5 else logs
 
-    runner.model.critic_loss = spoilt
+    runner.model.discriminator_loss = spoilt
     with pytest.raises(NonFiniteLossError, match=r"iteration 5: .*loss_d=nan"):
         runner.train()
     assert not (tmp_path / "iter_5.pth").exists() and (tmp_path / "iter_4.pth").exists()
 
 
 class Explode(Hook):
-    """Makes a gradient of the critic infinite in an iteration."""
+    """Makes a gradient of the discriminator infinite in an iteration."""
 
     def __init__(self, iteration):
         self.iteration = iteration
@@ -179,7 +181,7 @@ class Explode(Hook):
         first.register_hook(lambda g: g * torch.inf if runner.iter + 1 == self.iteration else g)
 
 
-def test_a_gradient_of_the_critic_that_is_not_finite_stops_before_its_step(prior, tmp_path):
+def test_a_gradient_of_the_discriminator_that_is_not_finite_stops_before_its_step(prior, tmp_path):
     cfg = load_config(CONFIG, None, tmp_path)
     cfg.load_from, cfg.experiment_name = str(prior), f"adversarial{next(_NUMBERS)}"
     runner = TranslationRunner.from_cfg(cfg)
@@ -188,6 +190,6 @@ def test_a_gradient_of_the_critic_that_is_not_finite_stops_before_its_step(prior
     with pytest.raises(NonFiniteLossError, match=said):
         runner.train()
     assert all(torch.isfinite(value).all() for value in runner.model.discriminator.state_dict().values())
-    # The critic's losses are repeated as well.
+    # The discriminator's losses are repeated as well.
     found = replay(CONFIG, tmp_path / "failed_batch.pth")
     assert found.now["loss_d"] == pytest.approx(found.then["loss_d"], rel=1e-5)

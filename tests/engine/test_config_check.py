@@ -168,7 +168,7 @@ MODEL = dict(type="DenoisingTranslator", denoiser=None)
         (dict(train_cfg=dict(by_epoch=False, max_iter=3)), "train_cfg.max_iter: unknown key 'max_iter'; did you"),
         (dict(default_hooks=dict(checkpint=dict(interval=3))), "default_hooks.checkpint: unknown key"),
         (dict(default_hooks=dict(checkpint=dict(type="CheckpointHook"))), "default_hooks.checkpint: unknown key"),
-        (dict(default_hooks=dict(pictures=None)), "default_hooks.pictures: unknown key"),
+        (dict(default_hooks=dict(images=None)), "default_hooks.images: unknown key"),
         (dict(visualizer=dict(type="Visualizer", nam="x")), "visualizer.nam: Visualizer takes no argument"),
     ],
 )
@@ -180,7 +180,7 @@ def test_values_and_keys_that_would_fail_later_are_named(cfg, line):
 @pytest.mark.parametrize(
     "cfg",
     [
-        dict(default_hooks=dict(pictures=dict(type="SampleGridHook", interval=5))),
+        dict(default_hooks=dict(images=dict(type="SampleGridHook", interval=5))),
         dict(runner_type="TranslationRunner", resume=True, load_from="a.pth", val_cfg=None),
         dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", steps="ddim50"), timestep_sampler="uniform")),
         dict(model=dict(MODEL, sampler=dict(type="DDIMSampler", steps=(1, 5), eta=0))),

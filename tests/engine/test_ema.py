@@ -112,8 +112,8 @@ def test_with_two_optimizers_the_denoiser_s_steps_count(runner):
 
 
 @pytest.fixture
-def critic(runner):
-    """A critic with a buffer beside its parameters, and two optimizers: its own steps in every second iteration."""
+def discriminator(runner):
+    """A discriminator with a buffer, and two optimizers: its own steps in every second iteration."""
     runner.model.discriminator = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3))
     runner.optim_wrapper = SeparateOptimWrappers(
         denoiser=OptimWrapper(torch.optim.SGD(runner.model.denoiser.parameters(), lr=1)),
@@ -137,21 +137,21 @@ def learn(runner, ema, iterations):
         ema.after_train_iter(runner, step)
 
 
-def test_a_critic_is_averaged_over_its_own_steps(runner, critic):
+def test_a_discriminator_is_averaged_over_its_own_steps(runner, discriminator):
     ema = started(runner, decay=0.75, discriminator=True)
-    before = {name: value.clone() for name, value in critic.state_dict().items()}
+    before = {name: value.clone() for name, value in discriminator.state_dict().items()}
     learn(runner, ema, 5)
     assert ema.discriminator_average.keys() == before.keys() and len(before) == 4
-    for name, value in critic.named_parameters():
+    for name, value in discriminator.named_parameters():
         # After the second and the fourth iteration.
         torch.testing.assert_close(ema.discriminator_average[name], before[name] + (0.25 * 2) * 0.75 + 0.25 * 4)
         torch.testing.assert_close(value, before[name] + 5)
     learn(runner, ema, 1)
-    for name, value in critic.named_buffers():
+    for name, value in discriminator.named_buffers():
         assert torch.equal(ema.discriminator_average[name], value) and not torch.equal(before[name], value)
 
 
-def test_a_critic_s_average_is_saved_exported_and_resumed(runner, critic, tmp_path):
+def test_a_discriminator_s_average_is_saved_exported_and_resumed(runner, discriminator, tmp_path):
     ema = started(runner, decay=0.75, discriminator=True, export_dtype="float16")
     learn(runner, ema, 4)
     checkpoint = {"meta": {"iter": 4}}
@@ -160,7 +160,7 @@ def test_a_critic_s_average_is_saved_exported_and_resumed(runner, critic, tmp_pa
         for name in file.keys():
             assert torch.equal(file.get_tensor(name), ema.discriminator_average[name].half())
     again = DenoiserEMA(discriminator=True)
-    for expected in (checkpoint["ema_discriminator"], critic.state_dict()):
+    for expected in (checkpoint["ema_discriminator"], discriminator.state_dict()):
         again.before_run(runner)
         again.after_load_checkpoint(runner, checkpoint)
         again.before_train(runner)
@@ -170,7 +170,7 @@ def test_a_critic_s_average_is_saved_exported_and_resumed(runner, critic, tmp_pa
         checkpoint.pop("ema_discriminator", None)
 
 
-def test_there_has_to_be_a_critic(runner):
+def test_there_has_to_be_a_discriminator(runner):
     with pytest.raises(ValueError, match="discriminator=True, but Module has none"):
         DenoiserEMA(discriminator=True).before_run(runner)
 

@@ -34,7 +34,7 @@ def test_logged_terms_are_means_over_the_processes(monkeypatch):
     assert outputs["text"] == "a" and not outputs["loss"].requires_grad
 
 
-def test_throughput_counts_the_pictures_of_all_processes(monkeypatch):
+def test_throughput_counts_the_images_of_all_processes(monkeypatch):
     clock = iter([10.0, 10.5, 12.5])
     monkeypatch.setattr(hooks.time, "perf_counter", lambda: next(clock))
     logged = {}
@@ -60,14 +60,14 @@ def test_sample_grid(run, rows, compare, tmp_path, monkeypatch):
     runner = run(tmp_path / "a", custom_hooks=[*extra, grid], **options)
     found = sorted((tmp_path / "a" / "samples").iterdir())
     assert [path.name for path in found] == ["0000002.png", "0000004.png"]
-    picture = cv2.imread(str(found[-1]))
-    # Condition, two results and the true picture, in two rows.
-    height, width = picture.shape[:2]
+    image = cv2.imread(str(found[-1]))
+    # Condition, two results and the true image, in two rows.
+    height, width = image.shape[:2]
     assert 1.8 < width / height < 2.2
     assert "train/images_per_s" in runner.message_hub.log_scalars
     # Made with the average, and the model is as before.
     assert len(averaged) == 2 and runner.model.seed == 0 and runner.model.training
-    # The pictures cost the training nothing: it ends as it does without them.
+    # The images cost the training nothing: it ends as it does without them.
     run(tmp_path / "b", custom_hooks=extra[:1], **options)
     with_grid, without = (torch.load(tmp_path / name / "iter_4.pth", weights_only=True) for name in "ab")
     for part in ("state_dict", "ema", "optimizer"):
@@ -75,5 +75,5 @@ def test_sample_grid(run, rows, compare, tmp_path, monkeypatch):
 
 
 def test_sample_grid_needs_rows(run, tmp_path):
-    with pytest.raises(ValueError, match="give `dataset`, or name a data set `val_dataset`"):
+    with pytest.raises(ValueError, match="give `dataset`, or name a dataset `val_dataset`"):
         run(tmp_path, custom_hooks=[dict(type="SampleGridHook")])

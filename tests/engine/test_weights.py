@@ -118,8 +118,8 @@ def test_truncated(tmp_path, suffix, share):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x89PNG\r\n\x1a\n" + bytes(64), r"a picture \(PNG\)"),
-        (b"\xff\xd8\xff\xe0" + bytes(64), r"a picture \(JPEG\)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), r"an image \(PNG\)"),
+        (b"\xff\xd8\xff\xe0" + bytes(64), r"an image \(JPEG\)"),
         (b"name = 'config'\n" * 9, "a text file"),
         (b"<html>error 404</html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),

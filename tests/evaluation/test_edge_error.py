@@ -22,10 +22,10 @@ def sketch(edges):
 
 
 def step(column, side=32, low=40, high=220):
-    """A picture, dark to the left of ``column`` and bright to its right."""
-    picture = torch.full((3, side, side), low, dtype=torch.uint8)
-    picture[:, :, column:] = high
-    return picture
+    """An image, dark to the left of ``column`` and bright to its right."""
+    image = torch.full((3, side, side), low, dtype=torch.uint8)
+    image[:, :, column:] = high
+    return image
 
 
 def sample(pred, wanted, truth=None):
@@ -58,17 +58,17 @@ def test_nothing_wanted_is_an_error():
         edge_agreement(line(3), line(3, 16), 1)
 
 
-def test_pictures_are_scored_by_where_their_edges_are():
+def test_images_are_scored_by_where_their_edges_are():
     metric = METRICS.build(dict(type="EdgeError", tolerance=2))
     metric.process(None, [sample(step(16), line(16), truth=step(16))])
     assert metric.evaluate(1) == dict(edge_F1=1, edge_precision=1, edge_recall=1, edge_F1_ground_truth=1)
-    # The second picture has its edge elsewhere; the truth is right in both.
+    # The second image has its edge elsewhere; the truth is right in both.
     metric.process(None, [sample(step(c), line(16), truth=step(16)) for c in (16, 26)])
     assert metric.evaluate(2) == dict(edge_F1=0.5, edge_precision=0.5, edge_recall=0.5, edge_F1_ground_truth=1)
     assert metric.facts["tolerance"] == 2 and metric.facts["extractor"]["edges"] == "canny"
 
 
-def test_small_pictures_are_enlarged_to_the_sketch():
+def test_small_images_are_enlarged_to_the_sketch():
     metric = METRICS.build(dict(type="EdgeError"))
     metric.process(None, [sample(step(16, side=64), line(64, side=256))])
     found = metric.evaluate(1)
@@ -79,14 +79,14 @@ def test_small_pictures_are_enlarged_to_the_sketch():
 
 def test_the_extractor_is_that_of_the_data():
     arguments = dict(type="LoadSketch", source="image", edges="canny", canny=(100, 200))
-    picture = step(9)
-    picture[:, 20:24] = 130
-    results = TRANSFORMS.build(arguments).transform({"sources": {"image": picture.permute(1, 2, 0).numpy()}})
+    image = step(9)
+    image[:, 20:24] = 130
+    results = TRANSFORMS.build(arguments).transform({"sources": {"image": image.permute(1, 2, 0).numpy()}})
     expected = results["condition_parts"][0].array > 0
     assert expected.any()
     metric = METRICS.build(dict(type="EdgeError", extractor=arguments))
-    assert np.array_equal(metric.edges(picture, (32, 32)), expected)
-    assert np.array_equal(metric.edges(picture / 127.5 - 1, (32, 32)), expected)
+    assert np.array_equal(metric.edges(image, (32, 32)), expected)
+    assert np.array_equal(metric.edges(image / 127.5 - 1, (32, 32)), expected)
 
 
 def test_what_has_no_sketch_has_a_reason():
@@ -109,7 +109,7 @@ def test_a_tolerance_below_zero_is_an_error():
 
 
 def test_true_photographs_beat_those_of_others(shared):
-    """What the docstring says of NYU, on eight of its pictures."""
+    """What the docstring says of NYU, on eight of its images."""
     folder = shared / "data" / "nyuv2_256" / "val" / "images"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
@@ -121,7 +121,7 @@ def test_true_photographs_beat_those_of_others(shared):
         small = torch.from_numpy(cv2.resize(array, (64, 64), interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
         items.append((part.array > 0, small))
     metric = METRICS.build(dict(type="EdgeError"))
-    others = [picture for _, picture in items[1:] + items[:1]]
+    others = [image for _, image in items[1:] + items[:1]]
     metric.process(None, [sample(p, wanted, true) for p, (wanted, true) in zip(others, items, strict=True)])
     found = metric.evaluate(len(items))
     assert found["edge_F1"] < 0.35 and found["edge_F1_ground_truth"] > 0.75, found

@@ -39,7 +39,7 @@ def test_metrics_have_a_value_or_a_reason(name, repo, monkeypatch, tmp_path):
     assert set(values.values()) == {None} and notes.keys() == values.keys()
 
 
-def test_sketches_are_found_with_the_data_sets_extractor(repo, monkeypatch):
+def test_sketches_are_found_with_the_datasets_extractor(repo, monkeypatch):
     """The same transform as in the data, at half the thresholds: see EdgeError."""
     monkeypatch.setenv("PITIKIT_DATA", "data")
     data = Config.fromfile(repo / "configs/_base_/datasets/nyuv2_sketch.py").load[1]

@@ -9,7 +9,7 @@ import torch
 from scipy import linalg
 from torch import nn
 
-from pitikit.data.pictures import write_png
+from pitikit.data.images import write_png
 from pitikit.evaluation import fid as module
 from pitikit.evaluation.fid import FID, frechet_distance, kernel_distance
 from pitikit.evaluation.inception import FILE_NAME, InceptionFeatures, find_inception
@@ -17,10 +17,10 @@ from pitikit.registry import METRICS
 
 
 class Tiny(nn.Module):
-    """Five features of a picture, so that no weights are needed."""
+    """Five features of an image, so that no weights are needed."""
 
-    def forward(self, pictures):
-        x = pictures.float() / 255
+    def forward(self, images):
+        x = images.float() / 255
         return torch.cat(
             [x.mean((2, 3)), x.std((2, 3))[:, :1], (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))[:, None]], 1
         )
@@ -63,7 +63,7 @@ def inception(request):
     return path
 
 
-def pictures(count, seed=0, side=16):
+def images(count, seed=0, side=16):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
 
@@ -130,7 +130,7 @@ def test_kernel_distance_by_hand(monkeypatch):
 
 
 def test_value_is_that_of_the_sets_in_whatever_batches(tiny):
-    made, true = pictures(11, 1), pictures(11, 2)
+    made, true = images(11, 1), images(11, 2)
     found = []
     for batch, per_call in ((16, 11), (3, 4), (1, 1)):
         metric = tiny(batch=batch)
@@ -143,55 +143,55 @@ def test_value_is_that_of_the_sets_in_whatever_batches(tiny):
     assert found[0]["KID_x1000"] == pytest.approx(1000 * kernel_by_hand(*features), rel=1e-4)
     for other in found[1:]:
         assert other == pytest.approx(found[0], rel=1e-5)
-    assert metric.facts["pictures"] == metric.facts["reference_pictures"] == 11
-    assert metric.notes.keys() == {"FID"} and "of 11 pictures" in metric.notes["FID"]
+    assert metric.facts["images"] == metric.facts["reference_images"] == 11
+    assert metric.notes.keys() == {"FID"} and "of 11 images" in metric.notes["FID"]
 
 
-def test_features_are_kept_and_no_pictures(tiny):
+def test_features_are_kept_and_no_images(tiny):
     metric = tiny()
-    metric.process(None, samples(pictures(3), pictures(3)))
+    metric.process(None, samples(images(3), images(3)))
     assert [row.shape for row in metric.results] == [(2, 5)] * 3
 
 
 def test_only_the_first_so_many_count(tiny):
     # What a process pads its share with, mmengine cuts off again.
     metric = tiny()
-    metric.process(None, samples(pictures(6, 1), pictures(6, 2)))
+    metric.process(None, samples(images(6, 1), images(6, 2)))
     five = metric.evaluate(5)
-    metric.process(None, samples(pictures(6, 1)[:5], pictures(6, 2)[:5]))
+    metric.process(None, samples(images(6, 1)[:5], images(6, 2)[:5]))
     assert five == metric.evaluate(5)
 
 
 def test_absent_weights_leave_the_columns_empty(nowhere):
     metric = METRICS.build(dict(type="FID", weights="not/there.safetensors"))
-    metric.process(None, samples(pictures(2), pictures(2)))
+    metric.process(None, samples(images(2), images(2)))
     assert metric.evaluate(2) == {"FID": None, "KID_x1000": None}
     assert "not/there.safetensors" in metric.notes["FID"] and "PITIKIT_WEIGHTS" in metric.notes["FID"]
 
 
-def test_too_few_pictures_have_a_reason(tiny):
+def test_too_few_images_have_a_reason(tiny):
     metric = tiny()
-    metric.process(None, samples(pictures(3)))
+    metric.process(None, samples(images(3)))
     assert metric.evaluate(3) == {"FID": None, "KID_x1000": None}
     assert "ground truth" in metric.notes["FID"]
-    metric.process(None, samples(pictures(1), pictures(1)))
+    metric.process(None, samples(images(1), images(1)))
     assert metric.evaluate(1)["FID"] is None and "1 samples" in metric.notes["FID"]
 
 
 def test_sizes_that_differ_are_named(tiny):
     with pytest.raises(ValueError, match=r"\(3, 16, 16\).*\(3, 8, 8\)"):
-        tiny().process(None, samples(pictures(1), pictures(1, side=8)))
+        tiny().process(None, samples(images(1), images(1, side=8)))
 
 
-def test_against_a_folder_a_data_set_or_statistics(tiny, nowhere, monkeypatch):
-    true, made = pictures(7, 3), pictures(9, 4)
-    for index, picture in enumerate(true):
-        write_png(nowhere / "true" / f"{index}.png", picture)
+def test_against_a_folder_a_dataset_or_statistics(tiny, nowhere, monkeypatch):
+    true, made = images(7, 3), images(9, 4)
+    for index, image in enumerate(true):
+        write_png(nowhere / "true" / f"{index}.png", image)
     expected = frechet_by_numpy(Tiny()(true).numpy(), Tiny()(made).numpy())
 
     def value(reference):
         metric = tiny(reference=reference)
-        metric.process(None, samples(made, pictures(9, 5)))
+        metric.process(None, samples(made, images(9, 5)))
         return metric.evaluate(9)
 
     from_folder = value(str(nowhere / "true"))
@@ -229,10 +229,10 @@ def test_a_wrong_file_is_an_error(damage, nowhere):
         METRICS.build(dict(type="FID", weights=str(path)))
 
 
-def resize_as_tensorflow_1(picture, side):
+def resize_as_tensorflow_1(image, side):
     """Bilinear from the corner, not the centre, of a pixel: (3, h, w) to (3, side, side)."""
-    height, width = picture.shape[1:]
-    out = picture
+    height, width = image.shape[1:]
+    out = image
     for axis, size in ((1, height), (2, width)):
         place = torch.arange(side) * (size / side)
         low = place.long()
@@ -246,10 +246,10 @@ def test_real_network_resizes_as_tensorflow_did(inception):
     network = InceptionFeatures(inception)
     seen = []
     network.network.Conv2d_1a_3x3.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    picture = pictures(1, side=64)
-    features = network(picture)
+    image = images(1, side=64)
+    features = network(image)
     assert features.shape == (1, 2048) and features.min() >= 0 and features.dtype == torch.float32
-    expected = (resize_as_tensorflow_1(picture[0].float(), 299) - 128) / 128
+    expected = (resize_as_tensorflow_1(image[0].float(), 299) - 128) / 128
     assert torch.allclose(seen[0][0], expected, atol=1e-4)
 
 
@@ -275,6 +275,6 @@ def test_real_network_separates_sets_by_their_noise(inception, shared):
     assert found[0]["FID"] == pytest.approx(0, abs=1e-3)
     assert 1 < found[1]["FID"] < 0.7 * found[2]["FID"]
     assert found[0]["KID_x1000"] < found[1]["KID_x1000"] < found[2]["KID_x1000"]
-    assert json.dumps(metric.facts) and metric.facts["pictures"] == 6 and len(metric.facts["weights_sha256"]) == 64
+    assert json.dumps(metric.facts) and metric.facts["images"] == 6 and len(metric.facts["weights_sha256"]) == 64
     one_by_one = FID(weights=inception, batch=1, device="cpu").features(list(sets[2][:2]))
     assert np.allclose(one_by_one, features[2][:2], atol=1e-4)

@@ -42,7 +42,7 @@ class Reader(nn.Module):
         return torch.cat([depth.log(), torch.zeros_like(image[:, :2]), torch.ones_like(depth)], 1)
 
 
-def picture(depth):
+def image(depth):
     """What Reader reads ``depth`` (H, W) from."""
     return (depth - 1).round().byte().expand(3, -1, -1).contiguous()
 
@@ -94,7 +94,7 @@ def test_pixels_without_depth_or_normal_do_not_count():
     assert all(math.isnan(value) for value in geometry_errors(answer, geometry_target(None, None, (8, 8))))
 
 
-def test_the_condition_comes_to_the_size_of_the_picture():
+def test_the_condition_comes_to_the_size_of_the_image():
     depth = torch.arange(1.0, 17.0).view(4, 4).repeat_interleave(4, 0).repeat_interleave(4, 1)
     normals = torch.cat([plane(UP, 16)[:, :8], plane(FACING, 16)[:, 8:]], 1)
     target = geometry_target(depth, normals / 127.5 - 1, (4, 4))
@@ -129,11 +129,11 @@ def sample(pred, depth, normals=None, truth=None):
     return item if truth is None else {**item, "image": truth / 127.5 - 1}
 
 
-def test_means_over_pictures_beside_those_of_the_truth():
+def test_means_over_images_beside_those_of_the_truth():
     depth = torch.linspace(1, 100, 64).round().view(8, 8)
     flat = torch.full((8, 8), 50.0)
     metric = METRICS.build(dict(type="GeometryError", estimator=Reader()))
-    batch = [sample(picture(d), depth, plane(FACING), picture(depth)) for d in (depth, flat)]
+    batch = [sample(image(d), depth, plane(FACING), image(depth)) for d in (depth, flat)]
     metric.process(None, batch)
     found = metric.evaluate(2)
     assert found["depth_abs_rel_ground_truth"] == pytest.approx(0, abs=1e-4)
@@ -148,7 +148,7 @@ def test_means_over_pictures_beside_those_of_the_truth():
 
 def test_where_the_normals_begin_can_be_said():
     depth = torch.ones(8, 8)
-    item = sample(picture(depth), depth)
+    item = sample(image(depth), depth)
     item["condition"] = torch.cat([torch.zeros(3, 8, 8), plane(UP) / 127.5 - 1])
     metric = METRICS.build(dict(type="GeometryError", estimator=Reader(), normals=3))
     metric.process(None, [item])
@@ -158,12 +158,12 @@ def test_where_the_normals_begin_can_be_said():
 def test_what_is_missing_has_a_reason():
     depth = torch.linspace(1, 100, 64).round().view(8, 8)
     metric = METRICS.build(dict(type="GeometryError", estimator=Reader(), normals=None))
-    metric.process(None, [sample(picture(depth), depth, plane(UP))])
+    metric.process(None, [sample(image(depth), depth, plane(UP))])
     found = metric.evaluate(1)
     assert found["depth_delta"] == 1 and found["normal_angle"] is None
     assert "normals" in metric.notes["normal_angle"]
     assert found["depth_delta_ground_truth"] is None and "image" in metric.notes["depth_delta_ground_truth"]
-    metric.process(None, [{"id": "a", "pred": picture(depth)}])
+    metric.process(None, [{"id": "a", "pred": image(depth)}])
     assert set(metric.evaluate(1).values()) == {None}
     assert "keep=['depth']" in metric.notes["depth_abs_rel"]
 
@@ -171,7 +171,7 @@ def test_what_is_missing_has_a_reason():
 def test_without_the_file_it_says_how_to_make_it():
     config = dict(type="GeometryError", estimator=dict(type="GeometryEstimator", weights="nowhere.safetensors"))
     metric = METRICS.build(config)
-    metric.process(None, [sample(picture(torch.ones(8, 8)), torch.ones(8, 8))])
+    metric.process(None, [sample(image(torch.ones(8, 8)), torch.ones(8, 8))])
     found = metric.evaluate(1)
     names = {f"{name}{end}" for name in Errors._fields for end in ("", "_ground_truth")}
     assert found == dict.fromkeys(names)
@@ -179,7 +179,7 @@ def test_without_the_file_it_says_how_to_make_it():
 
 
 def test_true_photographs_beat_those_of_others(shared, monkeypatch):
-    """What the docstring says of NYU, on a tenth of its pictures."""
+    """What the docstring says of NYU, on a tenth of its images."""
     if find_weights("nyu_geometry_estimator.safetensors") is None:
         pytest.skip("nyu_geometry_estimator.safetensors is not there: make it with tools/train_segmenter.py")
     if not (shared / "data" / "nyuv2_256").is_dir():

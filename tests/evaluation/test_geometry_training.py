@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pitikit.data.pictures import write_png
+from pitikit.data.images import write_png
 from pitikit.evaluation.geometry_error import geometry_errors
 from pitikit.evaluation.geometry_estimator import GeometryEstimator
 from pitikit.evaluation.geometry_training import (
-    MeasuredPictures,
+    MeasuredImages,
+    geometry_images,
     geometry_loss,
-    geometry_pictures,
     measure_geometry,
 )
-from pitikit.evaluation.picture_training import augment, train_on_pictures
+from pitikit.evaluation.image_training import augment, train_on_images
 from pitikit.registry import DATASETS
 
 
@@ -32,13 +32,13 @@ def one_thread():
 
 
 def walls(count=8, side=16):
-    """Pictures of patches: the dark ones near and facing the camera, the bright ones far, looking right."""
+    """Images of patches: the dark ones near and facing the camera, the bright ones far, looking right."""
     generator = torch.Generator().manual_seed(0)
     cells = torch.randint(0, 2, (count, side // 4, side // 4), generator=generator)
     far = cells.repeat_interleave(4, 1).repeat_interleave(4, 2)
     images = (40 + 170 * far)[:, None].expand(-1, 3, -1, -1).byte().contiguous()
     targets = torch.stack([far.float() * 1.5, far.float(), torch.zeros(far.shape), 1.0 - far], 1)
-    return MeasuredPictures(images, targets)
+    return MeasuredImages(images, targets)
 
 
 def test_it_learns():
@@ -46,7 +46,7 @@ def test_it_learns():
     data = walls()
     network = GeometryEstimator(size=16, width=8)
     before = measure_geometry(network.eval(), data)
-    assert train_on_pictures(network, data, iterations=40, batch=8, report=lambda line: None) == 40
+    assert train_on_images(network, data, iterations=40, batch=8, report=lambda line: None) == 40
     found = measure_geometry(network, data)
     # They begin near 0.82 and 116 degrees, and come to 0.15 and 35.
     assert found.depth_abs_rel < 0.3 < before.depth_abs_rel and found.normal_angle < 45 < before.normal_angle
@@ -83,11 +83,11 @@ def test_the_loss_knows_no_scale_and_no_unknown_pixels():
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Two pictures of a wall: left half at 1 m, right half at 3 m, a corner without depth."""
+    """Two images of a wall: left half at 1 m, right half at 3 m, a corner without depth."""
     for name, bright in (("a", 200), ("b", 150)):
-        picture = torch.full((3, 32, 32), bright, dtype=torch.uint8)
-        picture[:, :, :16] = 30
-        write_png(tmp_path / "images" / f"{name}.png", picture)
+        image = torch.full((3, 32, 32), bright, dtype=torch.uint8)
+        image[:, :, :16] = 30
+        write_png(tmp_path / "images" / f"{name}.png", image)
         depth = np.full((32, 32), 3000, np.uint16)
         depth[:, :16] = 1000
         depth[:8, :8] = 0
@@ -109,8 +109,8 @@ def pairs(tmp_path):
     )
 
 
-def test_pictures_of_a_data_set(pairs):
-    data = geometry_pictures(pairs, size=16)
+def test_images_of_a_dataset(pairs):
+    data = geometry_images(pairs, size=16)
     assert data.images.shape == (2, 3, 16, 16) and data.targets.shape == (2, 4, 16, 16)
     # As they lie on the disk: the flip of the config is for training the model.
     assert data.images[0, 0, 8, 0] == 30 and data.images[0, 0, 8, -1] == 200
@@ -123,16 +123,16 @@ def test_pictures_of_a_data_set(pairs):
     # Depth alone, normals alone.
     for dropped, gone in (("LoadNormals", slice(1, 4)), ("LoadDepth", slice(0, 1))):
         steps = [step for step in pairs["pipeline"] if step["type"] != dropped]
-        part = geometry_pictures({**pairs, "pipeline": steps}, size=16).targets
+        part = geometry_images({**pairs, "pipeline": steps}, size=16).targets
         assert (part[:, gone].nan_to_num() == 0).all()
 
 
-def test_a_data_set_it_cannot_learn_from(pairs):
+def test_a_dataset_it_cannot_learn_from(pairs):
     steps = pairs["pipeline"]
     with pytest.raises(ValueError, match="no LoadDepth and no LoadNormals"):
-        geometry_pictures({**pairs, "pipeline": [steps[0], *steps[3:]]})
+        geometry_images({**pairs, "pipeline": [steps[0], *steps[3:]]})
     with pytest.raises(ValueError, match="no ResizePair"):
-        geometry_pictures({**pairs, "pipeline": steps[:3]})
+        geometry_images({**pairs, "pipeline": steps[:3]})
 
 
 def test_from_the_command_line(repo, pairs, tmp_path, monkeypatch, capsys):

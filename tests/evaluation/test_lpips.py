@@ -116,7 +116,7 @@ def test_absent_weights_leave_the_column_empty(nowhere):
     assert "PITIKIT_WEIGHTS" in metric.notes["LPIPS"]
 
 
-def test_too_small_pictures_have_a_reason(weights, nowhere):
+def test_too_small_images_have_a_reason(weights, nowhere):
     metric = METRICS.build(dict(type="LPIPS", weights=str(weights)))
     metric.process(None, [pair(side=module.SMALLEST - 1)])
     assert metric.evaluate(1) == {"LPIPS": None}
@@ -148,7 +148,7 @@ def test_a_wrong_file_is_an_error(damage, weights, nowhere):
         METRICS.build(dict(type="LPIPS", weights=str(path)))
 
 
-def test_real_weights_prefer_the_nearer_picture(shared):
+def test_real_weights_prefer_the_nearer_image(shared):
     path = shared / "weights" / module.FILE_NAME
     if not path.is_file():
         pytest.skip(f"{path} is not there")

@@ -20,14 +20,14 @@ class ByRed(nn.Module):
         return nn.functional.one_hot(level, 4).permute(0, 3, 1, 2).float()
 
 
-def picture(ids):
+def image(ids):
     return torch.tensor(ids, dtype=torch.uint8).expand(3, -1, -1).clone()
 
 
 def sample(pred, label, truth=None):
-    item = {"id": "s1", "pred": picture(pred), "label": torch.tensor(label, dtype=torch.uint8)}
+    item = {"id": "s1", "pred": image(pred), "label": torch.tensor(label, dtype=torch.uint8)}
     if truth is not None:
-        item["image"] = picture(truth) / 127.5 - 1
+        item["image"] = image(truth) / 127.5 - 1
     return item
 
 
@@ -77,20 +77,20 @@ def test_nothing_known_at_all():
     assert iou_of_areas(np.zeros((3, 2), int)) == ([None, None], None, None)
 
 
-def test_label_goes_to_the_pictures_size_by_nearest():
+def test_label_goes_to_the_images_size_by_nearest():
     label = torch.arange(16, dtype=torch.uint8).view(4, 4)
     assert resize_label(label, (2, 2)).tolist() == [[5, 7], [13, 15]]
     assert resize_label(label, (4, 4)) is label
     assert resize_label(torch.full((2, 4, 4), 255, dtype=torch.uint8), (8, 8)).unique().tolist() == [255]
     metric = MeanIoU(ByRed())
     big = torch.tensor([[0, 0, 3, 3]] * 4, dtype=torch.uint8)
-    metric.process(None, [{"id": "a", "pred": picture([[0, 3], [0, 3]]), "label": big}])
+    metric.process(None, [{"id": "a", "pred": image([[0, 3], [0, 3]]), "label": big}])
     found = metric.evaluate(1)
     assert found["mIoU"] == found["accuracy"] == 1.0
     assert found["mIoU_ground_truth"] is None and "image" in metric.notes["mIoU_ground_truth"]
 
 
-def test_results_are_small_and_hold_no_picture():
+def test_results_are_small_and_hold_no_image():
     metric = MeanIoU(ByRed())
     metric.process(None, [sample([[0, 1]], [[0, 1]], [[0, 1]])] * 3)
     assert len(metric.results) == 3
@@ -99,7 +99,7 @@ def test_results_are_small_and_hold_no_picture():
 
 def test_without_labels_there_is_a_reason():
     metric = MeanIoU(ByRed())
-    metric.process(None, [{"id": "a", "pred": picture([[0]]), "image": torch.zeros(3, 1, 1)}])
+    metric.process(None, [{"id": "a", "pred": image([[0]]), "image": torch.zeros(3, 1, 1)}])
     found = metric.evaluate(1)
     assert found["mIoU"] is None and found["accuracy"] is None
     assert "PackInputs(keep=['label'])" in metric.notes["mIoU"]
@@ -110,7 +110,7 @@ def test_a_label_id_the_segmenter_does_not_know():
         MeanIoU(ByRed()).process(None, [sample([[0]], [[4]])])
 
 
-def test_a_data_set_of_other_classes():
+def test_a_dataset_of_other_classes():
     metric = MeanIoU(ByRed())
     metric.dataset_meta = {"classes": ("a", "b", "c", "d")}
     metric.process(None, [sample([[0]], [[0]])])

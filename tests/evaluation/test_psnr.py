@@ -16,8 +16,8 @@ def grey(level, size=8):
     return torch.full((3, size, size), level, dtype=torch.uint8)
 
 
-def unit(picture):
-    return picture / 127.5 - 1
+def unit(image):
+    return image / 127.5 - 1
 
 
 @pytest.fixture
@@ -25,20 +25,20 @@ def psnr():
     return METRICS.build(dict(type="PSNR"))
 
 
-def test_mean_over_pictures_not_over_pixels(psnr):
+def test_mean_over_images_not_over_pixels(psnr):
     psnr.process(None, [sample(grey(100), unit(grey(110))), sample(grey(100), unit(grey(101)))])
     values = [20 * math.log10(255 / 10), 20 * math.log10(255)]
     assert psnr.evaluate(2) == {"PSNR": pytest.approx(sum(values) / 2, abs=1e-9)}
 
 
 def test_the_truth_is_compared_in_grey_levels(psnr):
-    # Every level survives [-1, 1] and back, so that an equal picture is found equal.
+    # Every level survives [-1, 1] and back, so that an equal image is found equal.
     levels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
     psnr.process(None, [sample(levels, unit(levels))])
     assert psnr.evaluate(1) == {"PSNR": 100.0}
 
 
-def test_no_more_than_what_an_equal_picture_gets(psnr):
+def test_no_more_than_what_an_equal_image_gets(psnr):
     made = grey(100, 256)
     made[0, 0, 0] = 101
     psnr.process(None, [sample(made, unit(grey(100, 256)))])

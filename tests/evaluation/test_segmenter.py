@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pitikit.data.scenes import CLASSES
 from pitikit.evaluation.segmenter import SceneSegmenter
-from pitikit.evaluation.segmenter_training import measure, scene_pictures
+from pitikit.evaluation.segmenter_training import measure, scene_images
 from pitikit.registry import METRICS
 
 SHIPPED = "weights/scenes_segmenter.safetensors"
@@ -61,7 +61,7 @@ def test_the_shipped_one_knows_the_world():
     """Fails when the world has changed since: train the segmenter again (tools/train_segmenter.py)."""
     network = SceneSegmenter(SHIPPED)
     assert network.classes == CLASSES
-    found = measure(network, scene_pictures(2_000_000, 24))
+    found = measure(network, scene_images(2_000_000, 24))
     assert found["accuracy"] > 0.9, found
     assert found["mIoU"] > 0.7, found
 

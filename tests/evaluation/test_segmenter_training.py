@@ -8,16 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.data.pictures import write_png
+from pitikit.data.images import write_png
+from pitikit.evaluation.image_training import augment, train_on_images
 from pitikit.evaluation.mean_iou import resize_label
-from pitikit.evaluation.picture_training import augment, train_on_pictures
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import (
-    LabelledPictures,
+    LabelledImages,
     class_weights,
-    dataset_pictures,
+    dataset_images,
     measure,
-    scene_pictures,
+    scene_images,
 )
 from pitikit.registry import DATASETS
 
@@ -37,7 +37,7 @@ def two_colours(count=8, side=16):
     cells = torch.randint(0, 2, (count, side // 4, side // 4), generator=generator)
     labels = cells.repeat_interleave(4, 1).repeat_interleave(4, 2).to(torch.uint8)
     images = (40 + 170 * labels)[:, None].expand(-1, 3, -1, -1)
-    return LabelledPictures(images.contiguous(), labels, ("dark", "bright"))
+    return LabelledImages(images.contiguous(), labels, ("dark", "bright"))
 
 
 def test_it_learns():
@@ -45,7 +45,7 @@ def test_it_learns():
     data = two_colours()
     network = SceneSegmenter(classes=data.classes, size=16)
     lines = []
-    done = train_on_pictures(network, data, iterations=30, batch=8, report=lines.append)
+    done = train_on_images(network, data, iterations=30, batch=8, report=lines.append)
     assert done == 30 and not network.training and not lines
     assert measure(network, data)["mIoU"] > 0.8
 
@@ -53,11 +53,11 @@ def test_it_learns():
 def test_the_clock_ends_it():
     data = two_colours()
     network = SceneSegmenter(classes=data.classes, size=16)
-    assert 1 <= train_on_pictures(network, data, iterations=100_000, batch=4, seconds=0.5) < 1000
+    assert 1 <= train_on_images(network, data, iterations=100_000, batch=4, seconds=0.5) < 1000
 
 
-def test_pictures_are_those_of_a_test_set():
-    data = scene_pictures(2_000_000, 2)
+def test_images_are_those_of_a_test_set():
+    data = scene_images(2_000_000, 2)
     assert data.images.shape == (2, 3, 64, 64) and data.labels.shape == (2, 64, 64)
     assert data.images.dtype == data.labels.dtype == torch.uint8
     pipeline = [
@@ -89,32 +89,32 @@ PAIRS = dict(
 def pairs(tmp_path):
     """Two pairs: bright and dark halves, labelled 0 and 2, a corner of 9 without label."""
     for name, bright in (("a", slice(0, 16)), ("b", slice(16, 32))):
-        picture = torch.full((3, 32, 32), 30, dtype=torch.uint8)
+        image = torch.full((3, 32, 32), 30, dtype=torch.uint8)
         label = np.full((32, 32), 2, np.uint8)
-        picture[:, :, bright], label[:, bright] = 200, 0
+        image[:, :, bright], label[:, bright] = 200, 0
         label[:4, :4] = 9
-        write_png(tmp_path / "images" / f"{name}.png", picture)
+        write_png(tmp_path / "images" / f"{name}.png", image)
         (tmp_path / "labels").mkdir(exist_ok=True)
         Image.fromarray(label).save(tmp_path / "labels" / f"{name}.png")
     return {**PAIRS, "root": str(tmp_path)}
 
 
-def test_pictures_of_a_data_set(pairs):
-    data = dataset_pictures(pairs, size=8)
+def test_images_of_a_dataset(pairs):
+    data = dataset_images(pairs, size=8)
     assert data.images.shape == (2, 3, 8, 8) and data.labels.shape == (2, 8, 8)
     # As they lie on the disk: the flip of the config is for training the model.
     assert data.images[:, 0, 4, :2].tolist() == [[200, 200], [30, 30]]
     assert data.labels[0, 4].tolist() == [0] * 4 + [2] * 4 and data.labels[0, 0, 0] == 255
     assert data.classes == ("0", "1", "2")
-    assert dataset_pictures({**pairs, "metainfo": {"classes": ("x", "y", "z")}}).classes == ("x", "y", "z")
-    assert dataset_pictures(pairs, ["u", "v", "w"]).classes == ("u", "v", "w")
+    assert dataset_images({**pairs, "metainfo": {"classes": ("x", "y", "z")}}).classes == ("x", "y", "z")
+    assert dataset_images(pairs, ["u", "v", "w"]).classes == ("u", "v", "w")
 
 
-def test_a_data_set_it_cannot_learn_from(pairs):
+def test_a_dataset_it_cannot_learn_from(pairs):
     with pytest.raises(ValueError, match="2 names.*num_classes=3"):
-        dataset_pictures(pairs, ["u", "v"])
+        dataset_images(pairs, ["u", "v"])
     with pytest.raises(ValueError, match="no LoadMask"):
-        dataset_pictures({**pairs, "pipeline": [PAIRS["pipeline"][0], *PAIRS["pipeline"][2:]]})
+        dataset_images({**pairs, "pipeline": [PAIRS["pipeline"][0], *PAIRS["pipeline"][2:]]})
 
 
 def test_from_the_command_line(repo, pairs, tmp_path):
@@ -134,7 +134,7 @@ def test_from_the_command_line(repo, pairs, tmp_path):
     assert SceneSegmenter(out).classes == ("sun", "moon", "night")
 
 
-def test_augmentation_moves_label_and_picture_together():
+def test_augmentation_moves_label_and_image_together():
     data = two_colours(count=64)
     image, label = augment(data.images / 127.5 - 1, data.labels.long(), torch.Generator().manual_seed(0))
     assert image.shape == data.images.shape and image.min() >= -1 and image.max() <= 1

@@ -18,7 +18,7 @@ def score(*pairs, **arguments):
     return metric.compute_metrics(metric.results)["sharpness"]
 
 
-def test_equal_pictures_have_one_and_blurred_ones_less():
+def test_equal_images_have_one_and_blurred_ones_less():
     true = noise()
     blurred = torch.from_numpy(gaussian_filter(true.numpy(), (0, 1.5, 1.5)))
     assert score((true, true)) == pytest.approx(1, rel=1e-3)

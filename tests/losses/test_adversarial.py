@@ -17,7 +17,7 @@ def softplus(x):
 
 
 class Linear(nn.Module):
-    """A critic with a gradient that can be told by hand."""
+    """A discriminator with a gradient that can be told by hand."""
 
     def __init__(self):
         super().__init__()
@@ -42,37 +42,37 @@ def test_values_by_hand():
     assert log.generator(LOGITS).tolist() == pytest.approx(expected, rel=1e-5)
     formula = torch.log(1 - torch.sigmoid(LOGITS)).flatten(1).mean(1)
     torch.testing.assert_close(LogAdversarialLoss(saturating=True).generator(LOGITS), formula)
-    critic = -(torch.log(torch.sigmoid(-LOGITS)) + torch.log(1 - torch.sigmoid(LOGITS))).flatten(1).mean(1)
-    torch.testing.assert_close(log.critic(LOGITS, -LOGITS), critic)
+    discriminator = -(torch.log(torch.sigmoid(-LOGITS)) + torch.log(1 - torch.sigmoid(LOGITS))).flatten(1).mean(1)
+    torch.testing.assert_close(log.discriminator(LOGITS, -LOGITS), discriminator)
     assert HingeAdversarialLoss().generator(LOGITS).tolist() == [1.0, -1.75]
-    assert HingeAdversarialLoss().critic(LOGITS, LOGITS).tolist() == [0.5 + 2.0, 2.75 + 0.25]
-    assert WGANGPLoss().critic(LOGITS, LOGITS.flip(0)).tolist() == [-2.75, 2.75]
+    assert HingeAdversarialLoss().discriminator(LOGITS, LOGITS).tolist() == [0.5 + 2.0, 2.75 + 0.25]
+    assert WGANGPLoss().discriminator(LOGITS, LOGITS.flip(0)).tolist() == [-2.75, 2.75]
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_the_two_sides_pull_against_each_other(kind, pair):
     loss, net = kind(), Linear()
-    terms = loss.discriminator(net, *pair)
+    terms = loss.discriminator_losses(net, *pair)
     assert terms["loss_d"].ndim == 0 and {"d_fake", "d_real"} <= terms.keys()
     logits = torch.zeros(1, 1, 2, 2, requires_grad=True)
     loss.generator(logits).sum().backward()
     assert (logits.grad < 0).all()
     fake, real = torch.zeros(2, 1, 1, 2, 2, requires_grad=True).unbind()
-    on_fake, on_real = torch.autograd.grad(loss.critic(fake, real).sum(), (fake, real))
+    on_fake, on_real = torch.autograd.grad(loss.discriminator(fake, real).sum(), (fake, real))
     assert (on_fake > 0).all() and (on_real < 0).all()
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_nothing_flows_to_what_made_the_pictures(kind, pair):
+def test_nothing_flows_to_what_made_the_images(kind, pair):
     fake, real = pair
     net = Linear()
-    kind().discriminator(net, fake, real.requires_grad_(True))["loss_d"].backward()
+    kind().discriminator_losses(net, fake, real.requires_grad_(True))["loss_d"].backward()
     assert fake.grad is None and real.grad is None and net.scale.grad is not None
 
 
 def test_gradient_penalty(pair):
     net = Linear()
-    terms = WGANGPLoss(penalty=5.0).discriminator(net, *pair)
+    terms = WGANGPLoss(penalty=5.0).discriminator_losses(net, *pair)
     norm = 0.1 * math.sqrt(3 * 16)
     assert float(terms["penalty"]) == pytest.approx(5 * (norm - 1) ** 2, rel=1e-5)
     plain = float(terms["d_fake"] - terms["d_real"])
@@ -93,8 +93,8 @@ def test_samples_count_by_their_weight(kind, pair, monkeypatch):
     share = torch.rand(2, 1, 1, 1)
     monkeypatch.setattr("torch.rand", lambda n, *_, **__: share[:n])
     fake, real = pair
-    first = kind().discriminator(Linear(), fake[:1], real[:1])["loss_d"]
-    half = kind().discriminator(Linear(), fake, real, torch.tensor([1.0, 0.0]))["loss_d"]
+    first = kind().discriminator_losses(Linear(), fake[:1], real[:1])["loss_d"]
+    half = kind().discriminator_losses(Linear(), fake, real, torch.tensor([1.0, 0.0]))["loss_d"]
     torch.testing.assert_close(2 * half, first)
 
 

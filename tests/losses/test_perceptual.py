@@ -144,7 +144,7 @@ def test_lpips(shared):
     assert loss.distance(a, a).abs().max() < 1e-6
 
 
-def test_samples_count_by_the_picture_that_is_left():
+def test_samples_count_by_the_image_that_is_left():
     prediction, target = estimate()
     plain, weighted = (PerceptualLoss(start=0, alpha_power=p)(prediction, target) for p in (0.0, 2.0))
     torch.testing.assert_close(weighted, plain * prediction.alpha_bar.flatten().square().float())

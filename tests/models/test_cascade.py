@@ -40,7 +40,7 @@ def test_quantised_truncates_to_the_levels_of_a_byte():
     assert levels.tolist() == pytest.approx([0, 0, 100, 127, 255, 255])
 
 
-def test_the_upsampler_gets_the_quantised_picture():
+def test_the_upsampler_gets_the_quantised_image():
     model, seen = cascade(), []
     encode = model.upsampler.denoiser.encode
     model.upsampler.denoiser.encode = lambda condition, low_res=None: seen.append(low_res) or encode(condition, low_res)

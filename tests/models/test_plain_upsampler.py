@@ -1,4 +1,4 @@
-"""The upsampler without a critic: squares of pictures, where the sampling begins, and what is refused."""
+"""The upsampler without a discriminator: squares of images, where the sampling begins, and what is refused."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def test_the_defaults_are_the_released_ones():
 def test_crops_see_what_the_whole_shows():
     model = Upsampler(DENOISER, crop=16)
     data = model.data_preprocessor(BATCH, True)
-    # A picture that tells its own places, and its reduction.
+    # An image that tells its own places, and its reduction.
     ramp = torch.linspace(-1, 1, SIDE)
     image = torch.stack([ramp.expand(SIDE, SIDE), ramp.expand(SIDE, SIDE).T, torch.zeros(SIDE, SIDE)]).repeat(
         4, 1, 1, 1
@@ -64,7 +64,7 @@ def test_what_is_missing_or_too_small_is_told():
 
 def test_a_strength_below_one_begins_at_low_res():
     torch.manual_seed(0)
-    # A tenth of fast27 is 3 steps, at timesteps so small that even a network that knows nothing keeps the picture.
+    # A tenth of fast27 is 3 steps, at timesteps so small that even a network that knows nothing keeps the image.
     whole, short = (Upsampler(DENOISER, strength=strength).eval() for strength in (1.0, 0.1))
     short.load_state_dict(whole.state_dict())
     low, seen = torch.rand(1, 3, 8, 8) * 1.6 - 0.8, []
@@ -95,19 +95,19 @@ def test_a_side_that_the_decoder_cannot_halve_is_refused():
         Upsampler(DENOISER, crop=multiple + 1)
 
 
-def test_what_cannot_judge_the_pictures_says_so_before_the_training():
+def test_what_cannot_judge_the_images_says_so_before_the_training():
     small = dict(denoiser=DENOISER, losses=PLAIN, adversarial=dict(type="HingeAdversarialLoss"))
     AdversarialUpsampler(**small).init_weights()
     # As in a training, where it would look for the first time when its gate opens.
-    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge the pictures of this training, 16x16"):
+    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge the images of this training, 16x16"):
         AdversarialUpsampler(**small, crop=16).init_weights()
     with pytest.raises(ValueError, match="PatchDiscriminator cannot judge .* found \\(1, 3, 32, 32\\)"):
         AdversarialUpsampler(**small, discriminator=dict(type="PatchDiscriminator", in_channels=4)).init_weights()
 
 
-def test_the_look_at_a_picture_leaves_the_critic_as_it_is():
-    critic = dict(type="PatchDiscriminator", channels=4, spectral_norm=True)
-    model = AdversarialUpsampler(DENOISER, losses=PLAIN, discriminator=critic)
+def test_the_look_at_an_image_leaves_the_discriminator_as_it_is():
+    discriminator = dict(type="PatchDiscriminator", channels=4, spectral_norm=True)
+    model = AdversarialUpsampler(DENOISER, losses=PLAIN, discriminator=discriminator)
     before = {name: value.clone() for name, value in model.discriminator.state_dict().items()}
     model.init_weights()
     assert model.discriminator.training

@@ -158,7 +158,7 @@ def test_prediction_does_not_depend_on_the_batch():
             assert difference.abs().max() <= 1
 
 
-def test_a_picture_depends_on_seed_and_id():
+def test_an_image_depends_on_seed_and_id():
     model = tiny()
     first, again = predict(model, [0])[0]["pred"], predict(model, [0])[0]["pred"]
     assert torch.equal(first, again)
@@ -171,7 +171,7 @@ def test_a_picture_depends_on_seed_and_id():
     assert torch.equal(by_hand, first)
 
 
-def test_what_is_no_picture_is_not_given_out():
+def test_what_is_no_image_is_not_given_out():
     model = tiny()
     with torch.no_grad():
         model.denoiser.decoder.transformer_proj.bias[0] = torch.nan

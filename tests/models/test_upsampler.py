@@ -60,7 +60,7 @@ def test_both_networks_learn(kind):
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
-def test_the_denoiser_leaves_no_gradients_in_the_critic():
+def test_the_denoiser_leaves_no_gradients_in_the_discriminator():
     model = adversarial()
     wrapper = optimizers(model, accumulative_counts=2)
     step(model, wrapper)
@@ -69,22 +69,22 @@ def test_the_denoiser_leaves_no_gradients_in_the_critic():
     torch.manual_seed(0)
     data = fresh.data_preprocessor(BATCH, True)
     made = fresh.prepare(**data)
-    (fresh.critic_loss(*made)["loss_d"] / 2).backward()
+    (fresh.discriminator_loss(*made)["loss_d"] / 2).backward()
     for grad, parameter in zip(kept, fresh.discriminator.parameters(), strict=True):
         torch.testing.assert_close(grad, parameter.grad)
 
 
-def test_the_critic_moves_first():
+def test_the_discriminator_moves_first():
     model = adversarial("HingeAdversarialLoss")
     torch.manual_seed(0)
     made = model.prepare(**model.data_preprocessor(BATCH, True))
     before = float(model.denoiser_loss(*made[:3])["loss_adv"])
     logs = step(model, optimizers(model))
-    # Its step makes it like the generated pictures less.
+    # Its step makes it like the generated images less.
     assert float(logs["loss_adv"]) > before
 
 
-def test_the_critic_changes_what_the_denoiser_learns():
+def test_the_discriminator_changes_what_the_denoiser_learns():
     gradients = []
     for start in (0, 10):
         model = adversarial("HingeAdversarialLoss", start)
@@ -95,7 +95,7 @@ def test_the_critic_changes_what_the_denoiser_learns():
     assert (gradients[0] - gradients[1]).abs().max() > 1e-3 * gradients[1].abs().max()
 
 
-def test_before_its_start_the_critic_rests():
+def test_before_its_start_the_discriminator_rests():
     model = adversarial(start=2)
     wrapper, before = optimizers(model), state(model.discriminator)
     for index in range(3):
@@ -115,7 +115,7 @@ def test_accumulation_is_that_of_a_larger_batch():
     before = state(parts)
     step(parts, wrapper, half(slice(0, 2)))
     assert moved(parts, before) == []
-    # The critic of the first half judges as that of the whole does: neither has moved when it learns.
+    # The discriminator of the first half judges as that of the whole does: neither has moved when it learns.
     step(parts, wrapper, half(slice(2, 4)))
     for name, value in whole.discriminator.state_dict().items():
         torch.testing.assert_close(parts.discriminator.state_dict()[name], value, atol=1e-6, rtol=1e-5)
@@ -139,8 +139,8 @@ def test_half_precision_where_a_wrapper_asks_for_it(kind):
     model = adversarial(kind)
     seen = {}
     model.denoiser.decoder.out[-1].register_forward_hook(lambda m, args, out: seen.update(denoiser=out.dtype))
-    critic = []
-    model.discriminator.model[-1].register_forward_hook(lambda m, args, out: critic.append(out.dtype))
+    discriminator = []
+    model.discriminator.model[-1].register_forward_hook(lambda m, args, out: discriminator.append(out.dtype))
     with DefaultScope.overwrite_default_scope("pitikit"):
         wrapper = SeparateConstructor(
             dict(
@@ -150,8 +150,8 @@ def test_half_precision_where_a_wrapper_asks_for_it(kind):
         )(model)
     logs = step(model, wrapper)
     assert seen["denoiser"] == torch.bfloat16
-    # What the critic learns from, then what it tells the denoiser.
-    assert critic[0] == torch.float32 and critic[-1] == torch.bfloat16
+    # What the discriminator learns from, then what it tells the denoiser.
+    assert discriminator[0] == torch.float32 and discriminator[-1] == torch.bfloat16
     assert all(value.isfinite() for value in logs.values())
 
 
@@ -172,7 +172,7 @@ def test_goes_on_bit_for_bit():
     assert not moved(resumed, unbroken.state_dict())
 
 
-def test_the_state_has_the_critic_and_no_backbone():
+def test_the_state_has_the_discriminator_and_no_backbone():
     names = AdversarialUpsampler(DENOISER).state_dict().keys()
     assert "discriminator.model.11.bias" in names and "adversarial.gate.iteration" in names
     assert {n.split(".")[0] for n in names} == {"denoiser", "discriminator", "adversarial", "losses"}

@@ -1,4 +1,4 @@
-"""What an upsampler's training draws, and which of its samples the critic counts."""
+"""What an upsampler's training draws, and which of its samples the discriminator counts."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ from pitikit.registry import MODELS
 
 @pytest.fixture
 def model(repo):
-    """Squares of 24 pixels out of 32; the critic looks at timesteps up to 9 of 12."""
+    """Squares of 24 pixels out of 32; the discriminator looks at timesteps up to 9 of 12."""
     torch.manual_seed(0)
     given = {"model.adversarial.start": 0}
     return MODELS.build(load_config(repo / "tests/configs/tiny_upsampler.py", given).model)
 
 
 def ramps(count, side=32):
-    """Pictures that tell their own places: the column in red, the row in green."""
+    """Images that tell their own places: the column in red, the row in green."""
     place = torch.arange(side, dtype=torch.float32).expand(side, side)
     return torch.stack([place, place.T, place]).repeat(count, 1, 1, 1)
 
@@ -54,9 +54,9 @@ def test_both_sides_of_the_adversarial_loss_leave_the_same_samples_out(model):
     late, both = step(model, [10, 11]), step(model, [9, 11])
     weight, open_to = torch.ones(2), model.adversarial.gate.weights(both[1].t, both[0].alpha_bar)
     assert open_to.tolist() == [1, 0]
-    assert model.critic_loss(*late, weight)["loss_d"] == model.denoiser_loss(*late, weight)["loss_adv"] == 0
+    assert model.discriminator_loss(*late, weight)["loss_d"] == model.denoiser_loss(*late, weight)["loss_adv"] == 0
     # The weight of the second sample changes nothing.
-    for side, name in ((model.critic_loss, "loss_d"), (model.denoiser_loss, "loss_adv")):
+    for side, name in ((model.discriminator_loss, "loss_d"), (model.denoiser_loss, "loss_adv")):
         found = [float(side(*both, torch.tensor([1.0, second]))[name].detach()) for second in (0.0, 5.0)]
         assert found[0] == found[1] != 0
 

@@ -14,11 +14,11 @@ PLAIN = [dict(type="EpsMSE"), dict(type="VariationalBound")]
 GENERATOR = torch.Generator().manual_seed(5)
 
 
-def pictures(count, side):
+def images(count, side):
     return (torch.rand(count, 3, side, side, generator=GENERATOR) * 255).to(torch.uint8)
 
 
-BATCH = dict(image=pictures(4, SIDE), condition=pictures(4, 32), low_res=pictures(4, 8), id=list("abcd"))
+BATCH = dict(image=images(4, SIDE), condition=images(4, 32), low_res=images(4, 8), id=list("abcd"))
 
 
 def fixed_draw(image):

@@ -1,4 +1,4 @@
-"""The critic: released names and shapes, options, and what it refuses."""
+"""The discriminator: released names and shapes, options, and what it refuses."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_the_other_released_one():
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
-def test_the_smallest_picture(layers):
+def test_the_smallest_image(layers):
     net = PatchDiscriminator(channels=4, layers=layers)
     assert net(torch.zeros(1, 3, net.smallest, net.smallest)).shape == (1, 1, 1, 1)
     with pytest.raises(ValueError, match=f"of {net.smallest} pixels or more"):

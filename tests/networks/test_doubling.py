@@ -31,7 +31,7 @@ def test_like_doubling_first(batch, height, width, memory_format):
         assert layout(results[0][0]) is memory_format
 
 
-def test_a_frozen_one_remembers_no_picture_and_the_large_one_is_not_made():
+def test_a_frozen_one_remembers_no_image_and_the_large_one_is_not_made():
     conv = Conv2d(12, 10, 3).requires_grad_(False)
     x = torch.randn(1, 12, 16, 16, requires_grad=True)
     remembered = []

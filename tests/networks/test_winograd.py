@@ -131,7 +131,7 @@ def test_within_inference_mode_and_then_with_gradients():
     ],
 )
 def test_where_it_is_used(shape, dtype, tiled):
-    # Not a matter of the batch: a picture does not change with its neighbours.
+    # Not a matter of the batch: an image does not change with its neighbours.
     x = torch.zeros(shape, dtype=dtype)
     assert is_tiled(x, torch.zeros(CHANNELS, shape[1], 3, 3, dtype=dtype)) is tiled
 

@@ -35,12 +35,12 @@ def perceptual(weights_rule, monkeypatch):
 
 
 @pytest.fixture
-def critic(weights_rule):
+def discriminator(weights_rule):
     with torch.no_grad():
         return weights_rule(PatchDiscriminator())
 
 
-def pictures(seed, *shape):
+def images(seed, *shape):
     generator = torch.Generator().manual_seed(seed)
     return generator, torch.rand(*shape, generator=generator) * 2 - 1
 
@@ -52,7 +52,7 @@ def replay_share(monkeypatch, share):
 
 def test_perceptual_loss(reference, compare, perceptual):
     numbers = reference("vgg_loss")
-    generator, image = pictures(501, 2, 3, 64, 64)
+    generator, image = images(501, 2, 3, 64, 64)
     truth = (image + 0.3 * torch.randn(2, 3, 64, 64, generator=generator)).clamp(-1, 1)
     image.requires_grad_(True)
     loss = perceptual.distance(image, truth)
@@ -63,37 +63,37 @@ def test_perceptual_loss(reference, compare, perceptual):
     compare.close("features", found, numbers["features_hr_sub"], atol=2e-4)
 
 
-def test_discriminator(reference, compare, critic):
+def test_discriminator(reference, compare, discriminator):
     numbers = reference("discriminators")
-    _, image = pictures(511, 2, 3, 128, 128)
+    _, image = images(511, 2, 3, 128, 128)
     with torch.no_grad():
-        logits = critic(image)
+        logits = discriminator(image)
     compare.close("logits", logits, numbers["nlayer_out"], atol=2e-4)
     compare.close("means", WGANGPLoss().generator(-logits), numbers["nlayer_mean_flat"], atol=2e-4)
 
 
 def test_the_other_discriminator(reference, compare, weights_rule):
     numbers = reference("discriminators")
-    _, image = pictures(511, 2, 3, 128, 128)
+    _, image = images(511, 2, 3, 128, 128)
     with torch.no_grad():
         logits = weights_rule(StridedDiscriminator())(image)
     compare.close("logits", logits, numbers["discriminator_out"], atol=2e-4)
     compare.close("means", WGANGPLoss().generator(-logits), numbers["discriminator_mean_flat"], atol=2e-4)
 
 
-def test_critic_steps(reference, compare, critic, monkeypatch):
+def test_discriminator_steps(reference, compare, discriminator, monkeypatch):
     numbers = reference("wgan_gp")
-    generator, fake = pictures(512, 2, 3, 64, 64)
+    generator, fake = images(512, 2, 3, 64, 64)
     real = torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1
     replay_share(monkeypatch, numbers.value("epsilon"))
     loss = WGANGPLoss(start=0)
-    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-5)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-5)
     for step in range(3):
-        terms = loss.discriminator(critic, fake, real)
+        terms = loss.discriminator_losses(discriminator, fake, real)
         if step == 0:
             compare.close("penalty", terms["penalty"], numbers.value("gradient_penalty"), rtol=RTOL)
             difference = terms["d_fake"] - terms["d_real"]
-            compare.close("critic term", difference, numbers.value("critic_term"), rtol=RTOL)
+            compare.close("discriminator term", difference, numbers.value("discriminator_term"), rtol=RTOL)
             compare.close("loss", terms["loss_d"], numbers.value("loss_d"), rtol=RTOL)
         optimizer.zero_grad()
         terms["loss_d"].backward()
@@ -101,37 +101,37 @@ def test_critic_steps(reference, compare, critic, monkeypatch):
         if step in (0, 2):
             updates = "1_update" if step == 0 else "3_updates"
             given = fake.clone().requires_grad_(True)
-            value = loss.generator(critic(given))
+            value = loss.generator(discriminator(given))
             compare.close(f"denoiser after {updates}", value, numbers[f"loss_g_after_{updates}"], rtol=RTOL)
-            sums = torch.stack([p.detach().double().abs().sum() for p in critic.parameters()])
+            sums = torch.stack([p.detach().double().abs().sum() for p in discriminator.parameters()])
             compare.close(f"sums after {updates}", sums, numbers[f"disc_param_abs_sums_after_{step + 1}"], rtol=RTOL)
         if step == 0:
             (gradient,) = torch.autograd.grad(value.sum(), given)
             compare.close("gradient", gradient, numbers["grad_fake"], atol=1e-8)
-    compare.close("last bias", critic.model[-1].bias, numbers["disc_last_bias_after_3"], atol=1e-6)
+    compare.close("last bias", discriminator.model[-1].bias, numbers["disc_last_bias_after_3"], atol=1e-6)
 
 
-def test_total_loss(reference, compare, perceptual, critic, monkeypatch):
+def test_total_loss(reference, compare, perceptual, discriminator, monkeypatch):
     numbers = reference("upsampler_total_loss")
-    generator, image = pictures(513, 2, 3, 64, 64)
+    generator, image = images(513, 2, 3, 64, 64)
     noise = torch.randn(2, 3, 64, 64, generator=generator)
     output = noise.repeat(1, 2, 1, 1) * 0.5 + 0.2 * torch.randn(2, 6, 64, 64, generator=generator)
     model = AdversarialUpsampler(
         TINY, losses=[dict(type="EpsMSE"), dict(type="VariationalBound"), perceptual], adversarial=dict(start=0, **GAN)
     )
-    model.discriminator = critic
+    model.discriminator = discriminator
     schedule, t = NoiseSchedule("linear"), torch.from_numpy(numbers.value("t"))
     prediction = Prediction.from_output(output, schedule.add_noise(image, t, noise), schedule.at(t))
     target = schedule.target(image, t, noise)
-    # As in the released code the critic makes its step first.
+    # As in the released code the discriminator makes its step first.
     replay_share(monkeypatch, numbers.value("epsilon"))
-    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-5)
-    model.critic_loss(prediction, target, torch.ones(2))["loss_d"].backward()
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-5)
+    model.discriminator_loss(prediction, target, torch.ones(2))["loss_d"].backward()
     optimizer.step()
     seen = {}
     for name, term in zip(("mse", "vb", "perceptual"), model.losses, strict=True):
         seen[name] = term.weight * term(prediction, target)
-    seen["adv"] = 0.01 * model.adversarial.generator(critic(prediction.x0.clamp(-1, 1)))
+    seen["adv"] = 0.01 * model.adversarial.generator(discriminator(prediction.x0.clamp(-1, 1)))
     for name, value in seen.items():
         compare.close(name, value, numbers[name], rtol=RTOL)
     found = []

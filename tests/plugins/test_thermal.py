@@ -1,4 +1,4 @@
-"""plugins/thermal: a modality by configs alone, from the training loss to a picture."""
+"""plugins/thermal: a modality by configs alone, from the training loss to an image."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_translating_a_file(cfg, tmp_path):
     assert translator(path, progress=False).shape == (1, 1, 64, 64, 3)
 
 
-def test_a_coloured_picture_is_refused(cfg, tmp_path):
+def test_a_coloured_image_is_refused(cfg, tmp_path):
     path = tmp_path / "colours.png"
     Image.new("RGB", (64, 64)).save(path)
     with pytest.raises(DataError, match="lost its temperatures"):

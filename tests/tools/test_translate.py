@@ -30,19 +30,19 @@ def masks(tmp_path):
     folder.mkdir()
     for index in (5, 6):
         Image.fromarray(render_scene(0, index, 64).label).save(folder / f"scene_{index}.png")
-    (folder / "README.md").write_text("not a picture")
+    (folder / "README.md").write_text("not an image")
     return folder
 
 
-def test_a_folder_of_pictures(main, tiny, masks, tmp_path, capsys):
+def test_a_folder_of_images(main, tiny, masks, tmp_path, capsys):
     out = tmp_path / "out"
     main([tiny, "random", str(masks), "--out", str(out), "--device", "cpu"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [str(out / "scene_5.png"), str(out / "scene_6.png")]
-    assert lines[2].startswith("3 steps, 2 pictures, ") and lines[2].endswith(" s per step")
+    assert lines[2].startswith("3 steps, 2 images, ") and lines[2].endswith(" s per step")
     assert sorted(p.name for p in out.iterdir()) == ["scene_5.png", "scene_6.png"]
-    picture = Image.open(out / "scene_5.png")
-    assert picture.size == (16, 16) and picture.mode == "RGB"
+    image = Image.open(out / "scene_5.png")
+    assert image.size == (16, 16) and image.mode == "RGB"
 
 
 def test_samples_are_seeds_and_runs_agree(main, tiny, masks, tmp_path):
@@ -59,12 +59,12 @@ def test_samples_are_seeds_and_runs_agree(main, tiny, masks, tmp_path):
 def test_options_change_the_config(main, tiny, masks, tmp_path, capsys):
     options = ["--cfg-options", "model.sampler.steps=2"]
     main([tiny, "random", str(masks), "--out", str(tmp_path), "--device", "cpu", *options])
-    assert "2 steps, 2 pictures" in capsys.readouterr().out
+    assert "2 steps, 2 images" in capsys.readouterr().out
 
 
 def test_an_error_is_one_line_and_leaves_nothing(main, tiny, masks, tmp_path, capsys):
     out = tmp_path / "out"
-    (masks / "zzz.png").write_text("no picture")
+    (masks / "zzz.png").write_text("no image")
     with pytest.raises(SystemExit) as left:
         run(lambda: main([tiny, "random", str(masks), "--out", str(out), "--device", "cpu"]))
     assert left.value.code == 2
@@ -110,11 +110,11 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
     main([*given, "--out", str(out), "--keep-low-res", *options])
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [str(out / "scene_5.png"), str(out / "scene_6.png")]
-    assert lines[2].startswith("5 steps, 2 pictures, ")
+    assert lines[2].startswith("5 steps, 2 images, ")
     assert Image.open(out / "scene_5.png").size == (32, 32)
     assert Image.open(out / "low_res" / "scene_6.png").size == (16, 16)
     main([*given, "--out", str(tmp_path / "again"), "--low-res", str(out / "low_res"), *options])
-    assert "2 steps, 2 pictures" in capsys.readouterr().out
+    assert "2 steps, 2 images" in capsys.readouterr().out
     made = [np.asarray(Image.open(folder / "scene_5.png")).astype(int) for folder in (out, tmp_path / "again")]
     assert np.abs(made[0] - made[1]).max() <= 1
     given[1] = str(weights)

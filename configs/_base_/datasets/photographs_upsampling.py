@@ -1,5 +1,5 @@
 # The photographs of CamVid and NYU Depth v2 at 256x256, without their labels, and as low_res the same at 64x64: 1,162
-# for training, 52 of the validation pictures for tests. The condition is blank.
+# for training, 52 of the validation images for tests. The condition is blank.
 # Where the data is: data/camvid256 and data/nyuv2_256, or PITIKIT_DATA={folder}.
 _base_ = ["./loaders.py"]
 

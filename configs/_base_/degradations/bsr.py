@@ -1,5 +1,5 @@
 # Full BSR, 256 -> 64: BSRGAN (arXiv 2103.14006) in the extended form of its authors' code, with sharpening, speckle,
-# Poisson and camera noise. Two rounds of operations, wholly shuffled in one half of the pictures, their noises alone
+# Poisson and camera noise. Two rounds of operations, wholly shuffled in one half of the images, their noises alone
 # in the other; then the final size and JPEG. Camera noise follows Unprocessing Images instead of a learned camera.
 # See it:  python tools/browse.py degradation configs/_base_/degradations/bsr.py --out bsr.png
 # Use it:  _base_ = [..., "../_base_/degradations/bsr.py"], and after the flips of a pipeline

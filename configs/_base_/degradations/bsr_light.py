@@ -1,10 +1,10 @@
 # BSR-light: PITI's degradation for its upsampler (256 -> 64), a milder BSRGAN (arXiv 2103.14006) with L0 smoothing.
-# The numbers are the released code's, whose two faults are not here: L0 smoothing gave black pictures, and so did
+# The numbers are the released code's, whose two faults are not here: L0 smoothing gave black images, and so did
 # blur kernels of a tiny sigma.
 # See it:  python tools/browse.py degradation configs/_base_/degradations/bsr_light.py --out bsr_light.png
 # Use it:  _base_ = [..., "../_base_/degradations/bsr_light.py"], and after the flips of a pipeline
 #          dict(type="Degrade", degradation={{_base_.degradation}}, size=64)
-# Expected on a photograph: the mean stays (143.3 +- 0.7 of 255 where it was 143.7), at 3 or more times the pictures
+# Expected on a photograph: the mean stays (143.3 +- 0.7 of 255 where it was 143.7), at 3 or more times the images
 # a second of the released code (python tools/benchmark_degradations.py).
 noise = dict(type="GaussianNoise", level=(1, 2), whole=True)
 compression = dict(type="RandomApply", degradation=dict(type="JPEG", quality=(80, 95)), prob=0.5)

@@ -1,5 +1,5 @@
 # Second order, 256 -> 64: the classical degradation twice, then a ringing filter, after Real-ESRGAN
-# (arXiv 2107.10833), the settings of its published training (x4plus). The picture is sharpened first, as there.
+# (arXiv 2107.10833), the settings of its published training (x4plus). The image is sharpened first, as there.
 # See it:  python tools/browse.py degradation configs/_base_/degradations/real_esrgan.py --out real_esrgan.png
 # Use it:  _base_ = [..., "../_base_/degradations/real_esrgan.py"], and after the flips of a pipeline
 #          dict(type="Degrade", degradation={{_base_.degradation}}, size=64)

@@ -26,7 +26,7 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="squaredcos_cap_v2"),
-    # Equal weights need several times the iterations before pictures hold together.
+    # Equal weights need several times the iterations before images hold together.
     # Nor would the decoder find out in them which token speaks of which place.
     losses=[dict(type="EpsMSE", v_weight=5.0), dict(type="VariationalBound"), dict(type="TokenAlignment", grid=16)],
     # A few thousand iterations never fill the histories of loss-second-moment usefully.

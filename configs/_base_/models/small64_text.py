@@ -1,4 +1,4 @@
-# The small model as a prior: words in place of a condition picture, 16 x 16 of them for the places of a layout.
+# The small model as a prior: words in place of a condition image, 16 x 16 of them for the places of a layout.
 _base_ = ["./small64.py"]
 model = dict(
     denoiser=dict(

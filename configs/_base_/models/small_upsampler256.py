@@ -1,4 +1,4 @@
-# A small upsampler from 64x64 to 256x256: 2.1 M values in the decoder, 0.4 M in the encoder; a picture's 23 steps take
+# A small upsampler from 64x64 to 256x256: 2.1 M values in the decoder, 0.4 M in the encoder; an image's 23 steps take
 # about 3 s on one core.
 token_width = 96
 model = dict(
@@ -29,11 +29,11 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="linear"),
-    # Weighted towards the noisy timesteps, where a short training decides whether pictures hold together.
+    # Weighted towards the noisy timesteps, where a short training decides whether images hold together.
     losses=[dict(type="EpsMSE", v_weight=5), dict(type="VariationalBound")],
     timestep_sampler=dict(type="UniformTimesteps"),
     # The variance that a short training learns leaves grain.
     sampler=dict(type="DDPMSampler", steps="fast27", temperature=0.997, variance="small"),
-    # From pure noise the whole picture takes a tint: a short training does not learn the first steps.
+    # From pure noise the whole image takes a tint: a short training does not learn the first steps.
     strength=0.85,
 )

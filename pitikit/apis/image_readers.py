@@ -1,4 +1,4 @@
-"""Trains the networks that read generated pictures, for the metrics: the work of ``tools/train_segmenter.py``."""
+"""Trains the networks that read generated images, for the metrics: the work of ``tools/train_segmenter.py``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pitikit.engine.config import load_config
 from pitikit.engine.weights import save_weights
 from pitikit.engine.writing import check_writable
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
-from pitikit.evaluation.geometry_training import geometry_pictures, measure_geometry
-from pitikit.evaluation.picture_training import PictureSet, loading_steps, train_on_pictures
+from pitikit.evaluation.geometry_training import geometry_images, measure_geometry
+from pitikit.evaluation.image_training import ImageSet, loading_steps, train_on_images
 from pitikit.evaluation.segmenter import SceneSegmenter
-from pitikit.evaluation.segmenter_training import LabelledPictures, dataset_pictures, measure, scene_pictures
+from pitikit.evaluation.segmenter_training import LabelledImages, dataset_images, measure, scene_images
 
 # Apart from the prior's scenes (from 0), the training pairs' (from 1,000,000) and the test set's (2,000,000).
 TRAIN_START, TEST_START = 3_000_000, 2_000_000
@@ -25,7 +25,7 @@ TRAIN_START, TEST_START = 3_000_000, 2_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a reader trains; see :func:`~pitikit.evaluation.picture_training.train_on_pictures`."""
+    """How long and how fast a reader trains; see :func:`~pitikit.evaluation.image_training.train_on_images`."""
 
     iterations: int = 2400
     batch: int = 32
@@ -36,9 +36,9 @@ class Plan:
 
 def train_scene_segmenter(out: Path, plan: Plan, scenes: int = 6000, test_scenes: int = 200) -> str:
     """Train a segmenter of SceneWorld, write it to ``out``, measure it on other scenes; what to print."""
-    data = scene_pictures(TRAIN_START, scenes)
+    data = scene_images(TRAIN_START, scenes)
     _train_segmenter(out, plan, data, scenes=scenes)
-    return _segmenter_report(out, scene_pictures(TEST_START, test_scenes))
+    return _segmenter_report(out, scene_images(TEST_START, test_scenes))
 
 
 def train_reader(
@@ -55,7 +55,7 @@ def train_reader(
         plan: of the training.
         config: path; its data have label maps, or else depth or normals or both.
         options: what ``--cfg-options`` gave.
-        classes: names of the labels; the data set's own, or ids, by default.
+        classes: names of the labels; the dataset's own, or ids, by default.
 
     Returns:
         What to print.
@@ -67,30 +67,30 @@ def train_reader(
     cfg = load_config(config, options)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     if classes or any(step["type"] == "LoadMask" for step in loading_steps(train)):
-        labelled = dataset_pictures(train, classes)
+        labelled = dataset_images(train, classes)
         _train_segmenter(out, plan, labelled, config=str(config))
-        return _segmenter_report(out, dataset_pictures(test, labelled.classes))
+        return _segmenter_report(out, dataset_images(test, labelled.classes))
     torch.manual_seed(plan.seed)
     network = GeometryEstimator()
     about = dict(outputs=OUTPUTS, size=network.size, width=network.width, config=str(config))
-    _train(out, plan, network, geometry_pictures(train, network.size), about)
-    found = measure_geometry(GeometryEstimator(out), geometry_pictures(test, network.size))
+    _train(out, plan, network, geometry_images(train, network.size), about)
+    found = measure_geometry(GeometryEstimator(out), geometry_images(test, network.size))
     return f"{out}: " + ", ".join(f"{name} {value:.3f}" for name, value in found._asdict().items())
 
 
-def _train_segmenter(out: Path, plan: Plan, data: LabelledPictures, **source: Any) -> None:
+def _train_segmenter(out: Path, plan: Plan, data: LabelledImages, **source: Any) -> None:
     torch.manual_seed(plan.seed)
     _train(out, plan, SceneSegmenter(classes=data.classes), data, dict(classes=data.classes, **source))
 
 
-def _train(out: Path, plan: Plan, network: nn.Module, data: PictureSet, about: dict[str, Any]) -> None:
+def _train(out: Path, plan: Plan, network: nn.Module, data: ImageSet, about: dict[str, Any]) -> None:
     """Train and write, with what it was trained for in the header."""
     check_writable(out)
-    done = train_on_pictures(network, data, **asdict(plan))
+    done = train_on_images(network, data, **asdict(plan))
     save_weights(out, network.state_dict(), {**about, "iterations": done}, torch.float16)
 
 
-def _segmenter_report(out: Path, test: LabelledPictures) -> str:
+def _segmenter_report(out: Path, test: LabelledImages) -> str:
     found = measure(SceneSegmenter(out), test)
     lines = [f"{name:10s} {'-' if iou is None else f'{iou:.3f}'}" for name, iou in found["IoU"].items()]
     return "\n".join([*lines, f"{out}: mIoU {found['mIoU']:.3f}, accuracy {found['accuracy']:.3f}"])

@@ -1,4 +1,4 @@
-"""What the metrics of single pictures share."""
+"""What the metrics of single images share."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ def member(sample: dict[str, Any], name: str) -> Tensor | None:
     return None if value is None else torch.as_tensor(value).cpu()
 
 
-def to_unit(picture: Tensor) -> Tensor:
+def to_unit(image: Tensor) -> Tensor:
     """uint8 0..255 to float32 [-1, 1]; floats pass unchanged."""
-    return picture.float() / 127.5 - 1 if picture.dtype == torch.uint8 else picture.float()
+    return image.float() / 127.5 - 1 if image.dtype == torch.uint8 else image.float()
 
 
-def to_bytes(picture: Tensor) -> Tensor:
+def to_bytes(image: Tensor) -> Tensor:
     """[-1, 1] to the grey levels 0..255 as float32; uint8 passes unchanged but for its type."""
-    if picture.dtype == torch.uint8:
-        return picture.float()
-    return ((picture.float().clamp(-1, 1) + 1) * 127.5).round()
+    if image.dtype == torch.uint8:
+        return image.float()
+    return ((image.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
-def picture_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
+def image_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
     """``pred`` and ``image`` of a sample, both (3, H, W); None where it has no ground truth.
 
     Raises:
         ValueError: their sizes differ.
     """
-    picture, truth = member(sample, "pred"), member(sample, "image")
-    if picture is None or truth is None:
+    image, truth = member(sample, "pred"), member(sample, "image")
+    if image is None or truth is None:
         return None
-    if picture.shape != truth.shape:
+    if image.shape != truth.shape:
         raise ValueError(
-            f"{sample.get('id', 'a sample')}: the picture made is {tuple(picture.shape)}, its ground truth "
+            f"{sample.get('id', 'a sample')}: the image made is {tuple(image.shape)}, its ground truth "
             f"{tuple(truth.shape)}; set image_size of ResizePair to the size that the model makes"
         )
-    return picture, truth
+    return image, truth
 
 
-class PictureMetric(BaseMetric):
+class ImageMetric(BaseMetric):
     """A metric whose value may be unknown: None, with the reason in ``notes``, or known and to be read with a note.
 
     Attributes:
-        facts: what a number depends on besides the pictures, such as the hash of a network's weights.
+        facts: what a number depends on besides the images, such as the hash of a network's weights.
         notes: name of a metric -> why it has no value, or how to read the one it has; of the last
             :meth:`compute_metrics`.
     """

@@ -1,4 +1,4 @@
-"""Training of the networks that read pictures: pictures kept in memory, a light augmentation."""
+"""Training of the networks that read images: images kept in memory, a light augmentation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tqdm import tqdm
 from pitikit.registry import DATASETS
 
 
-class PictureSet(Protocol):
-    """Pictures in memory, what there is to be read in them, and how an answer is judged."""
+class ImageSet(Protocol):
+    """Images in memory, what there is to be read in them, and how an answer is judged."""
 
     @property
     def images(self) -> Tensor:
@@ -27,7 +27,7 @@ class PictureSet(Protocol):
         """(N, ..., S, S)."""
 
     def mirror(self, targets: Tensor) -> Tensor:
-        """What a left-right flip of the pictures does to ``targets``."""
+        """What a left-right flip of the images does to ``targets``."""
 
     def objective(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The loss: (B, K, S, S) float32 of a network and targets (B, ..., S, S) to a scalar."""
@@ -39,27 +39,27 @@ def flip(targets: Tensor) -> Tensor:
 
 
 def loading_steps(config: Mapping[str, Any], drop: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Copies of the steps of a data set's pipeline that load and resize: no flip, no packing, nothing of ``drop``."""
+    """Copies of the steps of a dataset's pipeline that load and resize: no flip, no packing, nothing of ``drop``."""
     left_out = ("RandomFlip", "PackInputs", *drop)
     return [dict(step) for step in config.get("pipeline", ()) if step["type"] not in left_out]
 
 
 def build_dataset(config: Mapping[str, Any], steps: Sequence[dict[str, Any]], keep: Sequence[str] = ()) -> Any:
-    """The data set of ``config``, but its pipeline is ``steps``, and the packing of what ``keep`` names."""
+    """The dataset of ``config``, but its pipeline is ``steps``, and the packing of what ``keep`` names."""
     pack = dict(type="PackInputs", keep=list(keep))
     return DATASETS.build({**config, "pipeline": [*steps, pack]})
 
 
 def read_items(dataset: Any) -> Iterator[Any]:
     """Every item, with a bar of progress."""
-    for index in tqdm(range(len(dataset)), desc="reading pictures", unit="picture"):
+    for index in tqdm(range(len(dataset)), desc="reading images", unit="image"):
         yield dataset[index]
 
 
 def augment(
     image: Tensor, target: Tensor, generator: torch.Generator, mirror: Callable[[Tensor], Tensor] = flip
 ) -> tuple[Tensor, Tensor]:
-    """Disturb pictures as a generator does: exposure, contrast, colour, blur, noise; and a flip.
+    """Disturb images as a generator does: exposure, contrast, colour, blur, noise; and a flip.
 
     Args:
         image: (B, 3, S, S) in [-1, 1].
@@ -92,9 +92,9 @@ def augment(
     return torch.where(chosen(0.5), image + noise, image).clamp(-1, 1), target
 
 
-def train_on_pictures(
+def train_on_images(
     network: nn.Module,
-    data: PictureSet,
+    data: ImageSet,
     iterations: int,
     batch: int = 32,
     lr: float = 4e-3,
@@ -108,7 +108,7 @@ def train_on_pictures(
         network: (B, 3, S, S) in [-1, 1] to (B, K, S, S).
         data: the training set.
         iterations: for which the learning rate is planned: it rises over the first twelfth, then falls to 0.
-        batch: pictures an iteration.
+        batch: images an iteration.
         lr: the highest rate of AdamW.
         seed: of the order and the augmentation.
         seconds: the rate also reaches its end when this much time has passed.
