@@ -21,9 +21,9 @@ INSIDE = {
     "losses": {"diffusion.types"},
     "data": FLOOR_1,
     "models": FLOOR_1,
-    # Of the data only the writing of images, which the sample grids of a training share.
-    "engine": {"data.images"},
-    "evaluation": FLOOR_1 | {"data.images"},
+    # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
+    "engine": {"diffusion", "data.images", "evaluation.generate"},
+    "evaluation": FLOOR_1 | {"data.images", "models"},
     "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
 }
 OUTSIDE = {

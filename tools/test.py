@@ -9,7 +9,7 @@ DIR/protocol.json, the conditions under which the images were made. An interrupt
 where it stopped when the same command is given again; images of another checkpoint, seed or
 sampler are never mixed in.
 
-A cascade takes the weights of both its stages, with a comma:
+A cascade takes the weights of both its parts, with a comma:
     python tools/test.py configs/scenes/cascade_small_mask.py \
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors
 """
@@ -19,8 +19,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from pitikit.apis.benchmark import benchmark
 from pitikit.apis.cli import run
+from pitikit.apis.evaluate import evaluate
 from pitikit.engine.config import add_config_arguments
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
     args = parser.parse_args()
-    report = benchmark(
+    report = evaluate(
         args.config,
         args.checkpoint,
         out=args.out,

@@ -14,7 +14,7 @@ from pitikit.engine.config import apply_options, load_config
 from pitikit.engine.weights import WeightsError, existing_file, load_weights
 from pitikit.registry import MODELS, SCOPE, find_class
 
-#: A file of weights, None or 'random'; of a cascade those of its stages by name, or 'BASE,UPSAMPLER'.
+#: A file of weights, None or 'random'; of a cascade those of its parts by name, or 'BASE,UPSAMPLER'.
 Checkpoint = str | Path | Mapping[str, str | Path | None] | None
 #: In the place of a file: the weights stay as they are made, always the same ones.
 RANDOM = "random"
@@ -27,25 +27,20 @@ def read_config(config: str | Path | Config, options: Mapping[str, Any] | None =
     return Config(apply_options(config.to_dict(), options)) if options else config
 
 
-def stages_of(model: Any) -> dict[str, Any]:
-    """The models that sample one after the other, by name: of a cascade its stages, otherwise ``model`` as ''."""
-    return getattr(model, "stages", None) or {"": model}
-
-
 def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Path | None]:
-    """The file of each stage, None for random weights; a model of one stage has it under ''.
+    """The file of each part, None for random weights; a model that is one has it under ''.
 
     Args:
         cfg: with ``model``.
-        checkpoint: see :data:`Checkpoint`; None or 'random' alone means all stages.
+        checkpoint: see :data:`Checkpoint`; None or 'random' alone means all parts.
 
     Raises:
-        ValueError: files and stages are not the same number, or have other names.
+        ValueError: files and parts are not the same number, or have other names.
     """
     kind = cfg["model"].get("type")
-    stages = getattr(find_class(kind, MODELS) if isinstance(kind, str) else kind, "STAGES", ())
-    if stages:
-        given = _by_stage(stages, checkpoint)
+    parts = (find_class(kind, MODELS) if isinstance(kind, str) else kind).PARTS
+    if parts:
+        given = _by_part(parts, checkpoint)
     elif isinstance(checkpoint, Mapping):
         raise ValueError(f"weights of {', '.join(checkpoint)}: {kind} is one model, and expects one file")
     else:
@@ -53,21 +48,21 @@ def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Pa
     return {name: None if file is None or str(file) == RANDOM else Path(file) for name, file in given.items()}
 
 
-def _by_stage(stages: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Path | None]:
+def _by_part(parts: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Path | None]:
     if checkpoint is None or str(checkpoint) == RANDOM:
-        return dict.fromkeys(stages)
+        return dict.fromkeys(parts)
     if isinstance(checkpoint, Mapping):
-        if set(checkpoint) == set(stages):
-            return {name: checkpoint[name] for name in stages}
+        if set(checkpoint) == set(parts):
+            return {name: checkpoint[name] for name in parts}
         found = f"weights of {', '.join(checkpoint)}"
     else:
         files = [file.strip() for file in str(checkpoint).split(",")]
-        if len(files) == len(stages) and all(files):
-            return dict(zip(stages, files, strict=True))
+        if len(files) == len(parts) and all(files):
+            return dict(zip(parts, files, strict=True))
         found = f"weights {str(checkpoint)!r}"
-    example = ", ".join(f"{name!r}: path" for name in stages)
+    example = ", ".join(f"{name!r}: path" for name in parts)
     raise ValueError(
-        f"{found}: a cascade expects those of each of its stages, {','.join(stages).upper()} on the command line (two "
+        f"{found}: a cascade expects those of each of its parts, {','.join(parts).upper()} on the command line (two "
         f"paths and a comma), {{{example}}} in Python; 'random' stands for untrained ones"
     )
 
@@ -97,11 +92,11 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     with DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
-    for name, stage in stages_of(model).items():
+    for name, part in model.parts.items():
         file = files[name]
         if file is not None:
             try:
-                load_weights(stage.denoiser, file)
+                load_weights(part.denoiser, file)
             except WeightsError as error:
                 raise WeightsError(f"{name}: {error}" if name else str(error)) from error
     return to_device(model, device).eval()

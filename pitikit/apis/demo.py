@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pitikit.apis.building import read_config, stages_of
+from pitikit.apis.building import read_config
 from pitikit.apis.inputs import Item
 from pitikit.apis.results import save_image
 from pitikit.apis.translator import Translator
@@ -203,7 +203,7 @@ def _translators(modality: Modality, upsampler: Path | None) -> tuple[Translator
         return Translator.from_config(REPOSITORY / modality.config, weights), None
     config = read_config(REPOSITORY / modality.cascade)
     cascade = Translator.from_config(config, {"base": weights, "upsampler": upsampler})
-    return Translator(stages_of(cascade.model)["base"], config), cascade
+    return Translator(cascade.model.parts["base"], config), cascade
 
 
 def _write_panel(path: Path, rows: list[list[np.ndarray]], titles: list[str], cell: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,24 +121,18 @@ class ConditionReader:
         Raises:
             DataError: whatever is wrong with the image; the item and the file are named.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            sources = {
-                name: value
-                if name in self._foreign and isinstance(value, np.ndarray) and value.size
-                else _as_source(value, name, Path(folder), item.id)
-                for name, value in item.sources.items()
-            }
-            results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
-            try:
-                for loader in self._loaders:
-                    check_kind(loader, results)
-                sample = self._pipeline(results)
-            except DataError as error:
-                error.item = error.item if error.item is not None else item.id
-                # The user has never seen the file that an image in memory went through.
-                if error.path is not None and Path(folder) in Path(error.path).parents:
-                    error.path = None
-                raise
+        sources = {
+            name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
+            for name, value in item.sources.items()
+        }
+        results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
+        try:
+            for loader in self._loaders:
+                check_kind(loader, results)
+            sample = self._pipeline(results)
+        except DataError as error:
+            error.item = error.item if error.item is not None else item.id
+            raise
         if not isinstance(sample, dict) or "condition" not in sample:
             raise ValueError("the pipeline made no condition; expected it to end with PackInputs")
         return sample["condition"]
@@ -254,22 +247,22 @@ def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
     return found[0]
 
 
-def _as_source(value: Any, member: str, folder: Path, item: str) -> Any:
-    """What a loader takes: an image in memory as a file, so that the reader of its kind does every check it does."""
+def _as_array(value: Any, member: str, item: str) -> Any:
+    """What a plugin's loader takes: a path, or an array as it was given."""
+    if isinstance(value, Image.Image):
+        value = np.asarray(upright(value))
+    if isinstance(value, np.ndarray) and not value.size:
+        _checked(value, member, item)
+    return value
+
+
+def _as_source(value: Any, member: str, item: str) -> Any:
+    """What a loader takes; bytes in the shape of an image as an image, so that the reader of its kind checks them."""
     if isinstance(value, np.ndarray):
         value = _checked(value, member, item)
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and _is_image(value):
-        value = Image.fromarray(value)
-    if not isinstance(value, Image.Image):
-        return value
-    path = folder / (f"{member}.tif" if value.mode in ("I", "F") else f"{member}.png")
-    try:
-        if value.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F"):
-            value = value.convert("RGB")
-        upright(value).save(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"an image that cannot be read ({error})", "a whole one", item=item) from error
-    return path
+        if value.dtype == np.uint8 and _is_image(value):
+            return Image.fromarray(np.ascontiguousarray(value))
+    return value
 
 
 def _checked(array: np.ndarray, member: str, item: str) -> np.ndarray:

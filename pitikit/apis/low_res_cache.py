@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.registry import DefaultScope
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 from tqdm import tqdm
 
-from pitikit.apis.benchmark import claim, image_path, read_image
 from pitikit.apis.building import build_model
+from pitikit.apis.evaluate import ImageFolder, claim
 from pitikit.apis.protocol import make_protocol
-from pitikit.apis.results import save_image
-from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.models.translator import DenoisingTranslator, to_uint8
+from pitikit.evaluation.generate import build_test_loader, generate
+from pitikit.models.translator import DenoisingTranslator
 from pitikit.registry import DATASETS, SCOPE
 
 
@@ -78,26 +78,27 @@ def cache_low_res(
     made_by["strength"] = strength
     claim(folder, made_by, overwrite)
 
+    # A batch is made as a whole, or passed over without being read where all of it is there.
     names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
-    wanted = [i for i in range(total) if names is None or read_image(image_path(folder, names[i])) is None]
+    batches = [range(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
+    store = ImageFolder(folder)
+    wanted = [b for b in batches if names is None or any(store.read(names[i], 0) is None for i in b)]
+    loader = build_test_loader({}, Subset(dataset, [i for batch in wanted for i in batch]), batch_size)
     made = 0
-    with tqdm(total=total, initial=total - len(wanted), unit="image", disable=not progress) as bar:
-        for batch in DataLoader(Subset(dataset, wanted), batch_size):
-            rows = [i for i, name in enumerate(batch["id"]) if read_image(image_path(folder, name)) is None]
-            bar.update(len(batch["id"]))
-            if not rows:
-                continue
-            if "image" not in batch:
-                raise ValueError(f"{config}: its training pairs have no image to begin from")
-            ready = model.data_preprocessor(batch, False)
-            seeds = [sample_seed(model.seed, batch["id"][row]) for row in rows]
-            images = model.predict_images(
-                ready["condition"][rows], seeds, start=ready["image"][rows], strength=strength
-            )
-            for row, image in zip(rows, to_uint8(images).cpu(), strict=True):
-                save_image(image_path(folder, batch["id"][row]), image)
-                made += 1
+    with tqdm(total=total, initial=total - sum(map(len, wanted)), unit="image", disable=not progress) as bar:
+        request = SamplingRequest(strength=strength)
+        for done in generate(model, _from_image(loader, config), request, store):
+            bar.update(len(done.images))
+            made += sum(image.made for image in done.images)
     return made
+
+
+def _from_image(loader: Any, config: str | Path) -> Iterator[dict[str, Any]]:
+    """Batches whose true images are what the sampling begins from."""
+    for batch in loader:
+        if "image" not in batch:
+            raise ValueError(f"{config}: its training pairs have no image to begin from")
+        yield {**batch, "start": batch["image"]}
 
 
 def _unflipped(node: Any) -> Any:

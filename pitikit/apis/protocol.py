@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pitikit.apis.building import RANDOM, Checkpoint, components, stages_of, weight_files
+from pitikit.apis.building import RANDOM, Checkpoint, components, weight_files
 from pitikit.engine.config import REPOSITORY
 from pitikit.engine.config_file import as_list
 from pitikit.engine.writing import write_text
@@ -78,7 +78,7 @@ def make_protocol(
 ) -> Protocol:
     """The conditions under which ``model`` makes the images of its test set.
 
-    Of a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each stage, by its name.
+    Of a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each part, by its name.
 
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of them, on its device.
@@ -87,10 +87,10 @@ def make_protocol(
         checkpoint: file or files of the weights.
         count: number of images.
     """
-    stages, files = stages_of(model), weight_files(config, checkpoint)
-    facts = {name: _facts(stage, files[name]) for name, stage in stages.items()}
+    parts, files = model.parts, weight_files(config, checkpoint)
+    facts = {name: _facts(part, files[name]) for name, part in parts.items()}
     alone, own = "" in facts, next(iter(facts.values()))
-    last = list(stages.values())[-1]
+    last = list(parts.values())[-1]
     device = next(model.parameters()).device
     protocol = {
         **(own if alone else {key: {name: fact[key] for name, fact in facts.items()} for key in own}),
@@ -165,16 +165,16 @@ def _low_res_of(dataset: Any) -> dict[str, Any]:
     return {"low_res": found} if found else {}
 
 
-def _facts(stage: Any, file: Path | None) -> dict[str, Any]:
+def _facts(part: Any, file: Path | None) -> dict[str, Any]:
     """What is to be said of a model that samples."""
-    sampler = describe(stage.sampler)
+    sampler = describe(part.sampler)
     guidance = sampler.pop("guidance", [])
     sampler.pop("steps", None)
     return {
         "checkpoint": {"path": str(file or RANDOM), "sha256": file_sha256(file) if file else None},
         "sampler": sampler,
         "guidance": guidance,
-        "steps": stage.steps,
+        "steps": part.sampling_steps(),
     }
 
 

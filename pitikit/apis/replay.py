@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
 from pitikit.engine.config import load_config
+from pitikit.engine.hooks import seeded_draws
 from pitikit.engine.parallel import load_state
 from pitikit.engine.weights import WeightsError, load_weights, read_checkpoint
 from pitikit.losses.denoising import Loss
@@ -143,10 +144,11 @@ def replay(
     spoilt = [name for name, value in model.state_dict().items() if not _finite(value)]
     if spoilt:
         result.inputs.append(f"parameters that are not finite: {_names(spoilt)} ({len(spoilt)} in all)")
-    torch.manual_seed(failed["seed"])
+    rank, world_size = failed.get("place") or (0, 1)
+    draws = seeded_draws(failed["seed"], rank, world_size, next(model.parameters()).device)
     with seen.watching():
         with torch.autocast(kind, getattr(torch, autocast) if autocast else None, enabled=autocast is not None):
-            losses = model(mode="loss", **batch)
+            losses = model(mode="loss", **batch, draws=draws, drop=failed.get("drop"))
         # Of an adversarial model the discriminator minimises another.
         for total in (model.parse_losses(losses)[0], losses.get("loss_d")):
             if total is not None and total.requires_grad and bool(torch.isfinite(total)):
@@ -189,9 +191,6 @@ def _model(cfg: Any, failed: Mapping[str, Any], path: str | Path, checkpoint: st
     for name in failed.get("frozen", ()):
         if name in parameters:
             parameters[name].requires_grad_(False)
-    if failed.get("drop") is not None:
-        model.drop = failed["drop"]
-    model.place = tuple(failed.get("place") or (0, 1))
     return model
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine import Config
-from torch import Tensor
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config, stages_of
+from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.results import (
@@ -26,8 +27,10 @@ from pitikit.apis.results import (
     make_folder,
     write_results,
 )
-from pitikit.diffusion.noise import sample_seed
-from pitikit.diffusion.samplers import Sampler, build_sampler
+from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler
+from pitikit.diffusion.schedule import Steps
+from pitikit.diffusion.types import Prediction
+from pitikit.evaluation.generate import generate
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator, to_uint8
 
@@ -36,6 +39,12 @@ EXPORT = "ema.safetensors"
 
 # Faster work than this needs no bar; it would only flicker.
 PROGRESS_AFTER_SECONDS = 2.0
+# Conditions of so many inputs stay in memory between the check and the sampling, 0.4 GB at most; others are read again.
+KEPT = 1024
+
+PreviewCallback = Callable[[int, int, np.ndarray], Any]
+"""``(step, steps, preview)``: steps made and in all, and x0 as the model sees it now, uint8 (B, H, W, 3)."""
+OUTPUT_TYPES = ("np", "pil", "pt")
 
 
 class Translator:
@@ -55,10 +64,10 @@ class Translator:
     """
 
     def __init__(self, model: DenoisingTranslator | Cascade, pipeline: Sequence[Any] | Mapping[str, Any]) -> None:
-        if not hasattr(model, "predict_images"):
+        if not isinstance(model, (DenoisingTranslator, Cascade)):
             raise TypeError(
-                f"model of type {type(model).__name__}; expected a DenoisingTranslator (its "
-                "denoiser alone knows neither schedule nor sampler)"
+                f"Translator: got a model of type {type(model).__name__}, expected a DenoisingTranslator or a Cascade "
+                "(a denoiser alone has neither schedule nor sampler)"
             )
         self.model = model
         self.reader = ConditionReader(pipeline if isinstance(pipeline, Sequence) else pipeline_of(pipeline))
@@ -116,7 +125,7 @@ class Translator:
 
     @property
     def sampler(self) -> Sampler:
-        """How images are sampled: the model's sampler, or what was set here: a config or a Sampler.
+        """The sampler of every call that names none: the model's, or what was set here, a config or a Sampler.
 
         ``translator.sampler = dict(type='DDIMSampler', steps=20)`` leaves the model's own as it is;
         None goes back to it. Of a cascade it is the base model's; the other is ``model.upsampler.sampler``.
@@ -125,9 +134,9 @@ class Translator:
 
     @sampler.setter
     def sampler(self, value: Sampler | Mapping[str, Any] | None) -> None:
-        built = None if value is None else build_sampler(dict(value) if isinstance(value, Mapping) else value)
+        built = None if value is None else _sampler(value)
         if built is not None:
-            self.model.schedule.spaced(built.steps)  # A wrong number is told now.
+            self.model.schedule.spaced(built.steps)  # Wrong steps are an error now.
         self._sampler = built
 
     def __call__(
@@ -139,7 +148,14 @@ class Translator:
         progress: bool = True,
         ids: Sequence[str] | None = None,
         low_res: Any = None,
-    ) -> np.ndarray:
+        steps: Steps | None = None,
+        scale: float | None = None,
+        sampler: Sampler | Mapping[str, Any] | None = None,
+        upsampler: Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype | None = None,
+        callback: PreviewCallback | None = None,
+        output_type: str = "np",
+    ) -> Any:
         """Translate.
 
         Args:
@@ -148,20 +164,50 @@ class Translator:
             seed: the first sample is what ``tools/test.py`` makes with this seed for an item of the
                 same id, the next one what it makes with ``seed + 1``, and so on. Or all the seeds.
             samples: images per input, where ``seed`` is one number.
-            batch_size: images at once; it changes nothing but the time and the memory.
+            batch_size: images at once; it changes nothing but time, memory and rounding.
             progress: show a bar if it takes more than two seconds.
             ids: names of the inputs, which the noise depends on; the files' stems by default.
             low_res: what an upsampler enlarges, or a cascade in the place of its base model's images: a folder
                 with ``<id>.png``, or an image an input; see :func:`~pitikit.apis.low_res_inputs.read_low_res`.
+            steps: sampling steps, in the place of the sampler's; see
+                :func:`~pitikit.diffusion.schedule.spaced_timesteps`.
+            scale: of the guidance, in the place of the sampler's.
+            sampler: config or Sampler for this call. Of a cascade, ``steps``, ``scale`` and ``sampler`` are the base's.
+            upsampler: of a cascade, ``steps``, ``scale``, ``sampler`` and ``strength`` of its upsampler.
+            dtype: precision of the network's products, such as 'bfloat16'; that of the parameters by default.
+            callback: called after every step of every batch with a preview; see :data:`PreviewCallback`.
+            output_type: 'np', 'pil' or 'pt'.
 
         Returns:
-            uint8 RGB (N, samples, H, W, 3), in the order of the inputs.
+            In the order of the inputs: uint8 RGB (N, samples, H, W, 3); of 'pt' a tensor uint8 (N, samples, 3, H, W);
+            of 'pil' a list of ``samples`` images for each input.
 
         Raises:
             DataError: an input cannot be used; all are looked at before the first is translated.
+            ValueError: another argument out of range.
         """
-        results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res)
-        return np.stack([result.images for result in results])
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type={output_type!r}: expected one of {', '.join(map(repr, OUTPUT_TYPES))}")
+        results = self.stream(
+            inputs,
+            seed,
+            samples,
+            batch_size,
+            progress,
+            ids,
+            low_res,
+            callback,
+            steps=steps,
+            scale=scale,
+            sampler=sampler,
+            upsampler=upsampler,
+            dtype=dtype,
+        )
+        images = [result.images for result in results]
+        if output_type == "pil":
+            return [[Image.fromarray(image) for image in made] for made in images]
+        stacked = np.stack(images)
+        return torch.from_numpy(stacked).permute(0, 1, 4, 2, 3).contiguous() if output_type == "pt" else stacked
 
     def stream(
         self,
@@ -172,14 +218,16 @@ class Translator:
         progress: bool = False,
         ids: Sequence[str] | None = None,
         low_res: Any = None,
+        callback: PreviewCallback | None = None,
+        **sampling: Any,
     ) -> Iterator[Translation]:
         """Translate input after input: yields id, images and what they were enlarged from when they are ready.
 
-        Arguments and errors are those of :meth:`__call__`; errors are raised at once, not at the
-        first item.
+        Arguments and errors are those of :meth:`__call__`, of which ``sampling`` holds ``steps``, ``scale``,
+        ``sampler``, ``upsampler`` and ``dtype``; errors are raised at once, not at the first item.
         """
-        seeds = _seeds(seed, samples)
-        return self._start(self.reader.find(inputs, ids), seeds, batch_size, progress, low_res)
+        request = self._request(_seeds(seed, samples), **sampling)
+        return self._start(self.reader.find(inputs, ids), request, batch_size, progress, low_res, callback)
 
     def write(
         self,
@@ -192,10 +240,12 @@ class Translator:
         overwrite: bool = False,
         low_res: Any = None,
         keep_low_res: bool = False,
+        callback: PreviewCallback | None = None,
+        **sampling: Any,
     ) -> Iterator[Path]:
         """Translate to ``folder/<id>.png``, ``<id>_<k>.png`` of several samples; yields each path.
 
-        Arguments and errors are those of :meth:`__call__`. Every file is complete or absent.
+        Arguments and errors are those of :meth:`stream`. Every file is complete or absent.
 
         Args:
             overwrite: replace what other weights, seeds or settings may have made.
@@ -207,29 +257,73 @@ class Translator:
             OSError: ``folder`` cannot be made or written to.
         """
         folder, seeds = Path(folder), _seeds(seed, samples)
+        request = self._request(seeds, **sampling)
         if keep_low_res and not self._enlarges:
             raise ValueError("keep_low_res: the model enlarges nothing; expected a cascade or an upsampler")
         items = self.reader.find(inputs)
         check_paths(items, folder, len(seeds), keep_low_res, overwrite)
-        results = self._start(items, seeds, batch_size, progress, low_res)
+        results = self._start(items, request, batch_size, progress, low_res, callback)
         make_folder(folder / LOW_RES_FOLDER if keep_low_res else folder)
         return write_results(results, folder, keep_low_res)
 
     @property
+    def _last(self) -> DenoisingTranslator:
+        """The model, or the upsampler of a cascade."""
+        return list(self.model.parts.values())[-1]
+
+    @property
     def _enlarges(self) -> bool:
-        """Whether the model, or the last stage of a cascade, takes ``low_res``."""
-        last = list(stages_of(self.model).values())[-1]
-        return bool(getattr(last.denoiser.decoder, "low_res", False))
+        return bool(getattr(self._last.denoiser.decoder, "low_res", False))
 
     @property
     def _low_res_side(self) -> int | None:
-        stages = list(stages_of(self.model).values())
-        return stages[0].denoiser.decoder.image_size if len(stages) > 1 else self.reader.low_res_side
+        parts = list(self.model.parts.values())
+        return parts[0].denoiser.decoder.image_size if len(parts) > 1 else self.reader.low_res_side
+
+    def _request(
+        self,
+        seeds: list[int],
+        steps: Steps | None = None,
+        scale: float | None = None,
+        sampler: Sampler | Mapping[str, Any] | None = None,
+        upsampler: Mapping[str, Any] | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> SamplingRequest:
+        """Check the arguments of a call before anything is read."""
+        chosen = self.sampler if sampler is None else _sampler(sampler)
+        own = SamplingRequest(seeds, self._changed(self.model.schedule, chosen, steps, scale), precision=_dtype(dtype))
+        if upsampler is not None:
+            if not isinstance(self.model, Cascade):
+                raise ValueError(f"upsampler: got a {type(self.model).__name__}, expected a cascade")
+            unknown = sorted(set(upsampler) - {"steps", "scale", "sampler", "strength"})
+            if unknown:
+                raise ValueError(f"upsampler: got {', '.join(unknown)}, expected steps, scale, sampler or strength")
+            part, given = self.model.upsampler, upsampler.get("sampler")
+            chosen = self._changed(
+                part.schedule,
+                part.sampler if given is None else _sampler(given),
+                upsampler.get("steps"),
+                upsampler.get("scale"),
+            )
+            own = replace(own, upsampler=SamplingRequest(sampler=chosen, strength=upsampler.get("strength")))
+        return own
+
+    @staticmethod
+    def _changed(schedule: Any, sampler: Sampler, steps: Steps | None, scale: float | None) -> Sampler:
+        changed = sampler if steps is None and scale is None else sampler.changed(steps, scale)
+        schedule.spaced(changed.steps)  # Wrong steps are an error before anything is sampled.
+        return changed
 
     def _start(
-        self, items: list[Item], seeds: Sequence[int], batch_size: int, progress: bool, low_res: Any
+        self,
+        items: list[Item],
+        request: SamplingRequest,
+        batch_size: int,
+        progress: bool,
+        low_res: Any,
+        callback: PreviewCallback | None,
     ) -> Iterator[Translation]:
-        """Look at everything, so that a bad file is told now and not after an hour."""
+        """Look at everything, so that a bad file is an error now and not after an hour."""
         batch_size = _whole("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected at least 1")
@@ -239,83 +333,72 @@ class Translator:
             raise ValueError(
                 "an upsampler enlarges images, and none are given: expected low_res (--low-res FOLDER), or a cascade"
             )
-        for item in items:
-            self.reader.read(item)
-        small = None if low_res is None else read_low_res(low_res, items, self._low_res_side)
-        return self._generate(items, seeds, batch_size, progress, small)
+        conditions = _Conditions(self.reader, items)
+        if low_res is not None:
+            conditions.low_res = read_low_res(low_res, items, self._low_res_side)
+        return self._generate(conditions, request, batch_size, progress, callback)
 
     def _generate(
         self,
-        items: list[Item],
-        seeds: Sequence[int],
+        conditions: _Conditions,
+        request: SamplingRequest,
         batch_size: int,
         progress: bool,
-        small: list[np.ndarray] | None,
+        callback: PreviewCallback | None,
     ) -> Iterator[Translation]:
-        rows = [(index, seed) for index in range(len(items)) for seed in seeds]
-        batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-        steps = self._steps(small is not None)
+        samples = len(request.seeds or ())
+        # All samples of as many inputs as make a batch, or those of one input in several.
+        inputs = max(1, batch_size // samples)
+        calls = -(-len(conditions) // inputs) * -(-inputs * samples // batch_size)
+        steps = self.model.sampling_steps(request, conditions.low_res is not None)
         self.timing = timing = Timing(steps)
-        made: list[np.ndarray] = []
-        enlarged: list[np.ndarray] = []
-        done = 0
         bar = tqdm(
-            total=steps * len(batches),
-            desc="translating",
-            unit="step",
-            disable=not progress,
-            delay=PROGRESS_AFTER_SECONDS,
+            total=steps * calls, desc="translating", unit="step", disable=not progress, delay=PROGRESS_AFTER_SECONDS
         )
+
+        def note(index: int, t: int, x: torch.Tensor, prediction: Prediction) -> None:
+            bar.update()
+            timing.calls += 1
+            if callback is not None:
+                # Of a cascade the steps of both parts are counted through.
+                preview = to_uint8(prediction.x0).permute(0, 2, 3, 1).cpu().numpy()
+                callback((timing.calls - 1) % steps + 1, steps, preview)
+
+        loader = DataLoader(conditions, inputs)
+        begin = time.perf_counter()
         with bar:
-            for batch in batches:
-                read = {index: self.reader.read(items[index]) for index, _ in batch}
-                given = {"condition": torch.stack([read[index] for index, _ in batch])}
-                if small is not None:
-                    images = np.stack([small[index] for index, _ in batch])
-                    given["low_res"] = torch.from_numpy(images).permute(0, 3, 1, 2)
-                noise = [sample_seed(seed, items[index].id) for index, seed in batch]
-                start = time.perf_counter()
-                new, low = self._sample(given, noise, lambda *_: bar.update())
-                made.extend(new)
-                enlarged.extend(low)
-                timing.seconds += time.perf_counter() - start
-                timing.calls += steps
-                timing.images += len(batch)
-                while len(made) >= len(seeds):
-                    low_res = np.stack(enlarged[: len(seeds)]) if enlarged else None
-                    yield Translation(items[done].id, np.stack(made[: len(seeds)]), low_res)
-                    del made[: len(seeds)], enlarged[: len(seeds)]
-                    done += 1
+            for done in generate(self.model, loader, replace(request, callback=note), rows=batch_size):
+                timing.seconds += time.perf_counter() - begin
+                timing.images += len(done.images)
+                for start in range(0, len(done.images), samples):
+                    made = done.images[start : start + samples]
+                    small = [_array(each.low_res) for each in made if each.low_res is not None]
+                    images = np.stack([_array(each.image) for each in made])
+                    yield Translation(made[0].id, images, np.stack(small) if small else None)
+                begin = time.perf_counter()
 
-    def _steps(self, enlarges_only: bool) -> int:
-        with self._set_up():
-            stages = stages_of(self.model)
-            return (list(stages.values())[-1] if enlarges_only else self.model).steps
 
-    def _sample(self, given: dict[str, Tensor], seeds: Sequence[int], callback: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The images (B, H, W, 3), and those that were enlarged, (B, h, w, 3) or none."""
-        model = self.model
-        with self._set_up():
-            batch = model.data_preprocessor(given, False)
-            condition, low = batch["condition"], batch.get("low_res")
-            if low is None and isinstance(model, Cascade):
-                low = model.predict_low_res(condition, seeds, callback)
-            images = model.predict_images(condition, seeds, low, callback=callback)
-        return _arrays(images), _arrays(images[:0] if low is None else low)
+class _Conditions(Dataset):
+    """What a call translates: every input is read once to be checked, and kept if there are not too many."""
 
-    @contextmanager
-    def _set_up(self) -> Iterator[None]:
-        """Evaluation mode and this translator's sampler, for as long as the model samples."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        own = self.model.sampler
-        self.model.sampler = self.sampler
-        self.model.eval()
-        try:
-            yield
-        finally:
-            self.model.sampler = own
-            for module, mode in modes:
-                module.training = mode
+    def __init__(self, reader: ConditionReader, items: list[Item]) -> None:
+        self.reader, self.items = reader, items
+        self.low_res: list[np.ndarray] | None = None
+        self._kept: dict[int, torch.Tensor] = {}
+        for index, item in enumerate(items):
+            condition = reader.read(item)
+            if index < KEPT:
+                self._kept[index] = condition
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item, condition = self.items[index], self._kept.get(index)
+        row = {"id": item.id, "condition": self.reader.read(item) if condition is None else condition}
+        if self.low_res is not None:
+            row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
+        return row
 
 
 def _seeds(seed: Any, samples: Any) -> list[int]:
@@ -341,5 +424,17 @@ def _whole(name: str, value: Any) -> int:
         raise TypeError(f"{name}={shown[:60]}: expected a whole number{more}") from None
 
 
-def _arrays(images: Tensor) -> np.ndarray:
-    return to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+def _sampler(value: Sampler | Mapping[str, Any]) -> Sampler:
+    return build_sampler(dict(value) if isinstance(value, Mapping) else value)
+
+
+def _dtype(value: str | torch.dtype | None) -> torch.dtype | None:
+    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    name = str(value).removeprefix("torch.") if value is not None else "float32"
+    if name not in known:
+        raise ValueError(f"dtype={value!r}: expected one of {', '.join(map(repr, known))}")
+    return known[name]
+
+
+def _array(image: torch.Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()

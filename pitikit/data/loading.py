@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
+from PIL import Image
 
 from pitikit.data.conditions import (
     LABEL_IGNORE,
@@ -21,8 +22,8 @@ from pitikit.data.reading import read_ids, read_image
 from pitikit.registry import TOKENIZERS, TRANSFORMS
 
 
-def fetch(results: dict[str, Any], source: str, reader: Callable[[Path], Any]) -> tuple[Any, Path | None]:
-    """A member as an array (or text): read from its path, or as it is. Each file is decoded once
+def fetch(results: dict[str, Any], source: str, reader: Callable[[Any], Any]) -> tuple[Any, Path | None]:
+    """A member as an array (or text): read from its path or PIL image, or as it is. Each file is decoded once
     an item.
 
     Returns the value and its path (None for a value that came as an array). Raises DataError,
@@ -38,14 +39,14 @@ def fetch(results: dict[str, Any], source: str, reader: Callable[[Path], Any]) -
             item=item,
         )
     value = sources[source]
-    if not isinstance(value, (str, Path)):
+    if not isinstance(value, (str, Path, Image.Image)):
         return value, None
-    path = Path(value)
+    path = None if isinstance(value, Image.Image) else Path(value)
     memory = results.setdefault("_decoded", {})
-    key = (str(path), reader.__name__)
+    key = (source if path is None else str(path), reader.__name__)
     if key not in memory:
         try:
-            memory[key] = reader(path)
+            memory[key] = reader(value if path is None else path)
         except DataError as error:
             error.item = item
             raise

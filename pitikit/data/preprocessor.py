@@ -24,7 +24,9 @@ class ImagePreprocessor(BaseDataPreprocessor):
         non_blocking: overlap the copy with computation (pinned memory).
     """
 
-    def __init__(self, keys: Sequence[str] = ("image", "condition", "low_res"), non_blocking: bool = False) -> None:
+    def __init__(
+        self, keys: Sequence[str] = ("image", "condition", "low_res", "start"), non_blocking: bool = False
+    ) -> None:
         super().__init__(non_blocking=non_blocking)
         self.keys = tuple(keys)
 

@@ -1,4 +1,4 @@
-"""Files to arrays: one reader for each kind of image, each of which refuses what it would
+"""Files and images in memory to arrays: one reader for each kind of image, each of which refuses what it would
 silently get wrong.
 
 All turn an image as its EXIF orientation says, so that the members of a pair stay together. Pillow
@@ -24,13 +24,20 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Decom
 # Pillow stretches 2- and 4-bit grey values to 0..255; ids are wanted as they were written.
 _GREY_STRETCH = {2: 85, 4: 17}
 _ORIENTATION = 0x0112
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
-def _open(path: str | Path) -> tuple[Image.Image, int]:
-    """Decode a file; returns the image, turned as its EXIF orientation says, and its bits per channel (as a PNG
-    states them, otherwise of its mode).
+Source = str | Path | Image.Image
+"""A file, or an image in memory."""
+
+
+def _open(path: Source) -> tuple[Image.Image, int, Path | None]:
+    """Decode a file; returns the image, turned as its EXIF orientation says, its bits per channel (as a PNG states
+    them, otherwise of its mode), and its path.
     """
+    if isinstance(path, Image.Image):
+        return *_in_memory(path), None
     path = Path(path)
     try:
         with open(path, "rb") as handle:
@@ -54,7 +61,21 @@ def _open(path: str | Path) -> tuple[Image.Image, int]:
     if frames > 1:
         raise DataError(f"an animation or a stack of {frames} images", "one image", "save one of them alone", path)
     if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
-        return image, head[24]
+        return image, head[24], path
+    return image, 16 if image.mode in _SIXTEEN_BIT else 8, path
+
+
+def _in_memory(image: Image.Image) -> tuple[Image.Image, int]:
+    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+    if frames > 1:
+        raise DataError(f"an animation or a stack of {frames} images", "one image", "save one of them alone")
+    try:
+        image.load()
+        if image.mode not in _MODES:
+            image = image.convert("RGB")
+        image = upright(image)
+    except _BROKEN as error:
+        raise DataError(f"an image that cannot be read ({error})", "a whole one") from error
     return image, 16 if image.mode in _SIXTEEN_BIT else 8
 
 
@@ -67,7 +88,7 @@ def upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _drop_opaque_alpha(image: Image.Image, path: str | Path) -> Image.Image:
+def _drop_opaque_alpha(image: Image.Image, path: Path | None) -> Image.Image:
     """Remove an alpha channel that hides nothing; one that hides something is an error."""
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
@@ -84,26 +105,26 @@ def _drop_opaque_alpha(image: Image.Image, path: str | Path) -> Image.Image:
     return image.convert("L" if image.mode in ("LA", "La") else "RGB")
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(source: Source) -> np.ndarray:
     """Read a photograph as RGB uint8 (H, W, 3).
 
     Grey, palette and CMYK images are converted. Raises DataError for an unreadable file, 16 bits
     per channel, or an alpha channel that is not opaque.
     """
-    image, bits = _open(path)
+    image, bits, path = _open(source)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "convert the image to 8 bits", path)
     image = _drop_opaque_alpha(image, path)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def read_ids(path: str | Path) -> np.ndarray:
+def read_ids(source: Source) -> np.ndarray:
     """Read a label map as ids (H, W), uint8 or uint16; a palette image gives its indices, not
     its colours.
 
     Raises DataError for an unreadable file, a colour image, or a lossy format.
     """
-    image, bits = _open(path)
+    image, bits, path = _open(source)
     if image.format in ("JPEG", "MPO"):
         raise DataError(
             "a label map stored as JPEG",
@@ -130,13 +151,13 @@ def read_ids(path: str | Path) -> np.ndarray:
     return ids
 
 
-def read_grey(path: str | Path) -> np.ndarray:
+def read_grey(source: Source) -> np.ndarray:
     """Read an edge map as uint8 (H, W); three equal channels count as one.
 
     Raises DataError for an unreadable file, a colour image, 16 bits, or an alpha channel that is
     not opaque.
     """
-    image, bits = _open(path)
+    image, bits, path = _open(source)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "convert the edge map to 8 bits", path)
     image = _drop_opaque_alpha(image, path)
@@ -155,7 +176,12 @@ def read_grey(path: str | Path) -> np.ndarray:
     return np.ascontiguousarray(colour[..., 0])
 
 
-def _read_array(path: str | Path) -> np.ndarray:
+def _is_array(source: Source) -> bool:
+    return not isinstance(source, Image.Image) and Path(source).suffix.lower() == ".npy"
+
+
+def _read_array(source: Source) -> tuple[np.ndarray, Path]:
+    path = Path(str(source))
     try:
         loaded: Any = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -164,23 +190,23 @@ def _read_array(path: str | Path) -> np.ndarray:
         raise DataError(f"an array that cannot be read ({error})", "a .npy file", path=path) from error
     if not isinstance(loaded, np.ndarray):
         raise DataError("an archive of arrays", "a .npy file with one array", path=path)
-    return loaded
+    return loaded, path
 
 
-def read_depth(path: str | Path) -> np.ndarray:
+def read_depth(source: Source) -> np.ndarray:
     """Read depth (H, W) in the file's own unit: uint16 of a 16-bit image, or the numbers of a
     ``.npy`` or TIFF.
 
     Raises DataError for an unreadable file, an 8-bit image, or more than one channel.
     """
-    if Path(path).suffix.lower() == ".npy":
-        depth = _read_array(path)
+    if _is_array(source):
+        depth, file = _read_array(source)
         if depth.ndim == 3 and depth.shape[2] == 1:
             depth = depth[..., 0]
         if depth.ndim != 2:
-            raise DataError(f"an array of shape {depth.shape}", "depth of shape (H, W)", path=path)
+            raise DataError(f"an array of shape {depth.shape}", "depth of shape (H, W)", path=file)
         return depth
-    image, _ = _open(path)
+    image, _, path = _open(source)
     if len(image.getbands()) != 1:
         raise DataError(
             f"{len(image.getbands())} channels (mode {image.mode})",
@@ -199,17 +225,17 @@ def read_depth(path: str | Path) -> np.ndarray:
     return depth if depth.dtype.kind == "f" else depth.astype(np.int32)
 
 
-def read_normals(path: str | Path) -> np.ndarray:
+def read_normals(source: Source) -> np.ndarray:
     """Read normals as float32 (H, W, 3): ``.npy`` as it is, an 8-bit RGB image as v / 127.5 − 1.
 
     Raises DataError for an unreadable file or a wrong number of channels.
     """
-    if Path(path).suffix.lower() == ".npy":
-        normals = _read_array(path)
+    if _is_array(source):
+        normals, file = _read_array(source)
         if normals.ndim != 3 or normals.shape[2] != 3:
-            raise DataError(f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=path)
+            raise DataError(f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=file)
         return normals.astype(np.float32)
-    image, bits = _open(path)
+    image, bits, path = _open(source)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
     image = _drop_opaque_alpha(image, path)

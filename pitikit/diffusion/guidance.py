@@ -8,23 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction
+from pitikit.diffusion.schedule import NoiseSchedule
+from pitikit.diffusion.types import Denoise, Prediction, joined
 from pitikit.registry import GUIDANCES
 
 
 @runtime_checkable
 class Guidance(Protocol):
-    """Something that wraps a denoiser into a guided one."""
+    """A way to turn a denoiser into a guided one.
+
+    Attributes:
+        needs_null: the guidance evaluates the denoiser without the condition.
+    """
 
     needs_null: bool
 
-    def wrap(self, denoise: Denoise) -> Denoise:
-        """A denoiser that takes a :class:`ConditionPair` and returns the guided prediction."""
+    def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:
+        """Guide one sampling; what a guidance remembers from step to step lives in what is returned.
+
+        Args:
+            denoise: with the condition, or what an inner guidance made of that.
+            null_denoise: without it; None where no guidance of the sampling needs it.
+            schedule: of the network, for what depends on the noise level.
+        """
         ...
 
 
@@ -41,7 +54,7 @@ def build_guidance(guidance: Any) -> list[Guidance]:
     for each in built:
         if not isinstance(each, Guidance):
             name = type(each).__name__
-            raise TypeError(f"guidance: {name} is none; expected the attribute needs_null and the method wrap")
+            raise TypeError(f"guidance: got {name}, expected the attribute needs_null and the method wrap")
     with_null = [type(g).__name__ for g in built if g.needs_null]
     if len(with_null) > 1:
         raise ValueError(f"guidance: only one may use the null condition, found {', '.join(with_null)}")
@@ -57,37 +70,39 @@ class CFG:
     """
 
     def __init__(self, scale: float = 1.3) -> None:
-        self.scale = float(scale)
-        if not math.isfinite(self.scale):
+        self.scale = self._checked(scale)
+
+    def _checked(self, scale: float) -> float:
+        if not math.isfinite(scale):
             raise ValueError(f"{type(self).__name__}: scale={scale}: expected a finite number")
+        return float(scale)
 
     @property
     def needs_null(self) -> bool:
         """False at scale 1, where the unconditional half would be computed for nothing."""
         return self.scale != 1.0
 
-    def wrap(self, denoise: Denoise) -> Denoise:
-        """Run condition and null as one batch of 2B and combine them."""
+    def with_scale(self, scale: float) -> CFG:
+        """Copy the guidance with another ``scale``."""
+        changed = copy(self)
+        changed.scale = self._checked(scale)
+        return changed
+
+    def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:
+        """Run condition and null as one batch of 2B and combine them.
+
+        Raises:
+            ValueError: ``null_denoise`` is missing.
+        """
         if not self.needs_null:
             return denoise
-        stacked: tuple[ConditionPair, ConditionPair] | None = None
+        if null_denoise is None:
+            raise ValueError(f"{type(self).__name__}: got no null condition, expected one at scale={self.scale:g}")
+        both = joined(denoise, null_denoise)
 
-        def guided(x_t: Tensor, t: Tensor, pair: ConditionPair) -> Prediction:
-            nonlocal stacked
-            if pair.null is None:
-                raise ValueError(f"{type(self).__name__} needs the null condition, but the pair has none")
-            # The pair stays the same over a sampling, so it is stacked once and not at every step.
-            if stacked is None or stacked[0] is not pair:
-                stacked = (pair, ConditionPair(Conditioning.cat(pair.cond, pair.null)))
-            both = denoise(torch.cat([x_t, x_t]), torch.cat([t, t]), stacked[1])
-            batch = len(x_t)
-            cond = Prediction(
-                x_t,
-                both.alpha_bar[:batch],
-                both.eps[:batch],
-                None if both.var_frac is None else both.var_frac[:batch],
-            )
-            return cond.with_eps(self.combine(cond.eps, both.eps[batch:]))
+        def guided(x_t: Tensor, t: Tensor) -> Prediction:
+            cond, null = both(x_t, t)
+            return replace(cond.with_eps(self.combine(cond.eps, null.eps)), null=null)
 
         return guided
 
@@ -137,11 +152,11 @@ class DynamicThreshold:
             raise ValueError(f"percentile={percentile}: expected a value in (0, 1]")
         self.percentile = percentile
 
-    def wrap(self, denoise: Denoise) -> Denoise:
-        """Threshold what ``denoise`` predicts."""
+    def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:
+        """Threshold the predictions of ``denoise``."""
 
-        def thresholded(x_t: Tensor, t: Tensor, pair: ConditionPair) -> Prediction:
-            prediction = denoise(x_t, t, pair)
+        def thresholded(x_t: Tensor, t: Tensor) -> Prediction:
+            prediction = denoise(x_t, t)
             x0 = prediction.x0
             bound = torch.quantile(x0.flatten(1).abs().float(), self.percentile, dim=1)
             bound = bound.clamp_min(1.0).view(-1, 1, 1, 1).to(x0.dtype)

@@ -1,4 +1,4 @@
-"""Noise that belongs to a sample, not to a batch."""
+"""Random numbers: of a sample when images are made, of an iteration when a model is trained."""
 
 from __future__ import annotations
 
@@ -38,3 +38,41 @@ class NoiseSource:
         """The next standard normal draw of every sample: (B, *shape), float32."""
         rows = [torch.randn(*shape, generator=generator) for generator in self._generators]
         return torch.stack(rows).to(self.device)
+
+
+class BatchDraws:
+    """Random numbers of one training iteration, the same however many ranks share its batch.
+
+    Each rank draws for the whole batch and takes its rows, of which rank p of w has p, p + w, ... (see
+    :class:`~pitikit.data.sampler.DrawSampler`): two ranks with two samples each draw what one with four does.
+
+    Args:
+        generator: to draw from, on the device where the numbers are needed; torch's global one by default.
+        rank, world_size: whose rows to take.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None, rank: int = 0, world_size: int = 1) -> None:
+        self.generator, self.rank, self.world_size = generator, rank, world_size
+
+    def whole(self, rows: int) -> int:
+        """Rows of the whole batch, of ``rows`` on this rank."""
+        return rows * self.world_size
+
+    def own(self, values: Tensor) -> Tensor:
+        """The rows of a whole batch that are this rank's."""
+        return values[self.rank :: self.world_size].contiguous()
+
+    def rand(self, rows: int, *shape: int, device: torch.device | None = None) -> Tensor:
+        """Uniform in [0, 1), (rows, *shape), on the generator's device, or where there is none on ``device``."""
+        values = torch.rand(self.whole(rows), *shape, generator=self.generator, device=self._place(device))
+        return self.own(values)
+
+    def randn_like(self, image: Tensor) -> Tensor:
+        """Standard normal, of the shape of this rank's (B, C, H, W)."""
+        shape = (self.whole(len(image)), *image.shape[1:])
+        device = self._place(image.device)
+        values = torch.randn(shape, generator=self.generator, dtype=image.dtype, device=device)
+        return self.own(values).to(image.device)
+
+    def _place(self, device: torch.device | None) -> torch.device | None:
+        return device if self.generator is None else self.generator.device

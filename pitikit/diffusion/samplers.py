@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pitikit.diffusion.guidance import build_guidance
+from pitikit.diffusion.guidance import CFG, build_guidance
 from pitikit.diffusion.schedule import VARIANCES, NoiseSchedule, Steps, posterior_variance
-from pitikit.diffusion.types import Conditioning, ConditionPair, Denoise, Prediction, mixed_log_variance
+from pitikit.diffusion.types import BoundDenoiser, Denoise, Prediction, mixed_log_variance
 from pitikit.registry import SAMPLERS
-
-Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]
-"""``(x_t, t (B,), conditioning) -> (B, 3 or 6, H, W)``: eps and, with 6 channels, the variance."""
 
 # A bar for a sampling shorter than this only flickers.
 PROGRESS_FROM_STEPS = 20
@@ -29,23 +29,30 @@ def steps_of(strength: float, steps: int) -> int:
 
 
 class StepCallback(Protocol):
-    """Called after every step, for previews or statistics."""
+    """A function called after every step, for previews or statistics."""
 
     def __call__(self, index: int, t: int, x: Tensor, prediction: Prediction) -> None:
-        """``index`` counts from 0; ``t`` is the timestep left behind; ``x`` (B, 3, H, W) the image after the step."""
+        """Take the state after a step.
+
+        Args:
+            index: of the step, from 0.
+            t: the timestep left behind.
+            x: (B, 3, H, W), the image after the step.
+            prediction: guided and clipped, at ``t``; its ``x0`` is a preview of the result.
+        """
         ...
 
 
 class Noise(Protocol):
-    """Where a sampler draws from, such as :class:`~pitikit.diffusion.noise.NoiseSource`."""
+    """A source that a sampler draws from, such as :class:`~pitikit.diffusion.noise.NoiseSource`."""
 
     def randn(self, shape: Sequence[int]) -> Tensor:
         """The next standard normal draw of every sample: (B, *shape)."""
         ...
 
 
-class _Silence:
-    """What the last step is given: nothing is left to add, so nothing needs to be drawn."""
+class ZeroNoise:
+    """The source of the last step: no noise is left to add, so none is drawn."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
@@ -55,8 +62,55 @@ class _Silence:
         return self.x.new_zeros(len(self.x), *shape)
 
 
+class NoiseLevel(NamedTuple):
+    """A place between noise and image.
+
+    Attributes:
+        t: (B,) int64, the timestep; -1 at the image.
+        alpha_bar: (B, 1, 1, 1) float64; 1 at the image.
+    """
+
+    t: Tensor
+    alpha_bar: Tensor
+
+    @property
+    def log_snr(self) -> Tensor:
+        """(B, 1, 1, 1) float64, lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)); infinite at the image."""
+        return 0.5 * (self.alpha_bar / (1 - self.alpha_bar)).log()
+
+
+@dataclass
+class SamplingState:
+    """A sampling as it goes on; handed to every step, gone with the last.
+
+    Attributes:
+        schedule: of the network.
+        timesteps: in the order in which they are visited.
+        index: of the present step in ``timesteps``.
+        prediction: the first one of the present step; None until :meth:`Sampler.step` has asked for it.
+        earlier: the first predictions of the steps before, the latest first, as many as :attr:`Sampler.memory`.
+        own: whatever else a sampler keeps from step to step.
+    """
+
+    schedule: NoiseSchedule
+    timesteps: tuple[int, ...]
+    index: int = 0
+    prediction: Prediction | None = None
+    earlier: deque[Prediction] = field(default_factory=deque)
+    own: dict[str, Any] = field(default_factory=dict)
+
+    def level(self, index: int, batch: int, device: torch.device) -> NoiseLevel:
+        """The place that step ``index`` begins at; one past the last is the image."""
+        if index == len(self.timesteps):
+            # No step to a noisier place exists after the last one: alpha_bar is 1 there, by definition.
+            one = torch.ones(batch, 1, 1, 1, dtype=torch.float64, device=device)
+            return NoiseLevel(torch.full((batch,), -1, device=device), one)
+        t = torch.full((batch,), self.timesteps[index], device=device)
+        return NoiseLevel(t, self.schedule.at(t))
+
+
 class Sampler(ABC):
-    """Turns noise into images.
+    """A way from noise to images.
 
     Args:
         steps: how many timesteps, or which: see :func:`pitikit.diffusion.schedule.spaced_timesteps`.
@@ -64,9 +118,14 @@ class Sampler(ABC):
         clip_x0: clamp the predicted clean image to [-1, 1] at every step.
         temperature: factor on the initial noise; the released upsampler uses 0.997.
 
+    Attributes:
+        memory: how many earlier predictions a multistep solver looks back on.
+
     Raises:
         ValueError: a ``temperature`` below 0, or not finite.
     """
+
+    memory = 0
 
     def __init__(self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0) -> None:
         self.steps = steps
@@ -76,88 +135,147 @@ class Sampler(ABC):
 
     @property
     def needs_null(self) -> bool:
-        """Whether the pair must bring a null condition."""
+        """True where a guidance evaluates the denoiser without the condition."""
         return any(g.needs_null for g in self.guidance)
+
+    def changed(self, steps: Steps | None = None, scale: float | None = None) -> Sampler:
+        """Copy the sampler with other ``steps`` or another guidance ``scale``; None leaves what is there.
+
+        A sampler without classifier-free guidance gets :class:`~pitikit.diffusion.guidance.CFG` of that scale.
+        """
+        other = copy(self)
+        if steps is not None:
+            other.steps = steps
+        if scale is not None:
+            scaled = any(isinstance(g, CFG) for g in self.guidance)
+            guidance = [g.with_scale(scale) if isinstance(g, CFG) else g for g in self.guidance]
+            other.guidance = build_guidance(guidance if scaled else [CFG(scale), *guidance])
+        return other
 
     @torch.no_grad()
     def __call__(
         self,
-        decode: Decode,
-        schedule: NoiseSchedule,
-        pair: ConditionPair,
+        denoise: BoundDenoiser,
         noise: Noise,
         shape: Sequence[int],
-        callback: StepCallback | None = None,
-        progress: bool = False,
+        null_denoise: BoundDenoiser | None = None,
         start: Tensor | None = None,
         strength: float = 1.0,
+        mask: Tensor | None = None,
+        callback: StepCallback | None = None,
+        progress: bool = False,
     ) -> Tensor:
         """Sample.
 
         Args:
-            decode: ``(x_t, t, conditioning) -> (B, 6, H, W)``.
-            schedule: the process that the decoder was trained on.
-            pair: condition and null, B rows each.
-            noise: one seed per row.
+            denoise: the network with the conditions of B samples.
+            noise: one seed per sample.
             shape: (3, H, W) of a sample.
-            callback: called after every step.
-            progress: show a bar, if there are at least 20 steps.
+            null_denoise: the network without a condition; needed where :attr:`needs_null`.
             start: images (B, 3, H, W) in [-1, 1] to begin from instead of pure noise (SDEdit, Meng et al. 2022): they
                 are noised, and the last steps make images like them.
             strength: with ``start``, the share of the steps that is made, see :func:`steps_of`; 1 leaves little of the
                 image, 0 all of it.
+            mask: (B, 1, H, W) bool, True where ``start`` is kept: there x_t is the noised ``start`` after every step,
+                and ``start`` itself, bit for bit, at the end (Lugmayr et al. 2022, eq. 8, without its resampling).
+            callback: called after every step.
+            progress: show a bar, if there are at least 20 steps.
 
         Returns:
             (B, 3, H, W), within [-1, 1] when ``clip_x0``.
 
         Raises:
-            ValueError: ``strength`` out of range.
+            ValueError: ``strength`` out of range, or ``mask`` without ``start``.
         """
         if not 0 <= strength <= 1:
             raise ValueError(f"strength={strength}: expected 0 to 1")
-        timesteps = schedule.spaced(self.steps)
-
-        def unguided(x_t: Tensor, t: Tensor, given: ConditionPair) -> Prediction:
-            output = decode(x_t, schedule.network_time(t), given.cond)
-            return Prediction.from_output(output, x_t, schedule.at(t))
-
-        denoise: Denoise = unguided
-        for guidance in self.guidance:
-            denoise = guidance.wrap(denoise)
+        if mask is not None and start is None:
+            raise ValueError("mask: got no start, expected the images to keep a part of")
+        schedule = denoise.schedule
+        timesteps = schedule.spaced(self.steps)[::-1]
         x = noise.randn(shape) * self.temperature
-        alpha_bars = schedule.alpha_bar[timesteps].to(x.device)
-        order = list(enumerate(timesteps))[::-1]
         if start is not None:
-            order = order[len(order) - steps_of(strength, len(order)) :]
-            if not order:
+            timesteps = timesteps[len(timesteps) - steps_of(strength, len(timesteps)) :]
+            if not timesteps:
                 return start
-            noised_to = torch.full((len(x),), order[0][1], device=x.device)
-            x = schedule.add_noise(start, noised_to, x)
-        bar = tqdm(order, desc="sampling", unit="step", disable=not progress or len(order) < PROGRESS_FROM_STEPS)
-        for done, (index, t) in enumerate(bar):
-            prediction = denoise(x, torch.full((len(x),), t, device=x.device), pair)
-            if self.clip_x0:
-                prediction = prediction.with_x0(prediction.x0.clamp(-1, 1))
-            # No step to a noisier place exists after the last one: alpha_bar_prev is 1 there, by definition.
-            alpha_bar_prev = alpha_bars[index - 1] if index else alpha_bars.new_tensor(1.0)
-            source = noise if index else _Silence(x)
-            x = self.step(prediction, prediction.alpha_bar, alpha_bar_prev.expand(len(x), 1, 1, 1), source)
+            x = schedule.add_noise(start, torch.full((len(x),), timesteps[0], device=x.device), x)
+        state = SamplingState(schedule, tuple(timesteps), earlier=deque(maxlen=self.memory))
+        guided = self._guided(denoise, null_denoise, state)
+        bar = tqdm(
+            timesteps, desc="sampling", unit="step", disable=not progress or len(timesteps) < PROGRESS_FROM_STEPS
+        )
+        after = state.level(0, len(x), x.device)
+        for index, t in enumerate(bar):
+            last = index + 1 == len(timesteps)
+            now, after = after, state.level(index + 1, len(x), x.device)
+            state.index, state.prediction = index, None
+            x = self.step(x, now, after, guided, state, ZeroNoise(x) if last else noise)
+            if mask is not None and start is not None:
+                x = torch.where(mask, start if last else schedule.add_noise(start, after.t, noise.randn(shape)), x)
+            assert state.prediction is not None
             if callback is not None:
-                callback(done, t, x, prediction)
+                callback(index, t, x, state.prediction)
+            state.earlier.appendleft(state.prediction)
         return x
 
+    def _guided(self, denoise: Denoise, null_denoise: Denoise | None, state: SamplingState) -> Denoise:
+        for guidance in self.guidance:
+            denoise = guidance.wrap(denoise, null_denoise, state.schedule)
+
+        def guided(x_t: Tensor, t: Tensor) -> Prediction:
+            prediction = denoise(x_t, t)
+            if self.clip_x0:
+                prediction = prediction.with_x0(prediction.x0.clamp(-1, 1))
+            if state.prediction is None:
+                state.prediction = prediction
+            return prediction
+
+        return guided
+
     @abstractmethod
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
+    def step(
+        self, x: Tensor, now: NoiseLevel, after: NoiseLevel, denoise: Denoise, state: SamplingState, noise: Noise
+    ) -> Tensor:
         """One step towards the image.
 
         Args:
-            pred: the guided and clipped prediction at x_t.
-            alpha_bar, alpha_bar_prev: (B, 1, 1, 1) float64, here and after the step (1 at the last one).
+            x: (B, 3, H, W), x_t at ``now``.
+            now, after: where the step begins and ends; the last one ends at the image.
+            denoise: guided and clipped; may be called several times, the first time at ``now``.
+            state: of this sampling.
             noise: to draw from; at the last step it gives zeros.
 
         Returns:
             (B, 3, H, W), the image after the step.
         """
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Everything that belongs to one call of a model, and to no model.
+
+    Attributes:
+        seeds: for :func:`~pitikit.evaluation.generate.generate` seeds of the run, an image of every item for each;
+            for a model's ``sample`` one a row. None for the model's own ``seed``.
+        sampler: in the place of the model's own.
+        start: images (B, 3, H, W) in [-1, 1] to begin from.
+        strength: share of the steps that is made from ``start``; None for the model's own, 1 of a base model.
+        mask: (B, 1, H, W) bool, True where ``start`` is kept.
+        callback: called after every step, of both models of a cascade.
+        precision: of the network's products, such as ``torch.bfloat16``; None for that of its parameters.
+        progress: show a bar for a long sampling.
+        upsampler: of a cascade, what the upsampler's call differs in: ``sampler`` and ``strength``.
+    """
+
+    seeds: Sequence[int] | None = None
+    sampler: Sampler | None = None
+    start: Tensor | None = None
+    strength: float | None = None
+    mask: Tensor | None = None
+    callback: StepCallback | None = None
+    precision: torch.dtype | None = None
+    progress: bool = False
+    upsampler: SamplingRequest | None = None
 
 
 def build_sampler(sampler: Any) -> Sampler:
@@ -169,7 +287,7 @@ def build_sampler(sampler: Any) -> Sampler:
     built = SAMPLERS.build(sampler)
     if not isinstance(built, Sampler):
         name = built.__name__ if isinstance(built, type) else type(built).__name__
-        raise TypeError(f"sampler: {name} is none; expected one derived from pitikit.diffusion.samplers.Sampler")
+        raise TypeError(f"sampler: got {name}, expected one derived from pitikit.diffusion.samplers.Sampler")
     return built
 
 
@@ -201,12 +319,15 @@ class DDPMSampler(Sampler):
             raise ValueError(f"variance={variance!r}: expected 'learned', 'small' or 'large'")
         self.variance = variance
 
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
+    def step(
+        self, x: Tensor, now: NoiseLevel, after: NoiseLevel, denoise: Denoise, state: SamplingState, noise: Noise
+    ) -> Tensor:
         """Draw from N(posterior mean of the predicted x0, variance)."""
-        mean = pred.posterior_mean(alpha_bar_prev)
-        deviation = (0.5 * self.log_variance(pred, alpha_bar, alpha_bar_prev)).exp()
+        pred = denoise(x, now.t)
+        mean = pred.posterior_mean(after.alpha_bar)
+        deviation = (0.5 * self.log_variance(pred, now.alpha_bar, after.alpha_bar)).exp()
         # Nothing after the last step, whatever is drawn. An `if` would wait for the device at every step.
-        deviation = deviation.where(alpha_bar_prev < 1, 0.0)
+        deviation = deviation.where(after.alpha_bar < 1, 0.0)
         return mean + deviation * noise.randn(mean.shape[1:]).to(mean.dtype)
 
     def log_variance(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
@@ -246,11 +367,15 @@ class DDIMSampler(Sampler):
         super().__init__(steps, guidance, clip_x0, temperature)
         self.eta = _amount("eta", eta)
 
-    def step(self, pred: Prediction, alpha_bar: Tensor, alpha_bar_prev: Tensor, noise: Noise) -> Tensor:
+    def step(
+        self, x: Tensor, now: NoiseLevel, after: NoiseLevel, denoise: Denoise, state: SamplingState, noise: Noise
+    ) -> Tensor:
         """Move along the direction that the prediction points to, plus ``eta`` times fresh noise.
 
-        With ``eta`` 0 and ``alpha_bar_prev`` that of a *noisier* place this is a step of DDIM's inversion.
+        With ``eta`` 0 and ``after`` a *noisier* place this is a step of DDIM's inversion.
         """
+        pred = denoise(x, now.t)
+        alpha_bar, alpha_bar_prev = now.alpha_bar, after.alpha_bar
         dtype = pred.x_t.dtype
         if self.eta == 0:
             return alpha_bar_prev.sqrt().to(dtype) * pred.x0 + (1 - alpha_bar_prev).sqrt().to(dtype) * pred.eps

@@ -1,4 +1,4 @@
-"""Which timesteps a training step looks at, and how their losses are weighted."""
+"""The timesteps that a training step looks at, and the weights of their losses."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TimestepSampler(nn.Module):
     def weights(self) -> Tensor:
         """Relative frequency of each timestep: (steps,), positive."""
 
-    def sample(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Draw from torch's global generator.
+    def sample(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Draw timesteps from ``generator``, torch's global one by default.
 
         Returns:
             t: (batch,) int64, and weight: (batch,) float32, which makes the weighted mean of the losses an
@@ -41,7 +41,7 @@ class TimestepSampler(nn.Module):
         """
         p = self.weights()
         p = p / p.sum()
-        t = torch.multinomial(p, batch, replacement=True)
+        t = torch.multinomial(p, batch, replacement=True, generator=generator)
         return t, (1 / (self.steps * p[t])).float()
 
     def update(self, t: Tensor, losses: Tensor) -> None:  # noqa: B027 - most samplers learn nothing

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from pitikit.diffusion.schedule import NoiseSchedule
+
+#: What the first channels of a decoder's output are.
+PREDICTED = ("eps", "v", "x0")
 
 
 class Conditioning(NamedTuple):
@@ -20,12 +26,14 @@ class Conditioning(NamedTuple):
         low_res: (B, 3, h, w) in [-1, 1], the input of an upsampler.
         kv: per attention block of the decoder the keys and values made of ``tokens``, each (B, heads, L, 2 * width).
             Filled by :meth:`pitikit.networks.decoders.Decoder.prepare`; None means that the decoder computes them.
+        features: maps (B, C, h, w) that a decoder adds to its own, by resolution; none for the decoder of GLIDE.
     """
 
     tokens: Tensor
     pooled: Tensor
     low_res: Tensor | None = None
     kv: tuple[Tensor, ...] | None = None
+    features: tuple[Tensor, ...] = ()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditioning:
         """Apply ``function`` to every tensor."""
@@ -34,6 +42,7 @@ class Conditioning(NamedTuple):
             function(self.pooled),
             None if self.low_res is None else function(self.low_res),
             None if self.kv is None else tuple(function(x) for x in self.kv),
+            tuple(function(x) for x in self.features),
         )
 
     def expand(self, batch: int) -> Conditioning:
@@ -50,20 +59,14 @@ class Conditioning(NamedTuple):
         kv = None
         if first.kv is not None and second.kv is not None:
             kv = tuple(join(pair) for pair in zip(first.kv, second.kv, strict=True))
+        features = tuple(join(pair) for pair in zip(first.features, second.features, strict=True))
         tokens = join([first.tokens, second.tokens])
-        return Conditioning(tokens, join([first.pooled, second.pooled]), low_res, kv)
-
-
-class ConditionPair(NamedTuple):
-    """A condition and, where a guidance asks for it, its unconditional counterpart."""
-
-    cond: Conditioning
-    null: Conditioning | None = None
+        return Conditioning(tokens, join([first.pooled, second.pooled]), low_res, kv, features)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of x_t: the noise and, equivalently, the clean image.
+    """A network's estimate at x_t, of a network that predicts eps, v or x0: all three follow from any one.
 
     Attributes:
         x_t: (B, 3, H, W), the noised image.
@@ -71,6 +74,8 @@ class Prediction:
         eps: (B, 3, H, W), the predicted noise.
         var_frac: (B, 3, H, W), where the log variance lies between the posterior's (0) and log beta (1); None
             when the network predicts no variance (Nichol & Dhariwal 2021, eq. 15).
+        fixed_x0: (B, 3, H, W), the clean image where it is known other than by ``eps``.
+        null: the prediction without the condition, of a guided one; None where nothing was guided.
     """
 
     x_t: Tensor
@@ -78,20 +83,34 @@ class Prediction:
     eps: Tensor
     var_frac: Tensor | None = None
     fixed_x0: Tensor | None = None
+    null: Prediction | None = None
 
     @classmethod
-    def from_output(cls, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Prediction:
-        """Read a decoder's output (B, C or 2C, H, W) as noise and, with 2C channels, variance in [-1, 1].
+    def from_output(cls, output: Tensor, x_t: Tensor, alpha_bar: Tensor, predicted: str = "eps") -> Prediction:
+        """Read a decoder's output (B, C or 2C, H, W) as ``predicted`` and, with 2C channels, variance in [-1, 1].
+
+        Args:
+            output: of the network.
+            x_t, alpha_bar: see :class:`Prediction`.
+            predicted: 'eps' (GLIDE), 'v' (Salimans & Ho 2022, app. D) or 'x0'.
 
         Raises:
-            ValueError: another number of channels.
+            ValueError: another number of channels, or another ``predicted``.
         """
         channels = x_t.shape[1]
         if output.shape[1] not in (channels, 2 * channels):
             raise ValueError(f"decoder output: expected {channels} or {2 * channels} channels, found {output.shape[1]}")
         output = output.to(x_t.dtype)
         var_frac = (output[:, channels:] + 1) / 2 if output.shape[1] > channels else None
-        return cls(x_t, alpha_bar, output[:, :channels], var_frac)
+        estimate = output[:, :channels]
+        if predicted == "eps":
+            return cls(x_t, alpha_bar, estimate, var_frac)
+        if predicted == "x0":
+            return cls(x_t, alpha_bar, estimate, var_frac).with_x0(estimate)
+        if predicted == "v":
+            alpha, sigma = (value.sqrt().to(x_t.dtype) for value in (alpha_bar, 1 - alpha_bar))
+            return cls(x_t, alpha_bar, alpha * estimate + sigma * x_t, var_frac, alpha * x_t - sigma * estimate)
+        raise ValueError(f"predicted={predicted!r}: expected one of {', '.join(map(repr, PREDICTED))}")
 
     @cached_property
     def x0(self) -> Tensor:
@@ -101,14 +120,29 @@ class Prediction:
         scale_x, scale_eps = self._coefficients()
         return scale_x * self.x_t - scale_eps * self.eps
 
+    @cached_property
+    def v(self) -> Tensor:
+        """(B, 3, H, W), the velocity sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, app. D)."""
+        dtype = self.x_t.dtype
+        return self.alpha_bar.sqrt().to(dtype) * self.eps - (1 - self.alpha_bar).sqrt().to(dtype) * self.x0
+
     def with_eps(self, eps: Tensor) -> Prediction:
-        """The same step with another noise estimate."""
+        """Replace the noise estimate."""
         return replace(self, eps=eps, fixed_x0=None)
 
     def with_x0(self, x0: Tensor) -> Prediction:
-        """The same step with another clean image; it is kept exactly, and ``eps`` is derived from it."""
+        """Replace the clean image; it is kept exactly, and ``eps`` is derived from it."""
         scale_x, scale_eps = self._coefficients()
         return replace(self, eps=(scale_x * self.x_t - x0) / scale_eps, fixed_x0=x0)
+
+    def split(self, sizes: Sequence[int]) -> list[Prediction]:
+        """Cut the batch into parts of ``sizes`` rows, without copying."""
+
+        def cut(value: Tensor | None) -> Sequence[Tensor | None]:
+            return [None] * len(sizes) if value is None else value.split(list(sizes))
+
+        columns = [cut(v) for v in (self.x_t, self.alpha_bar, self.eps, self.var_frac, self.fixed_x0)]
+        return [Prediction(*row) for row in zip(*columns, strict=True)]
 
     def posterior_mean(self, alpha_bar_prev: Tensor, x0: Tensor | None = None) -> Tensor:
         """Mean of q(x_prev | x_t, x0) (Ho et al. 2020, eq. 7), of the predicted ``x0`` or of a given one.
@@ -127,7 +161,7 @@ class Prediction:
 
 
 class Target(NamedTuple):
-    """What a training step compares a prediction with.
+    """The truth that a training step compares a prediction with.
 
     Attributes:
         x0: (B, 3, H, W) in [-1, 1]; noise: (B, 3, H, W), the noise that was added; t: (B,), timesteps.
@@ -145,8 +179,47 @@ class Target(NamedTuple):
     steps: int
 
 
-Denoise = Callable[[Tensor, Tensor, ConditionPair], Prediction]
-"""``(x_t, t (B,), pair) -> Prediction``: the currency of guidance and samplers."""
+Denoise = Callable[[Tensor, Tensor], Prediction]
+"""``(x_t (B, 3, H, W), t (B,)) -> Prediction``: conditions are bound before; a guidance turns one into another."""
+
+Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""``(x_t, t (B,), conditioning) -> (B, 3 or 6, H, W)``: the estimate and, with 6 channels, the variance."""
+
+
+@dataclass(frozen=True)
+class BoundDenoiser:
+    """A network, its schedule and the conditions of a batch, as one :data:`Denoise`.
+
+    Attributes:
+        decode: the network.
+        schedule: the process that it was trained on.
+        cond: of B rows.
+        predicted: see :meth:`Prediction.from_output`.
+    """
+
+    decode: Decode
+    schedule: NoiseSchedule
+    cond: Conditioning
+    predicted: str = "eps"
+
+    def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
+        """Run the network on (B, 3, H, W) at timesteps (B,)."""
+        output = self.decode(x_t, self.schedule.network_time(t), self.cond)
+        return Prediction.from_output(output, x_t, self.schedule.at(t), self.predicted)
+
+
+def joined(first: Denoise, second: Denoise) -> Callable[[Tensor, Tensor], tuple[Prediction, Prediction]]:
+    """Evaluate two denoisers at one place: as one batch of 2B rows where one network serves both, else in turn."""
+    if isinstance(first, BoundDenoiser) and isinstance(second, BoundDenoiser) and first.decode == second.decode:
+        # The conditions stay the same over a sampling, so they are stacked once and not at every step.
+        stacked = replace(first, cond=Conditioning.cat(first.cond, second.cond))
+
+        def together(x_t: Tensor, t: Tensor) -> tuple[Prediction, Prediction]:
+            one, other = stacked(torch.cat([x_t, x_t]), torch.cat([t, t])).split([len(x_t)] * 2)
+            return replace(one, x_t=x_t), replace(other, x_t=x_t)
+
+        return together
+    return lambda x_t, t: (first(x_t, t), second(x_t, t))
 
 
 def mixed_log_variance(var_frac: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class FiniteLossHook(Hook):
 
     The error names the iteration, the loss terms and the ids of the batch. ``failed_batch.pth`` in the work
     directory (``failed_batch_rank<r>.pth`` of other processes) has what ``tools/replay.py`` repeats the iteration
-    from, as tensors and plain values: 'iteration', 'seed' (of torch, see IterationSeedHook), 'drop', 'ids', 'terms',
+    from, as tensors and plain values: 'iteration', 'seed' (see IterationSeedHook), 'drop', 'ids', 'terms',
     'batch' (as collated), 'state_dict' (of the model before the iteration), 'resting' (names of the modules in eval
     mode), 'frozen' (names of the parameters without gradients), 'autocast' (name of its type, or None), 'device' and
     'place' (process and number of processes).
@@ -78,7 +78,6 @@ class FiniteLossHook(Hook):
         self._batch = data_batch
         self._terms = {}
         self._stepped = False
-        self._seed = torch.initial_seed()
         sampler = getattr(unwrap(runner.model), "timestep_sampler", None)
         # Learns in the forward pass, so the draw of t could not be repeated with its later state.
         state = sampler.state_dict() if sampler is not None else {}
@@ -110,7 +109,9 @@ class FiniteLossHook(Hook):
                 f"iteration {iteration}: the loss of another process is not finite; failed_batch*.pth in "
                 f"{runner.work_dir} has its batch"
             )
-        ids = [str(name) for name in self._batch["id"]] if isinstance(self._batch, dict) and "id" in self._batch else []
+        given = dict(self._batch or {})
+        draws = given.pop("draws", None)
+        ids = [str(name) for name in given.get("id", ())]
         rank = f"_rank{runner.rank}" if runner.rank else ""
         path = Path(runner.work_dir) / f"failed_batch{rank}.pth"
         saved = f"{path} has them and the batch: tools/replay.py CONFIG {path} shows where it begins"
@@ -119,11 +120,11 @@ class FiniteLossHook(Hook):
                 path,
                 {
                     "iteration": iteration,
-                    "seed": self._seed,
-                    "drop": getattr(model, "drop", None),
+                    "seed": torch.initial_seed() if draws is None else draws.generator.initial_seed(),
+                    "drop": given.pop("drop", model.drop),
                     "ids": ids,
                     "terms": terms,
-                    "batch": self._batch,
+                    "batch": given,
                     "state_dict": state,
                     "resting": [name for name, module in model.named_modules() if not module.training],
                     "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],

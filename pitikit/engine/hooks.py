@@ -13,23 +13,42 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from pitikit.data.images import condition_image, write_grid
+from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.evaluation.generate import generate
 from pitikit.registry import DATASETS, HOOKS
+
+
+def seeded_draws(seed: int, rank: int, world_size: int, device: torch.device | str) -> BatchDraws:
+    """The random numbers of an iteration, and torch's global ones seeded for what differs between ranks (dropout).
+
+    Args:
+        seed: of the iteration, the same on every rank.
+        rank, world_size: whose rows to take.
+        device: where the model is.
+    """
+    # Odd constants keep the two, and the ranks, apart.
+    torch.manual_seed((seed + (rank + 1) * 0xC2B2AE3D) % 2**63)
+    return BatchDraws(torch.Generator(device).manual_seed(seed), rank, world_size)
 
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seeds torch by (run seed, iteration), so that a resumed run draws what an unbroken one draws.
+    """Hand every iteration its random numbers, as ``draws`` in its batch.
 
-    All processes alike: each draws for the whole batch and takes its rows (DenoisingTranslator.draw).
+    They follow from run seed and iteration, so that a resumed run draws what an unbroken one draws.
     """
 
     priority = "HIGHEST"
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the global generators."""
+        """Seed the iteration."""
         # Odd constants spread neighbouring runs and iterations over the seed space.
-        torch.manual_seed(((runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77) % 2**63)
+        seed = ((runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77) % 2**63
+        draws = seeded_draws(seed, runner.rank, runner.world_size, next(runner.model.parameters()).device)
+        if data_batch is not None:
+            data_batch["draws"] = draws
 
 
 @HOOKS.register_module()
@@ -107,18 +126,11 @@ class SampleGridHook(Hook):
         """Sample and write."""
         if not self.every_n_train_iters(runner, self.interval):
             return
-        model = unwrap(runner.model)
-        average = next((hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)), None)
-        model.eval()
-        seed = model.seed
-        columns = []
-        with average.applied() if average else nullcontext():
-            batch = model.data_preprocessor(self._batch, False)
-            for column in self.seeds:
-                model.seed = column
-                columns.append([result["pred"] for result in model(mode="predict", **batch)])
-        model.seed = seed
-        model.train()
+        ema = next((hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)), None)
+        request = SamplingRequest(seeds=self.seeds)
+        size = len(self._batch["id"])
+        with ema.applied() if ema else nullcontext():
+            (made,) = generate(unwrap(runner.model), [self._batch], request, rows=size)
         if runner.rank != 0:
             return
 
@@ -126,5 +138,6 @@ class SampleGridHook(Hook):
         for row in range(len(self._batch["id"])):
             condition = self._batch["condition"][row]
             shown = [condition_image(condition)] if condition.ndim == 3 else []
-            rows.append([*shown, *(column[row] for column in columns), self._batch["image"][row]])
+            own = made.images[row * len(self.seeds) : (row + 1) * len(self.seeds)]
+            rows.append([*shown, *(each.image for each in own), self._batch["image"][row]])
         write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

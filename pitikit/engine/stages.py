@@ -121,6 +121,8 @@ class StageHook(Hook):
             self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
         if stage.lr is not None:
             self._set_lr(runner, stage, stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start))
+        if stage.drop is not None and data_batch is not None:
+            data_batch["drop"] = stage.drop
         for part in PARTS:
             if part not in stage.train:
                 # Called for every iteration because the loop sets the whole model to training mode.
@@ -151,11 +153,10 @@ class StageHook(Hook):
             # What was accumulated for the parameters of the stage before. Not when a run is resumed in a stage.
             runner.optim_wrapper.zero_grad(set_to_none=True)
         self._freeze(model, stage)
-        if stage.drop is not None:
-            model.drop = stage.drop
         self.current = stage
+        drop = model.drop if stage.drop is None else stage.drop
         runner.logger.info(
             f"stage {stage.name!r} from iteration {runner.iter}: trains {', '.join(stage.train)}, "
-            f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {model.drop:g}"
+            f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {drop:g}"
             + (", starts from the EMA" if fresh and averages else "")
         )

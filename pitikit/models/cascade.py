@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from pitikit.diffusion.noise import sample_seed
-from pitikit.diffusion.samplers import Sampler, StepCallback
+from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.models.translator import DenoisingTranslator, to_uint8
+from pitikit.models.translator import DenoisingTranslator, Samples, to_uint8
 from pitikit.models.upsampler import FAST27
 from pitikit.registry import MODELS
 
@@ -41,8 +42,8 @@ class Cascade(BaseModel):
         TypeError: a part is neither a config nor a model.
     """
 
-    #: The parts that have weights of their own, in the order in which they sample.
-    STAGES = ("base", "upsampler")
+    #: Names of the parts that have weights of their own, in the order in which they sample.
+    PARTS = ("base", "upsampler")
 
     def __init__(
         self,
@@ -63,20 +64,20 @@ class Cascade(BaseModel):
             upsampler = {**upsampler, "sampler": dict(FAST27)}
         self.base: DenoisingTranslator = MODELS.build(base) if isinstance(base, dict) else base
         self.upsampler: DenoisingTranslator = MODELS.build(upsampler) if isinstance(upsampler, dict) else upsampler
-        for name, stage, expected in (("base", self.base, False), ("upsampler", self.upsampler, True)):
-            found = getattr(stage.denoiser.decoder, "low_res", expected)
+        for name, part, expected in (("base", self.base, False), ("upsampler", self.upsampler, True)):
+            found = getattr(part.denoiser.decoder, "low_res", expected)
             if found != expected:
                 raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
         self.seed: int = self.base.seed if seed is None else seed
         self.conditioned = conditioned
-        takes = [getattr(stage.denoiser.encoder, "in_channels", None) for stage in self.stages.values()]
+        takes = [getattr(part.denoiser.encoder, "in_channels", None) for part in self.parts.values()]
         if conditioned and None not in takes and takes[0] != takes[1]:
             raise ValueError(_unfit(f"the base model of {takes[0]}", takes[1]))
 
     @property
-    def stages(self) -> dict[str, DenoisingTranslator]:
+    def parts(self) -> dict[str, DenoisingTranslator]:
         """Both models in their order, by the names of the arguments: each has weights of its own to load."""
-        return {name: getattr(self, name) for name in self.STAGES}
+        return {name: getattr(self, name) for name in self.PARTS}
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -88,14 +89,11 @@ class Cascade(BaseModel):
         """The base model's, which decides what is in the image; ``upsampler.sampler`` is the other."""
         return self.base.sampler
 
-    @sampler.setter
-    def sampler(self, value: Sampler) -> None:
-        self.base.sampler = value
-
-    @property
-    def steps(self) -> int:
-        """Sampling steps of an image in all: how often a callback is called."""
-        return sum(stage.steps for stage in self.stages.values())
+    def sampling_steps(self, request: SamplingRequest | None = None, low_res: bool = False) -> int:
+        """Sampling steps of an image in all, those of the base left out where the batch brings ``low_res``."""
+        request = request or SamplingRequest()
+        enlarging = self.upsampler.sampling_steps(request.upsampler)
+        return enlarging if low_res else self.base.sampling_steps(request) + enlarging
 
     def forward(self, mode: str = "predict", **batch: Any) -> Any:
         """Entry of mmengine's Runner; ``mode`` is 'predict'.
@@ -116,68 +114,41 @@ class Cascade(BaseModel):
         Per sample ``dict(id, pred (3, H, W) uint8, low_res (3, h, w) uint8, both on the CPU, and what else was
         packed)``; ``low_res`` is what was enlarged: the base model's image, unless one is given.
         """
-        seeds = [sample_seed(self.seed, name) for name in id]
-        low = self.predict_low_res(condition, seeds) if low_res is None else low_res
-        images, small = to_uint8(self.enlarge(low, condition, seeds)).cpu(), to_uint8(low).cpu()
+        request = SamplingRequest([sample_seed(self.seed, name) for name in id])
+        made = self.sample(condition, request, low_res)
+        assert made.low_res is not None
+        images, small = to_uint8(made.images).cpu(), to_uint8(made.low_res).cpu()
         results = []
         for row, name in enumerate(id):
             rest = {key: value[row] for key, value in batch.items()}
-            made = {"id": name, "pred": images[row], "low_res": small[row], "condition": condition[row]}
-            results.append({**made, **rest})
+            own = {"id": name, "pred": images[row], "low_res": small[row], "condition": condition[row]}
+            results.append({**own, **rest})
         return results
 
     @torch.no_grad()
-    def predict_images(
-        self,
-        condition: Tensor,
-        seeds: Sequence[int],
-        low_res: Tensor | None = None,
-        callback: StepCallback | None = None,
-        progress: bool = False,
-    ) -> Tensor:
-        """Sample images (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+        """Sample images (B, 3, H, W), and the (B, 3, h, w) that were enlarged.
 
-        With ``low_res`` (B, 3, h, w) in [-1, 1] that is enlarged, and the base model is left out. ``callback`` sees
-        the steps of the one and then of the other.
-        """
-        if low_res is None:
-            low_res = self.predict_low_res(condition, seeds, callback, progress)
-        return self.enlarge(low_res, condition, seeds, callback, progress)
-
-    def predict_low_res(
-        self,
-        condition: Tensor,
-        seeds: Sequence[int],
-        callback: StepCallback | None = None,
-        progress: bool = False,
-    ) -> Tensor:
-        """The base model's images, quantised: (B, 3, h, w) in [-1, 1].
+        Args:
+            condition: B rows in [-1, 1].
+            request: with one seed a row. It is the base model's; ``request.upsampler`` has what differs for the other.
+            low_res: (B, 3, h, w) in [-1, 1], enlarged in the place of the base model's images.
 
         Raises:
-            ValueError: the condition is none for the upsampler.
+            ValueError: the upsampler does not take the condition.
         """
         self._check(condition)  # Before minutes of sampling.
-        return quantised(self.base.predict_images(condition, seeds, callback=callback, progress=progress))
-
-    def enlarge(
-        self,
-        low_res: Tensor,
-        condition: Tensor,
-        seeds: Sequence[int],
-        callback: StepCallback | None = None,
-        progress: bool = False,
-    ) -> Tensor:
-        """The upsampler's images (B, 3, H, W) of ``low_res`` (B, 3, h, w), both in [-1, 1].
-
-        Raises:
-            ValueError: the condition is none for the upsampler.
-        """
-        self._check(condition)
+        if low_res is None:
+            low_res = quantised(self.base.sample(condition, request).images)
         if not self.conditioned:
             condition = self.upsampler.denoiser.encoder.null_condition(len(low_res))
+        own = request.upsampler or SamplingRequest()
         # The base model's noise began with the same seeds.
-        own = [sample_seed(seed, "upsampler") for seed in seeds]
-        return self.upsampler.predict_images(condition, own, low_res, callback, progress)
+        seeds = [sample_seed(seed, "upsampler") for seed in request.seeds or ()]
+        own = replace(
+            own, seeds=seeds, callback=request.callback, precision=request.precision, progress=request.progress
+        )
+        return self.upsampler.sample(condition, own, low_res)
 
     def _check(self, condition: Tensor) -> None:
         takes = getattr(self.upsampler.denoiser.encoder, "in_channels", None)

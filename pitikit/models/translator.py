@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import get_dist_info
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.noise import NoiseSource, sample_seed
-from pitikit.diffusion.samplers import Sampler, StepCallback, build_sampler
+from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
+from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import ConditionPair, Prediction, Target
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.registry import LOSSES, MODELS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
 class NonFiniteImageError(RuntimeError):
-    """A sampling that gave no image."""
+    """Sampling produced non-finite pixels."""
+
+
+class Samples(NamedTuple):
+    """A batch of images.
+
+    Attributes:
+        images: (B, 3, H, W) in [-1, 1].
+        low_res: (B, 3, h, w) in [-1, 1], what an upsampler enlarged; None of a base model.
+    """
+
+    images: Tensor
+    low_res: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -33,11 +45,17 @@ class DenoisingTranslator(BaseModel):
         schedule: config; squaredcos_cap_v2 with 1000 steps by default.
         losses: configs; their weighted sum is minimised.
         timestep_sampler: config or name; loss-second-moment by default, as in the released code.
-        sampler: config of what :meth:`predict_images` uses; 250 steps of DDPM with CFG 1.3 by default.
+        sampler: config of what :meth:`sample` uses; 250 steps of DDPM with CFG 1.3 by default.
         drop: probability with which a sample's condition is replaced by the null condition in training.
         seed: of sampling; an image depends on it and on the sample's id alone.
         data_preprocessor: config; uint8 images to [-1, 1] by default.
+        predicts: what the decoder predicts, 'eps' (GLIDE), 'v' or 'x0'.
     """
+
+    #: Names of the parts that have weights of their own; none, since the model is one.
+    PARTS: tuple[str, ...] = ()
+    #: Share of the sampling steps that is made from a ``start`` where a request names none.
+    strength = 1.0
 
     def __init__(
         self,
@@ -49,11 +67,14 @@ class DenoisingTranslator(BaseModel):
         drop: float = 0.0,
         seed: int = 0,
         data_preprocessor: Any = None,
+        predicts: str = "eps",
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
         if not 0 <= drop <= 1:
             raise ValueError(f"drop={drop}: expected a probability")
+        if predicts not in PREDICTED:
+            raise ValueError(f"predicts={predicts!r}: expected one of {', '.join(map(repr, PREDICTED))}")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
         self.denoiser: Denoiser = MODELS.build(config) if isinstance(config, dict) else config
         self.schedule: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
@@ -70,12 +91,16 @@ class DenoisingTranslator(BaseModel):
         self.timestep_sampler: TimestepSampler = TIMESTEP_SAMPLERS.build(timestep_sampler)
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
         self.sampler: Sampler = build_sampler(sampler or default)
-        # Steps that are none would be told at the first sample grid only.
+        # Wrong steps would show at the first sample grid only.
         self.schedule.spaced(self.sampler.steps)
         self.drop = drop
         self.seed = seed
-        #: Process and number of processes that the random numbers of training are those of; None for the real ones.
-        self.place: tuple[int, int] | None = None
+        self.predicts = predicts
+
+    @property
+    def parts(self) -> dict[str, DenoisingTranslator]:
+        """The models that sample one after the other: this one, without a name. Of a cascade they have names."""
+        return {"": self}
 
     def init_weights(self) -> None:
         """Called by the Runner before a training, and by nobody else: the losses read the files that they need."""
@@ -100,27 +125,51 @@ class DenoisingTranslator(BaseModel):
             return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
         raise ValueError(f"mode={mode!r}: expected 'loss', 'predict' or 'tensor'")
 
-    def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
+    def loss(
+        self,
+        image: Tensor,
+        condition: Tensor,
+        low_res: Tensor | None = None,
+        draws: BatchDraws | None = None,
+        drop: float | None = None,
+        **_: Any,
+    ) -> dict[str, Tensor]:
         """Loss terms of a batch: ``loss`` is minimised, the rest is logged.
 
         Args:
             image: (B, 3, H, W) in [-1, 1].
             condition: what the encoder takes.
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
+            draws: random numbers of the iteration; from torch's global generator by default.
+            drop: probability of dropping a condition; the model's own by default.
         """
-        prediction, target, weight = self.denoise(image, condition, low_res)
+        prediction, target, weight = self.denoise(image, condition, low_res, draws, drop)
         total, logs = self.weigh(prediction, target, weight)
         self.timestep_sampler.update(target.t, total)
         return {"loss": (weight * total).mean(), **logs}
 
     def denoise(
-        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+        self,
+        image: Tensor,
+        condition: Tensor,
+        low_res: Tensor | None = None,
+        draws: BatchDraws | None = None,
+        drop: float | None = None,
     ) -> tuple[Prediction, Target, Tensor]:
-        """Noise a batch and run the network on it: what it says, what is true, and the weight (B,) of the samples."""
-        t, weight, noise, drop = self.draw(image)
+        """Noise a batch and run the network on it; arguments as those of :meth:`loss`.
+
+        Returns:
+            The prediction, the truth, and the weight (B,) of the samples.
+        """
+        draws = draws or BatchDraws()
+        drop = self.drop if drop is None else drop
+        t, weight = map(draws.own, self.timestep_sampler.sample(draws.whole(len(image)), draws.generator))
+        noise = draws.randn_like(image)
+        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
+        dropped = draws.rand(len(image), device=image.device) < drop
         x_t = self.schedule.add_noise(image, t, noise)
-        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, drop if self.drop > 0 else None)
-        prediction = Prediction.from_output(output, x_t, self.schedule.at(t))
+        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped if drop > 0 else None)
+        prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
         return prediction, self.schedule.target(image, t, noise), weight
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -142,46 +191,30 @@ class DenoisingTranslator(BaseModel):
             logs[f"loss_{loss.name}"] = (weight * value).detach().mean()
         return total, logs
 
-    def draw(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Random numbers of a training step, from torch's global generator.
-
-        Several processes seed it alike, draw for the whole batch and take their rows, of which process p of w has
-        p, p + w, ... (see :class:`~pitikit.data.sampler.DrawSampler`): two with two samples each draw what one with
-        four does. What is drawn afterwards, such as dropout, differs between them.
+    def sampling_steps(self, request: SamplingRequest | None = None, low_res: bool = False) -> int:
+        """Sampling steps of an image: how often a callback is called.
 
         Args:
-            image: (B, 3, H, W), of this process.
-
-        Returns:
-            t (B,) int64 and its weight (B,), noise like ``image``, drop (B,) bool.
+            request: of the call; the model's own sampler by default.
+            low_res: the batch brings ``low_res``, which spares a cascade the steps of its base.
         """
-        process, processes = self.place or get_dist_info()
-        batch = len(image) * processes
-        t, weight = self.timestep_sampler.sample(batch)
-        noise = torch.randn(batch, *image.shape[1:], dtype=image.dtype, device=image.device)
-        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
-        drop = torch.rand(batch, device=image.device) < self.drop
-        if process:
-            torch.manual_seed((torch.initial_seed() + process * 0xC2B2AE3D) % 2**63)
-        own = slice(process, None, processes)
-        return t[own], weight[own], noise[own].contiguous(), drop[own]
+        request = request or SamplingRequest()
+        steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
+        return steps if request.start is None else steps_of(self._strength(request), steps)
 
-    @property
-    def steps(self) -> int:
-        """Sampling steps of an image: how often a callback is called."""
-        return len(self.schedule.spaced(self.sampler.steps))
+    def _strength(self, request: SamplingRequest) -> float:
+        return self.strength if request.strength is None else request.strength
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to minimise and what to log: mmengine would add the terms to their sum once more."""
         return losses["loss"], losses
 
-    @torch.no_grad()
     def predict(
         self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
     ) -> list[dict[str, Any]]:
         """Translate a batch: per sample ``dict(id, pred (3, H, W) uint8 on the CPU, and what else was packed)``."""
-        seeds = [sample_seed(self.seed, name) for name in id]
-        images = to_uint8(self.predict_images(condition, seeds, low_res)).cpu()
+        request = SamplingRequest([sample_seed(self.seed, name) for name in id])
+        images = to_uint8(self.sample(condition, request, low_res).images).cpu()
         results = []
         for row, name in enumerate(id):
             rest = {key: value[row] for key, value in batch.items()}
@@ -189,40 +222,46 @@ class DenoisingTranslator(BaseModel):
         return results
 
     @torch.no_grad()
-    def predict_images(
-        self,
-        condition: Tensor,
-        seeds: Sequence[int],
-        low_res: Tensor | None = None,
-        callback: StepCallback | None = None,
-        progress: bool = False,
-        start: Tensor | None = None,
-        strength: float = 1.0,
-    ) -> Tensor:
-        """Sample images (B, 3, H, W) in [-1, 1] for a condition in [-1, 1] and one seed per sample.
+    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+        """Sample images (B, 3, H, W) for a batch of conditions.
 
-        ``callback``, ``progress``, ``start``, ``strength``: see :class:`~pitikit.diffusion.samplers.Sampler`.
+        Args:
+            condition: B rows of what the encoder takes, images in [-1, 1].
+            request: with one seed a row; ``start`` and ``mask`` are on the model's device.
+            low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
 
         Raises:
+            ValueError: not one seed a row.
             NonFiniteImageError: a value is infinite or not a number at the end.
         """
-        batch = len(condition)
-        cond = self.denoiser.encode(condition, low_res)
-        null = self.denoiser.null(batch, low_res) if self.sampler.needs_null else None
-        side = self.denoiser.decoder.image_size
-        noise = NoiseSource(seeds, condition.device)
-        pair = ConditionPair(cond, null)
-        shape = (3, side, side)
-        images = self.sampler(
-            self.denoiser.decode, self.schedule, pair, noise, shape, callback, progress, start, strength
-        )
+        seeds = request.seeds
+        if seeds is None or len(seeds) != len(condition):
+            found = "none" if seeds is None else len(seeds)
+            raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
+        sampler = request.sampler or self.sampler
+        with torch.autocast(condition.device.type, request.precision, enabled=request.precision is not None):
+            bound = BoundDenoiser(
+                self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
+            )
+            null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
+            images = sampler(
+                bound,
+                NoiseSource(seeds, condition.device),
+                (3, *[self.denoiser.decoder.image_size] * 2),
+                None if null is None else replace(bound, cond=null),
+                request.start,
+                self._strength(request) if request.start is not None else 1.0,
+                request.mask,
+                request.callback,
+                request.progress,
+            )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
             raise NonFiniteImageError(
-                "the sampling gave values that are not finite; look for them in the weights, in a sampler or guidance "
-                "of a plugin, or try it without half precision"
+                "sampling: got non-finite pixels, expected numbers; look for them in the weights, in a sampler or "
+                "guidance of a plugin, or try it without half precision"
             )
-        return images
+        return Samples(images, low_res)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import get_dist_info
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
-from pitikit.diffusion.samplers import StepCallback, steps_of
+from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.samplers import SamplingRequest, steps_of
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.losses.perceptual import ClampedImageLoss
-from pitikit.models.translator import DenoisingTranslator
+from pitikit.models.translator import DenoisingTranslator, Samples
 from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
 
 PLAIN_LOSSES = (dict(type="EpsMSE"), dict(type="VariationalBound"))
@@ -82,7 +83,7 @@ class Upsampler(DenoisingTranslator):
         self.strength = strength
 
     def init_weights(self) -> None:
-        """As the parent's; then an image of the side that training has is shown to what will judge images.
+        """As the parent's; then an image of the side that training has is shown to what judges images.
 
         Raises:
             ValueError: a loss or the discriminator cannot take it: said now, and not when its gate opens.
@@ -90,7 +91,7 @@ class Upsampler(DenoisingTranslator):
         super().init_weights()
         side = self.crop or self.denoiser.decoder.image_size
         image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
-        for name, judge in self.judges():
+        for name, judge in self.image_losses():
             try:
                 with torch.no_grad():
                     judge(image)
@@ -100,14 +101,19 @@ class Upsampler(DenoisingTranslator):
                     f"image_size): {error}"
                 ) from error
 
-    def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
+    def image_losses(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
         """What looks at estimated images (B, 3, H, W), by name."""
         for term in self.losses:
             if isinstance(term, ClampedImageLoss):
                 yield type(term).__name__, partial(_with_itself, term)
 
     def denoise(
-        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+        self,
+        image: Tensor,
+        condition: Tensor,
+        low_res: Tensor | None = None,
+        draws: BatchDraws | None = None,
+        drop: float | None = None,
     ) -> tuple[Prediction, Target, Tensor]:
         """As the parent's, on random squares of the images where ``crop`` is set.
 
@@ -119,46 +125,44 @@ class Upsampler(DenoisingTranslator):
                 "an upsampler is trained with low_res: expected a transform that writes it, such as Degrade, in "
                 "the pipeline of the dataset"
             )
+        draws = draws or BatchDraws()
         if self.crop is not None:
-            image, low_res = self._cropped(image, low_res, self.crop)
-        return super().denoise(image, condition, low_res)
+            image, low_res = self.crop_squares(image, low_res, self.crop, draws)
+        return super().denoise(image, condition, low_res, draws, drop)
 
-    @property
-    def steps(self) -> int:
-        """Sampling steps of an image, with those that ``strength`` leaves out left out."""
-        return steps_of(self.strength, super().steps)
+    def sampling_steps(self, request: SamplingRequest | None = None, low_res: bool = False) -> int:
+        """As the parent's, without the steps that ``strength`` leaves out."""
+        request = request or SamplingRequest()
+        steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
+        return steps_of(self._strength(request), steps)
 
     @torch.no_grad()
-    def predict_images(
-        self,
-        condition: Tensor,
-        seeds: Sequence[int],
-        low_res: Tensor | None = None,
-        callback: StepCallback | None = None,
-        progress: bool = False,
-        start: Tensor | None = None,
-        strength: float | None = None,
-    ) -> Tensor:
-        """As the parent's, beginning at ``low_res`` where the model's ``strength`` is below 1 and nothing else is said.
+    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+        """As the parent's, from the enlarged ``low_res`` where ``strength`` is below 1 and the request has no start.
 
         Raises:
             ValueError: ``low_res`` is missing.
         """
         if low_res is None:
             raise ValueError("an upsampler has nothing to enlarge: expected low_res")
-        if start is None and self.strength < 1:
+        if request.start is None and self._strength(request) < 1:
             side = self.denoiser.decoder.image_size
             start = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
-        share = self.strength if strength is None else strength
-        return super().predict_images(condition, seeds, low_res, callback, progress, start, share)
+            request = replace(request, start=start)
+        return super().sample(condition, request, low_res)
 
-    def _cropped(self, image: Tensor, low_res: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    def crop_squares(self, image: Tensor, low_res: Tensor, side: int, draws: BatchDraws) -> tuple[Tensor, Tensor]:
+        """Cut a square of ``side`` at a random place out of each (B, 3, H, W), and the same of ``low_res``, enlarged.
+
+        Raises:
+            ValueError: an image is smaller.
+        """
         height, width = image.shape[2:]
         if min(height, width) < side:
             raise ValueError(f"crop={side}: expected images of that side or more, found {height}x{width}")
         # Enlarged first, as the decoder would do it: so a square sees what is beyond its border, as in the whole.
         low_res = F.interpolate(low_res, size=(height, width), mode="bilinear", align_corners=False)
-        places = self._uniform(len(image), 2)
+        places = draws.rand(len(image), 2)
         squares = []
         for row, (y, x) in enumerate(places.tolist()):
             top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
@@ -166,14 +170,6 @@ class Upsampler(DenoisingTranslator):
             squares.append((image[inside], low_res[inside]))
         images, low = zip(*squares, strict=True)
         return torch.stack(images), torch.stack(low)
-
-    def _uniform(self, count: int, *shape: int, device: torch.device | None = None) -> Tensor:
-        """(count, *shape) in [0, 1), drawn for the whole batch, of which a process takes its rows: see `draw`.
-
-        To be called before that.
-        """
-        process, processes = self.place or get_dist_info()
-        return torch.rand(count * processes, *shape, device=device)[process::processes]
 
 
 @MODELS.register_module()
@@ -220,9 +216,9 @@ class AdversarialUpsampler(Upsampler):
             name = type(self.adversarial).__name__
             raise TypeError(f"adversarial: expected an adversarial loss such as WGANGPLoss, found {name}")
 
-    def judges(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
+    def image_losses(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
         """As the parent's, and the discriminator."""
-        yield from super().judges()
+        yield from super().image_losses()
         yield type(self.discriminator).__name__, self._glance
 
     def _glance(self, image: Tensor) -> None:
@@ -281,12 +277,18 @@ class AdversarialUpsampler(Upsampler):
         return {**losses, **logs}
 
     def prepare(
-        self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any
+        self,
+        image: Tensor,
+        condition: Tensor,
+        low_res: Tensor | None = None,
+        draws: BatchDraws | None = None,
+        drop: float | None = None,
+        **_: Any,
     ) -> tuple[Prediction, Target, Tensor, Tensor]:
-        """What :meth:`denoise` gives, and the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
-        # First: of what is drawn after `denoise`, several processes would not have one batch's.
-        share = self._uniform(len(image), 1, 1, 1, device=image.device)
-        return *self.denoise(image, condition, low_res), share
+        """As :meth:`denoise`, and the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
+        draws = draws or BatchDraws()
+        share = draws.rand(len(image), 1, 1, 1, device=image.device)
+        return *self.denoise(image, condition, low_res, draws, drop), share
 
     def discriminator_loss(
         self, prediction: Prediction, target: Target, weight: Tensor, share: Tensor | None = None
@@ -310,9 +312,17 @@ class AdversarialUpsampler(Upsampler):
         logs[f"loss_{self.adversarial.name}"] = (weight * term).detach().mean()
         return {"loss": (weight * total).mean(), **logs}
 
-    def loss(self, image: Tensor, condition: Tensor, low_res: Tensor | None = None, **_: Any) -> dict[str, Tensor]:
+    def loss(
+        self,
+        image: Tensor,
+        condition: Tensor,
+        low_res: Tensor | None = None,
+        draws: BatchDraws | None = None,
+        drop: float | None = None,
+        **_: Any,
+    ) -> dict[str, Tensor]:
         """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
-        step = self.prepare(image, condition, low_res)
+        step = self.prepare(image, condition, low_res, draws, drop)
         # A gradient penalty is none without gradients.
         logs = self.discriminator_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
         return {**logs, **self.denoiser_loss(*step[:3])}

@@ -1,4 +1,4 @@
-"""A cascade as its users meet it: config, weights of both stages, images, protocol."""
+"""A cascade as its users meet it: config, weights of both parts, images, protocol."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,14 @@ import torch
 from mmengine import Config
 from PIL import Image
 
-from pitikit.apis.benchmark import benchmark, read_image
-from pitikit.apis.building import build_model, stages_of, weight_files
+from pitikit.apis.building import build_model, weight_files
+from pitikit.apis.evaluate import evaluate, read_image
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
 from pitikit.data.scenes import render_scene
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.weights import WeightsError, save_weights
 
 UPSAMPLER = """
@@ -57,7 +58,7 @@ def write_configs(folder: Path, repo: Path, conditioned=True, channels=3) -> Pat
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, repo):
-    """Config of the cascade, and the files of weights of its stages, none of whose layers is zero."""
+    """Config of the cascade, and the files of weights of its parts, none of whose layers is zero."""
     folder = tmp_path_factory.mktemp("cascade")
     config = write_configs(folder, repo)
     files = {}
@@ -96,8 +97,9 @@ def test_images_are_the_upsamplers_whatever_the_batch(cascade, labels):
 def test_progress_counts_the_steps_of_both(cascade, labels):
     seen = []
     condition = torch.zeros(1, 3, 32, 32)
-    cascade.model.predict_images(condition, [1], callback=lambda index, t, x, prediction: seen.append(x.shape[-1]))
-    assert cascade.model.steps == len(seen) == 5 and seen[0] == 16 and seen[-1] == 32
+    request = SamplingRequest([1], callback=lambda index, t, x, prediction: seen.append(x.shape[-1]))
+    cascade.model.sample(condition, request)
+    assert cascade.model.sampling_steps(request) == len(seen) == 5 and seen[0] == 16 and seen[-1] == 32
 
 
 def test_weights_by_name_and_by_order_are_the_same(trained, cascade, labels):
@@ -106,11 +108,11 @@ def test_weights_by_name_and_by_order_are_the_same(trained, cascade, labels):
     made = Translator.from_config(config, text, "cpu")(labels[:1])
     assert np.array_equal(made, cascade(labels[:1]))
     mixed = Translator.from_config(config, {"upsampler": files["upsampler"], "base": "random"}, "cpu")
-    state = {name: stage.denoiser.state_dict() for name, stage in stages_of(mixed.model).items()}
+    state = {name: part.denoiser.state_dict() for name, part in mixed.model.parts.items()}
     key = "encoder.cls_token"
-    expected = cascade.model.stages["upsampler"].denoiser.state_dict()[key]
+    expected = cascade.model.parts["upsampler"].denoiser.state_dict()[key]
     assert torch.equal(state["upsampler"][key], expected)
-    assert not torch.equal(state["base"][key], cascade.model.stages["base"].denoiser.state_dict()[key])
+    assert not torch.equal(state["base"][key], cascade.model.parts["base"].denoiser.state_dict()[key])
 
 
 def test_weights_that_do_not_fit(trained, tmp_path):
@@ -127,17 +129,17 @@ def test_weights_that_do_not_fit(trained, tmp_path):
     base = config.parent / "base.py"
     with pytest.raises(ValueError, match="weights of base, upsampler: DenoisingTranslator is one model"):
         Translator.from_config(base, files, "cpu")
-    # A comma is a letter of a file's name as any other where there is one stage.
+    # A comma is a letter of a file's name as any other where there is one part.
     assert weight_files(Config.fromfile(base), "a,b") == {"": Path("a,b")}
     assert weight_files(Config.fromfile(base), "random") == weight_files(Config.fromfile(base), None) == {"": None}
 
 
-def test_options_and_samplers_of_either_stage(trained, labels):
+def test_options_and_samplers_of_either_part(trained, labels):
     config, files = trained
     options = {"model.base.sampler.steps": 2, "model.upsampler.sampler.type": "DDPMSampler"}
     options["model.upsampler.sampler.guidance"] = dict(type="CFG", scale=2.0)
     translator = Translator.from_config(config, files, "cpu", options)
-    kinds = [type(stage.sampler).__name__ for stage in translator.model.stages.values()]
+    kinds = [type(part.sampler).__name__ for part in translator.model.parts.values()]
     assert kinds == ["DDPMSampler", "DDPMSampler"] and translator.model.upsampler.sampler.guidance[0].scale == 2.0
     translator(labels[:1])
     assert translator.timing.steps == 4
@@ -226,9 +228,9 @@ def test_what_is_no_low_res(cascade, translators, labels, tmp_path):
         translators["mask"].write(labels, tmp_path / "o", keep_low_res=True)
 
 
-def test_benchmark(trained, tmp_path):
+def test_evaluate(trained, tmp_path):
     config, files = trained
-    reports = {n: benchmark(config, files, tmp_path / str(n), batch_size=n, progress=False) for n in (1, 3)}
+    reports = {n: evaluate(config, files, tmp_path / str(n), batch_size=n, progress=False) for n in (1, 3)}
     for path in (tmp_path / "1" / "images").glob("*.png"):
         image, other = read_image(path), read_image(tmp_path / "3" / "images" / path.name)
         assert image.shape == (3, 32, 32) and (image.int() - other.int()).abs().max() <= 2
@@ -244,9 +246,9 @@ def test_benchmark(trained, tmp_path):
     # Under another name the same weights are the same protocol, others are not.
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(files["upsampler"].read_bytes())
-    kept = benchmark(config, {**files, "upsampler": copy}, tmp_path / "1", progress=False)
+    kept = evaluate(config, {**files, "upsampler": copy}, tmp_path / "1", progress=False)
     assert kept.reused == 3
     with pytest.raises(ProtocolError, match=r"checkpoint.upsampler.sha256: .*copy.safetensors \(SHA-256"):
-        benchmark(config, f"{files['base']},random", tmp_path / "1", progress=False)
+        evaluate(config, f"{files['base']},random", tmp_path / "1", progress=False)
     with pytest.raises(ProtocolError, match="guidance.base.0.scale: 1.5 there, 2.0 now"):
-        benchmark(config, files, tmp_path / "1", options={"model.base.sampler.guidance.scale": 2.0}, progress=False)
+        evaluate(config, files, tmp_path / "1", options={"model.base.sampler.guidance.scale": 2.0}, progress=False)

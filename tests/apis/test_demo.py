@@ -7,7 +7,7 @@ from PIL import Image
 
 from pitikit.apis import demo
 from pitikit.apis.building import build_model
-from pitikit.apis.translator import Translator
+from pitikit.apis.inputs import ConditionReader
 from pitikit.data.scenes import CLASSES, render_scene
 from pitikit.engine.weights import save_weights
 from pitikit.evaluation.segmenter import SceneSegmenter
@@ -35,11 +35,7 @@ def test_inputs_give_the_conditions_of_the_validation_set(repo, kind):
     dataset["start"], dataset["length"] = demo.SCENES[1], 1
     expected = DATASETS.build(dataset)[0]
 
-    class Model:
-        def predict_images(self):
-            """Only has to be there."""
-
-    reader = Translator(Model(), dataset["pipeline"]).reader
+    reader = ConditionReader(dataset["pipeline"])
     item = reader.find(demo.INPUTS)[1]
     assert item.id == expected["id"]
     difference = (reader.read(item).int() - expected["condition"].int()).abs()

@@ -8,13 +8,14 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.apis.benchmark import read_image
 from pitikit.apis.building import build_model
+from pitikit.apis.evaluate import read_image
 from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
 from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
@@ -74,7 +75,9 @@ def test_an_image_is_that_of_its_seed_and_id(weights, tmp_path):
     for name, image in made(tmp_path / "a").items():
         item = world[int(name[-6:]) - 100]
         given = model.data_preprocessor({key: item[key][None] for key in ("condition", "image")}, False)
-        expected = model.predict_images(given["condition"], [sample_seed(3, name)], start=given["image"])
+        expected = model.sample(
+            given["condition"], SamplingRequest([sample_seed(3, name)], start=given["image"])
+        ).images
         assert (to_uint8(expected)[0].int() - image.int()).abs().max() <= 1
 
 

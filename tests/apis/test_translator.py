@@ -9,6 +9,7 @@ from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
 from pitikit.data.scenes import render_scene
 from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import DATASETS
@@ -75,7 +76,7 @@ def test_sampler_is_set_without_touching_the_model(translators, scene):
         mask.sampler = dict(type="DDIMSampler", steps=2000)
     with pytest.raises(TypeError, match="did you mean 'steps'"):
         mask.sampler = dict(type="DDIMSampler", step=2)
-    with pytest.raises(TypeError, match="sampler: int is none"):
+    with pytest.raises(TypeError, match="sampler: got int, expected one derived"):
         mask.sampler = 20
     mask.sampler = None
     assert np.array_equal(mask(scene.label), before)
@@ -122,7 +123,7 @@ def test_predictions_are_to_uint8_of_the_models(translators, scene):
     condition = mask.reader.read(mask.reader.find(scene.label)[0])[None]
     assert condition.shape == (1, 3, 32, 32) and condition.dtype == torch.uint8
     scaled = mask.model.data_preprocessor({"condition": condition})["condition"]
-    raw = mask.model.predict_images(scaled, [sample_seed(0, "0")])
+    raw = mask.model.sample(scaled, SamplingRequest([sample_seed(0, "0")])).images
     made = torch.from_numpy(mask(scene.label)[0, 0]).permute(2, 0, 1)
     assert torch.equal(to_uint8(raw)[0], made)
 

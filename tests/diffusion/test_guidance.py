@@ -5,7 +5,7 @@ import torch
 
 from pitikit.diffusion.guidance import CFG, DynamicThreshold, NormalizedCFG, build_guidance
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import Conditioning, ConditionPair, Prediction
+from pitikit.diffusion.types import BoundDenoiser, Conditioning, Prediction
 from pitikit.registry import GUIDANCES
 
 SCHEDULE = NoiseSchedule()
@@ -15,15 +15,23 @@ def conditioning(value: float, batch: int = 2) -> Conditioning:
     return Conditioning(torch.full((batch, 4, 3), value), torch.full((batch, 4), value))
 
 
-PAIR = ConditionPair(conditioning(1.0), conditioning(-1.0))
-
-
-def denoise(x_t, t, pair):
-    """A prediction whose noise and variance both show which condition was seen."""
-    seen = pair.cond.pooled[:, :1, None, None]
+def estimate(x_t, t, cond):
+    """Noise and variance that both show which condition was seen, as the six channels of a decoder."""
+    seen = cond.pooled[:, :1, None, None]
     texture = torch.linspace(-1, 1, x_t[0].numel()).view(x_t.shape[1:])
     eps = x_t + seen * texture + (seen > 0) * 0.3
-    return Prediction(x_t, SCHEDULE.at(t), eps, seen.expand_as(x_t) * 0.5 + 0.5)
+    return torch.cat([eps, seen.expand_as(x_t)], dim=1)
+
+
+def bound(value, decode=estimate):
+    return BoundDenoiser(decode, SCHEDULE, conditioning(value))
+
+
+COND, NULL = bound(1.0), bound(-1.0)
+
+
+def wrapped(guidance, denoise=COND, null=NULL):
+    return guidance.wrap(denoise, null, SCHEDULE)
 
 
 def inputs():
@@ -33,37 +41,60 @@ def inputs():
 
 def test_cfg_extrapolates_the_noise_and_keeps_the_conditional_variance():
     x_t, t = inputs()
-    cond, null = denoise(x_t, t, PAIR), denoise(x_t, t, ConditionPair(PAIR.null))
-    guided = CFG(scale=2.5).wrap(denoise)(x_t, t, PAIR)
+    cond, null = COND(x_t, t), NULL(x_t, t)
+    guided = wrapped(CFG(scale=2.5))(x_t, t)
     torch.testing.assert_close(guided.eps, null.eps + 2.5 * (cond.eps - null.eps))
     torch.testing.assert_close(guided.var_frac, cond.var_frac)
     torch.testing.assert_close(guided.x0, cond.with_eps(guided.eps).x0)
+    assert torch.equal(guided.null.eps, null.eps) and guided.null.null is None and cond.null is None
+
+
+def test_both_halves_pass_the_network_as_one_batch():
+    sizes = []
+
+    def counting(x_t, t, cond):
+        sizes.append(len(x_t))
+        return estimate(x_t, t, cond)
+
+    together = wrapped(CFG(2.0), bound(1.0, counting), bound(-1.0, counting))(*inputs())
+    assert sizes == [4]
+    # Those of two networks, and what an inner guidance has made, are asked in turn.
+    apart = wrapped(CFG(2.0), lambda x_t, t: COND(x_t, t), NULL)(*inputs())
+    assert torch.equal(together.eps, apart.eps) and torch.equal(together.null.eps, apart.null.eps)
 
 
 def test_cfg_of_scale_one_never_runs_the_null_half():
     calls = []
 
-    def counting(x_t, t, pair):
+    def counting(x_t, t):
         calls.append(len(x_t))
-        return denoise(x_t, t, pair)
+        return COND(x_t, t)
 
     guidance = CFG(scale=1.0)
-    guidance.wrap(counting)(*inputs(), ConditionPair(PAIR.cond))
+    assert torch.equal(wrapped(guidance, counting, None)(*inputs()).eps, COND(*inputs()).eps)
     assert not guidance.needs_null
     assert calls == [2]
 
 
+def test_another_scale_leaves_the_first_guidance_alone():
+    first = NormalizedCFG(1.5, (2, 3))
+    other = first.with_scale(3)
+    assert (first.scale, other.scale, other.dims, type(other)) == (1.5, 3.0, (2, 3), NormalizedCFG)
+    with pytest.raises(ValueError, match="NormalizedCFG: scale=nan"):
+        first.with_scale(float("nan"))
+
+
 def test_cfg_without_null_says_what_is_missing():
-    with pytest.raises(ValueError, match="NormalizedCFG needs the null condition"):
-        NormalizedCFG(1.5).wrap(denoise)(*inputs(), ConditionPair(PAIR.cond))
+    with pytest.raises(ValueError, match="NormalizedCFG: got no null condition, expected one at scale=1.5"):
+        wrapped(NormalizedCFG(1.5), null=None)
 
 
 @pytest.mark.parametrize("dims", [(1, 2, 3), (2, 3)])
 def test_normalized_cfg_keeps_mean_and_spread_of_the_conditional_estimate(dims):
     x_t, t = inputs()
-    cond = denoise(x_t, t, PAIR)
-    guided = NormalizedCFG(3.0, dims).wrap(denoise)(x_t, t, PAIR)
-    plain = CFG(3.0).wrap(denoise)(x_t, t, PAIR)
+    cond = COND(x_t, t)
+    guided = wrapped(NormalizedCFG(3.0, dims))(x_t, t)
+    plain = wrapped(CFG(3.0))(x_t, t)
     torch.testing.assert_close(guided.eps.mean(dims), cond.eps.mean(dims))
     torch.testing.assert_close(guided.eps.std(dims), cond.eps.std(dims))
     assert (plain.eps.std(dims) - cond.eps.std(dims)).abs().max() > 0.1
@@ -82,21 +113,21 @@ def test_normalized_cfg_refuses_other_axes():
 
 def test_dynamic_threshold_rescales_only_what_exceeds_one():
     x_t, t = inputs()
-    prediction = denoise(x_t, t, PAIR)
-    x0 = DynamicThreshold(0.9).wrap(denoise)(x_t, t, PAIR).x0
+    prediction = COND(x_t, t)
+    x0 = wrapped(DynamicThreshold(0.9), null=None)(x_t, t).x0
     bound = torch.quantile(prediction.x0.flatten(1).abs(), 0.9, dim=1).view(-1, 1, 1, 1)
     assert bool((bound > 1).all())
     torch.testing.assert_close(x0, (prediction.x0.clamp(-bound, bound)) / bound)
     calm = prediction.with_x0(prediction.x0.clamp(-0.5, 0.5))
-    kept = DynamicThreshold(0.9).wrap(lambda *_: calm)(x_t, t, PAIR).x0
+    kept = wrapped(DynamicThreshold(0.9), lambda *_: calm)(x_t, t).x0
     torch.testing.assert_close(kept, calm.x0)
 
 
 def test_a_list_composes_from_inner_to_outer():
     x_t, t = inputs()
     inner, outer = build_guidance([dict(type="CFG", scale=3.0), dict(type="DynamicThreshold", percentile=0.9)])
-    expected = outer.wrap(inner.wrap(denoise))(x_t, t, PAIR)
-    other = inner.wrap(outer.wrap(denoise))(x_t, t, PAIR)
+    expected = wrapped(outer, wrapped(inner))(x_t, t)
+    other = wrapped(inner, wrapped(outer))(x_t, t)
     assert expected.x0.abs().max() <= 1
     assert (expected.x0 - other.x0).abs().max() > 1e-3
 
@@ -113,12 +144,12 @@ def test_an_unknown_argument_names_the_nearest():
 
 def test_what_is_no_guidance_is_refused():
     class Half:
-        def wrap(self, denoise):
+        def wrap(self, denoise, null_denoise, schedule):
             return denoise
 
     GUIDANCES.register_module(name="Half", module=Half)
     try:
-        with pytest.raises(TypeError, match="guidance: Half is none; expected the attribute needs_null and the method"):
+        with pytest.raises(TypeError, match="guidance: got Half, expected the attribute needs_null and the method"):
             build_guidance(dict(type="Half"))
     finally:
         GUIDANCES.module_dict.pop("Half")
@@ -127,23 +158,33 @@ def test_what_is_no_guidance_is_refused():
             CFG(scale)
 
 
-def test_another_pair_takes_the_place_of_the_first():
-    x_t, t = inputs()
-    other = ConditionPair(conditioning(0.5), conditioning(-0.25))
-    guided = CFG(scale=2.5).wrap(denoise)
-    guided(x_t, t, PAIR)
-    assert torch.equal(guided(x_t, t, other).eps, CFG(scale=2.5).wrap(denoise)(x_t, t, other).eps)
-
-
 def test_another_noise_estimate_takes_the_place_of_a_kept_image():
-    prediction = denoise(*inputs(), PAIR)
+    prediction = COND(*inputs())
     again = prediction.with_x0(torch.zeros_like(prediction.eps)).with_eps(prediction.eps)
     assert torch.equal(again.x0, prediction.x0)
 
 
 def test_stacked_conditions_keep_their_order():
     first, second = (conditioning(v)._replace(low_res=torch.full((2, 3, 4, 4), v)) for v in (1.0, -1.0))
-    kept = [each._replace(kv=(each.tokens[:, None],)) for each in (first, second)]
+    kept = [each._replace(kv=(each.tokens[:, None],), features=(each.low_res,)) for each in (first, second)]
     stacked = Conditioning.cat(*kept)
-    for part in (stacked.tokens, stacked.pooled, stacked.low_res, stacked.kv[0]):
+    for part in (stacked.tokens, stacked.pooled, stacked.low_res, stacked.kv[0], stacked.features[0]):
         assert (part[:2] == 1).all() and (part[2:] == -1).all() and len(part) == 4
+
+
+@pytest.mark.parametrize("predicted", ["eps", "v", "x0"])
+def test_a_prediction_of_any_kind_gives_all_three(predicted):
+    x0, (noise, t) = torch.rand(2, 3, 8, 8, dtype=torch.float64) * 2 - 1, inputs()
+    noise = noise.double()
+    alpha_bar = SCHEDULE.at(t)
+    x_t = SCHEDULE.add_noise(x0, t, noise)
+    truth = {"eps": noise, "x0": x0, "v": alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0}
+    found = Prediction.from_output(truth[predicted], x_t, alpha_bar, predicted)
+    for name, expected in truth.items():
+        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_another_kind_of_prediction_is_refused():
+    x_t, t = inputs()
+    with pytest.raises(ValueError, match="predicted='score': expected one of 'eps', 'v', 'x0'"):
+        Prediction.from_output(x_t, x_t, SCHEDULE.at(t), "score")

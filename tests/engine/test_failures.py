@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 
 from pitikit.engine import failures
 from pitikit.engine.failures import NonFiniteLossError
+from pitikit.engine.hooks import seeded_draws
 from pitikit.engine.weights import read_checkpoint
 from pitikit.losses.denoising import Loss
 from pitikit.registry import LOSSES
@@ -53,9 +54,8 @@ def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, r
     model = make_runner(tmp_path / "c", model__losses=losses(value)).model.train()
     model.load_state_dict(failed["state_dict"])
     model.denoiser.decoder.eval()
-    model.drop = failed["drop"]
-    torch.manual_seed(failed["seed"])
-    again = model.loss(**model.data_preprocessor(failed["batch"]))
+    draws = seeded_draws(failed["seed"], 0, 1, "cpu")
+    again = model.loss(**model.data_preprocessor(failed["batch"]), draws=draws, drop=failed["drop"])
     assert str({name: term.item() for name, term in again.items()}) == str(
         {name: term for name, term in failed["terms"].items() if name != "grad_norm"}
     )
@@ -105,11 +105,11 @@ def test_a_full_disk_does_not_hide_the_failure(run, tmp_path, monkeypatch):
 
 def test_each_process_leaves_a_file_of_its_own(make_runner, tmp_path):
     runner = make_runner(tmp_path, model__losses=losses(float("nan")))
-    runner._rank = 1
+    runner._rank, runner._world_size = 1, 2
     with pytest.raises(NonFiniteLossError, match=r"failed_batch_rank1\.pth"):
         runner.train()
     assert [path.name for path in tmp_path.glob("failed*")] == ["failed_batch_rank1.pth"]
-    assert read_checkpoint(tmp_path / "failed_batch_rank1.pth")["place"] == [1, 1]
+    assert read_checkpoint(tmp_path / "failed_batch_rank1.pth")["place"] == [1, 2]
 
 
 def test_all_processes_stop_when_one_has_to(run, tmp_path, monkeypatch):

@@ -14,14 +14,18 @@ from pitikit.engine.hooks import IterationSeedHook, ProcessMeanHook, ThroughputH
 def test_seed_depends_on_run_and_iteration_alone():
     def drawn(seed=0, iteration=0, rank=0):
         torch.manual_seed(torch.seed() % 2**32)
-        runner = SimpleNamespace(seed=seed, iter=iteration, rank=rank)
-        IterationSeedHook().before_train_iter(runner, 0)
-        return tuple(torch.rand(4).tolist())
+        runner = SimpleNamespace(seed=seed, iter=iteration, rank=rank, world_size=4, model=torch.nn.Linear(1, 1))
+        batch = {}
+        IterationSeedHook().before_train_iter(runner, 0, batch)
+        draws = batch["draws"]
+        assert (draws.rank, draws.world_size) == (rank, 4)
+        return tuple(torch.rand(4, generator=draws.generator).tolist()), tuple(torch.rand(4).tolist())
 
-    # Processes tell their numbers apart later, see DenoisingTranslator.draw.
-    assert drawn(1, 2, 3) == drawn(1, 2, 0)
+    # Ranks draw for the whole batch alike; what they draw beside that, such as dropout, differs.
+    first, other = drawn(1, 2, 0), drawn(1, 2, 3)
+    assert first[0] == other[0] and first[1] != other[1] and drawn(1, 2, 3) == other
     places = [(seed, n) for seed in range(5) for n in range(80)]
-    assert len({drawn(*place) for place in places}) == len(places)
+    assert len({numbers for place in places for numbers in drawn(*place)}) == 2 * len(places)
 
 
 def test_logged_terms_are_means_over_the_processes(monkeypatch):

@@ -35,8 +35,12 @@ class Watcher(Hook):
     def before_train(self, runner):
         denoiser = unwrap(runner.model).denoiser
         self.ema = next(hook for hook in runner.hooks if isinstance(hook, DenoiserEMA))
+        unwrap(runner.model).register_forward_pre_hook(self.note_drop, with_kwargs=True)
         denoiser.register_forward_pre_hook(lambda *_: self.note_forward(runner, denoiser))
         runner.optim_wrapper.optimizer.register_step_pre_hook(lambda *_: self.note_gradients(denoiser))
+
+    def note_drop(self, model, args, kwargs):
+        self.drop = kwargs.get("drop", model.drop)
 
     def note_forward(self, runner, denoiser):
         group = runner.optim_wrapper.optimizer.param_groups[0]
@@ -47,7 +51,7 @@ class Watcher(Hook):
                 modes=(denoiser.encoder.training, denoiser.decoder.training),
                 deep_modes={module.training for module in denoiser.decoder.modules()},
                 lr=group["lr"],
-                drop=unwrap(runner.model).drop,
+                drop=self.drop,
                 states=len(runner.optim_wrapper.optimizer.state),
             )
         )
@@ -161,10 +165,11 @@ def test_one_stage_of_one_part_and_what_is_not_named_stays():
     wrapper = SimpleNamespace(optimizer=optimizer, zero_grad=optimizer.zero_grad)
     logger = SimpleNamespace(info=lambda text: None)
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper, hooks=[], logger=logger, iter=0, max_iters=5)
-    StageHook([dict(name="only", train=["decoder"])]).before_train_iter(runner, 0)
+    batch = {}
+    StageHook([dict(name="only", train=["decoder"])]).before_train_iter(runner, 0, batch)
     assert not model.denoiser["encoder"].weight.requires_grad
     assert model.denoiser["decoder"].weight.requires_grad
-    assert (model.drop, optimizer.param_groups[0]["lr"]) == (0.3, 0.7)
+    assert (model.drop, optimizer.param_groups[0]["lr"]) == (0.3, 0.7) and batch == {}
 
 
 @pytest.mark.parametrize(("iteration", "fresh"), [(3, True), (4, False)])

@@ -1,8 +1,11 @@
 """Two models in a row."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.models.cascade import Cascade, quantised
 from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS
@@ -44,9 +47,9 @@ def test_the_upsampler_gets_the_quantised_image():
     model, seen = cascade(), []
     encode = model.upsampler.denoiser.encode
     model.upsampler.denoiser.encode = lambda condition, low_res=None: seen.append(low_res) or encode(condition, low_res)
-    image = model.predict_images(CONDITION, [1, 2, 3])
+    image = model.sample(CONDITION, SamplingRequest([1, 2, 3])).images
     assert image.shape == (3, 3, 32, 32)
-    torch.testing.assert_close(seen[0], quantised(model.base.predict_images(CONDITION, [1, 2, 3])))
+    torch.testing.assert_close(seen[0], quantised(model.base.sample(CONDITION, SamplingRequest([1, 2, 3])).images))
     levels = (seen[0] + 1) * 127.5
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
 
@@ -72,24 +75,24 @@ def test_the_seed_is_the_base_models_by_default():
 
 def test_a_given_low_res_takes_the_place_of_the_base_model():
     model = cascade()
-    model.base.predict_images = None
+    model.base.sample = None
     low = torch.rand(3, 3, 8, 8) * 2 - 1
     results = model.predict(condition=CONDITION, id=IDS, low_res=low)
     assert torch.equal(results[1]["low_res"], to_uint8(low)[1])
-    assert model.predict_images(CONDITION, [0, 0, 0], low).shape == (3, 3, 32, 32)
+    assert model.sample(CONDITION, SamplingRequest([0, 0, 0]), low).images.shape == (3, 3, 32, 32)
 
 
 def test_the_two_draw_different_noise():
     model, drawn = cascade(), []
-    for stage in model.stages.values():
-        call = stage.sampler.__call__
-        stage.sampler = Recorder(call, drawn, stage.sampler)
-    model.predict_images(CONDITION[:1], [7])
+    for part in model.parts.values():
+        part.sampler = Recorder(part.sampler.__call__, drawn, part.sampler)
+    model.sample(CONDITION[:1], SamplingRequest([7]))
     assert not torch.equal(drawn[0].flatten()[:100], drawn[1].flatten()[:100])
 
 
 def test_each_sample_has_noise_of_its_own():
-    first, second = cascade().enlarge(torch.zeros(2, 3, 8, 8), CONDITION[:1].expand(2, -1, -1, -1), [1, 2])
+    condition = CONDITION[:1].expand(2, -1, -1, -1)
+    first, second = cascade().sample(condition, SamplingRequest([1, 2]), torch.zeros(2, 3, 8, 8)).images
     assert (first - second).abs().max() > 0.01
 
 
@@ -100,20 +103,23 @@ class Recorder:
         self.call, self.drawn, self.inner = call, drawn, inner
         self.needs_null = inner.needs_null
 
-    def __call__(self, decode, schedule, pair, noise, shape, *rest):
+    def __call__(self, denoise, noise, shape, *rest):
         self.drawn.append(noise.randn(shape))
-        return self.call(decode, schedule, pair, noise, shape, *rest)
+        return self.call(denoise, noise, shape, *rest)
 
 
 def test_samplers_and_steps():
     model = cascade()
-    assert model.steps == 5 and model.schedule is model.base.schedule
+    assert model.sampling_steps() == 5 and model.sampling_steps(low_res=True) == 2
+    assert model.schedule is model.base.schedule and model.sampler is model.base.sampler
     calls = []
-    model.predict_images(CONDITION[:1], [0], callback=lambda index, t, x, prediction: calls.append(x.shape[-1]))
+    request = SamplingRequest([0], callback=lambda index, t, x, prediction: calls.append(x.shape[-1]))
+    model.sample(CONDITION[:1], request)
     assert calls == [8] * 3 + [32] * 2
-    mine = model.base.sampler
-    model.sampler = model.upsampler.sampler
-    assert model.base.sampler is model.upsampler.sampler is not mine
+    calls.clear()
+    other = replace(request, sampler=model.sampler.changed(2), upsampler=SamplingRequest(sampler=DDIMSampler(4)))
+    model.sample(CONDITION[:1], other)
+    assert calls == [8] * 2 + [32] * 4 and model.sampling_steps(other) == 6 and model.sampling_steps() == 5
 
 
 @pytest.mark.parametrize("kind", ["DenoisingTranslator", "Upsampler"])
@@ -131,12 +137,12 @@ def test_live_models_stay_as_they_are():
 
 def test_without_the_condition_the_upsampler_gets_its_null_condition():
     model, low = cascade(conditioned=False), torch.rand(3, 3, 8, 8) * 2 - 1
-    made = model.predict_images(CONDITION, [1, 2, 3], low)
-    assert torch.equal(made, model.predict_images(-CONDITION, [1, 2, 3], low))
+    made = model.sample(CONDITION, SamplingRequest([1, 2, 3]), low).images
+    assert torch.equal(made, model.sample(-CONDITION, SamplingRequest([1, 2, 3]), low).images)
     # White, as in training where a condition is left out.
     model.conditioned = True
-    assert torch.equal(made, model.predict_images(torch.ones_like(CONDITION), [1, 2, 3], low))
-    assert not torch.equal(made, model.predict_images(CONDITION, [1, 2, 3], low))
+    assert torch.equal(made, model.sample(torch.ones_like(CONDITION), SamplingRequest([1, 2, 3]), low).images)
+    assert not torch.equal(made, model.sample(CONDITION, SamplingRequest([1, 2, 3]), low).images)
 
 
 def test_an_upsampler_of_other_conditions():
@@ -145,11 +151,11 @@ def test_an_upsampler_of_other_conditions():
     with pytest.raises(ValueError, match=text):
         Cascade(sketches, UPSAMPLER)
     model = Cascade(sketches, UPSAMPLER, conditioned=False).eval()
-    assert model.predict_images(CONDITION[:, :1], [1, 2, 3]).shape == (3, 3, 32, 32)
+    assert model.sample(CONDITION[:, :1], SamplingRequest([1, 2, 3])).images.shape == (3, 3, 32, 32)
     given = cascade()
-    for call in (given.predict_low_res, lambda *rest: given.enlarge(torch.zeros(3, 3, 8, 8), *rest)):
+    for low in (None, torch.zeros(3, 3, 8, 8)):
         with pytest.raises(ValueError, match=r"takes conditions of 3 channels, found a condition of shape \(3, 1, 32"):
-            call(CONDITION[:, :1], [1, 2, 3])
+            given.sample(CONDITION[:, :1], SamplingRequest([1, 2, 3]), low)
 
 
 def test_what_cannot_be():

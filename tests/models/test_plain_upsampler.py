@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.upsampler import AdversarialUpsampler, Upsampler
 from pitikit.registry import MODELS
-from tests.models.upsampler_parts import BATCH, DENOISER, PLAIN, SIDE, fixed_draw
+from tests.models.upsampler_parts import BATCH, DENOISER, PLAIN, SIDE
 
 
 def test_the_defaults_are_the_released_ones():
@@ -45,8 +47,10 @@ def test_a_crop_of_the_whole_is_the_whole():
         model = Upsampler(DENOISER, crop=crop)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
-        model.draw = fixed_draw
-        found.append(float(model.loss(**model.data_preprocessor(BATCH, True))["loss"].detach()))
+        draws = BatchDraws(torch.Generator().manual_seed(1))
+        # The place of a square has no part in what follows.
+        draws.rand = lambda rows, *shape, device=None: torch.zeros(rows, *shape)
+        found.append(float(model.loss(**model.data_preprocessor(BATCH, True), draws=draws)["loss"].detach()))
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
@@ -74,18 +78,21 @@ def test_a_strength_below_one_begins_at_low_res():
         seen.append(t)
 
     enlarged = torch.nn.functional.interpolate(low, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-    made = short.predict_images(condition, [3], low, note)
-    assert len(seen) == short.steps == 3 and seen == short.schedule.spaced("fast27")[:3][::-1]
-    assert (made - enlarged).abs().mean() < 0.5 * (whole.predict_images(condition, [3], low) - enlarged).abs().mean()
-    assert whole.steps == 27
-    assert Upsampler(DENOISER, strength=0.01).steps == 1
+    made = short.sample(condition, SamplingRequest([3], callback=note), low).images
+    assert len(seen) == short.sampling_steps() == 3 and seen == short.schedule.spaced("fast27")[:3][::-1]
+    fresh = whole.sample(condition, SamplingRequest([3]), low).images
+    assert (made - enlarged).abs().mean() < 0.5 * (fresh - enlarged).abs().mean()
+    assert whole.sampling_steps() == 27
+    assert Upsampler(DENOISER, strength=0.01).sampling_steps() == 1
     none = Upsampler(DENOISER, strength=0).eval()
-    assert none.steps == 0 and torch.equal(none.predict_images(condition, [3], low), enlarged)
+    assert none.sampling_steps() == 0 and torch.equal(
+        none.sample(condition, SamplingRequest([3]), low).images, enlarged
+    )
     for strength in (-0.1, 1.5):
         with pytest.raises(ValueError, match="strength"):
             Upsampler(DENOISER, strength=strength)
     with pytest.raises(ValueError, match="expected low_res"):
-        whole.predict_images(condition, [3])
+        whole.sample(condition, SamplingRequest([3]))
 
 
 def test_a_side_that_the_decoder_cannot_halve_is_refused():

@@ -1,11 +1,13 @@
 """The model that is trained: its losses, its drawing of t and drop, its sampling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from pitikit.diffusion.noise import sample_seed
-from pitikit.diffusion.samplers import DDIMSampler
+from pitikit.diffusion.noise import BatchDraws, sample_seed
+from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.losses.denoising import EpsMSE
 from pitikit.models.translator import DenoisingTranslator, NonFiniteImageError, to_uint8
@@ -21,7 +23,7 @@ class FixedTimesteps(TimestepSampler):
     def weights(self):
         return torch.ones(1000)
 
-    def sample(self, batch):
+    def sample(self, batch, generator=None):
         return self.t[:batch], self.weight[:batch]
 
     def update(self, t, losses):
@@ -167,7 +169,7 @@ def test_an_image_depends_on_seed_and_id():
     model.seed = 0
     renamed = model.predict(condition=CONDITION[:1], id=["another"])[0]["pred"]
     assert not torch.equal(renamed, first)
-    by_hand = to_uint8(model.predict_images(CONDITION[:1], [sample_seed(0, "a")]))[0]
+    by_hand = to_uint8(model.sample(CONDITION[:1], SamplingRequest([sample_seed(0, "a")])).images)[0]
     assert torch.equal(by_hand, first)
 
 
@@ -215,7 +217,7 @@ def test_impossible_arguments():
 
 def test_what_is_no_sampler_is_refused():
     for wrong, name in ((lambda: None, "function"), (torch.nn.Identity(), "Identity"), (DDIMSampler, "DDIMSampler")):
-        with pytest.raises(TypeError, match=f"^sampler: {name} is none; expected one derived from .*Sampler$"):
+        with pytest.raises(TypeError, match=f"^sampler: got {name}, expected one derived from .*Sampler$"):
             tiny(sampler=wrong)
 
 
@@ -238,18 +240,61 @@ def test_to_uint8_rounds_and_clamps():
     assert to_uint8(values, truncate=True).tolist() == [0, 0, 127, 255, 255, 100, 100]
 
 
-def test_processes_draw_the_rows_of_the_whole_batch():
-    model = tiny(timestep_sampler="uniform", drop=0.5)
+@pytest.mark.parametrize("drop", [0.0, 0.5])
+def test_ranks_draw_the_rows_of_the_whole_batch(drop):
+    model = tiny(timestep_sampler="uniform").eval()
+    seen = []
+    forward = model.denoiser.forward
+    model.denoiser.forward = lambda *inputs: seen.append(inputs[-1]) or forward(*inputs)
 
-    def drawn(place, image):
-        torch.manual_seed(7)
-        model.place = place
-        return [*model.draw(image), torch.rand(3)]
+    def drawn(image, condition, *place):
+        draws = BatchDraws(torch.Generator().manual_seed(7), *place)
+        prediction, target, weight = model.denoise(image, condition, draws=draws, drop=drop)
+        return [prediction.x_t, target.t, target.noise, weight]
 
-    whole = drawn(None, IMAGE)
-    parts = [drawn((process, 2), IMAGE[process::2]) for process in (0, 1)]
-    for kind in range(4):
+    whole = drawn(IMAGE, CONDITION)
+    parts = [drawn(IMAGE[rank::2], CONDITION[rank::2], rank, 2) for rank in (0, 1)]
+    for kind, expected in enumerate(whole):
         joined = torch.stack([part[kind] for part in parts], dim=1).flatten(0, 1)
-        assert torch.equal(joined, whole[kind])
-    # What follows is the process's own; the first one's is that of a single process.
-    assert torch.equal(parts[0][-1], whole[-1]) and not torch.equal(parts[1][-1], whole[-1])
+        assert torch.equal(joined, expected)
+    if drop:
+        assert torch.equal(torch.stack(seen[1:], dim=1).flatten(), seen[0]) and seen[0].any()
+    else:
+        assert seen == [None] * 3
+
+
+def test_nothing_that_training_draws_is_torch_s_own_where_a_generator_is_given():
+    model = tiny(drop=0.5).eval()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first, second = (
+        model.loss(IMAGE, CONDITION, draws=BatchDraws(torch.Generator().manual_seed(5)))["loss"] for _ in range(2)
+    )
+    assert torch.equal(first, second) and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_request_has_a_seed_for_every_row():
+    with pytest.raises(ValueError, match="sample: got 1 seeds, expected one for each of 4 conditions"):
+        tiny().sample(CONDITION, SamplingRequest([0]))
+    with pytest.raises(ValueError, match="sample: got none seeds"):
+        tiny().sample(CONDITION, SamplingRequest())
+
+
+def test_a_network_may_predict_another_thing():
+    model = tiny()
+    kinds = {}
+    for kind in ("eps", "v", "x0"):
+        other = tiny(predicts=kind)
+        other.load_state_dict(model.state_dict())
+        kinds[kind] = other.eval().sample(CONDITION[:1], SamplingRequest([0])).images
+    assert not torch.equal(kinds["eps"], kinds["v"]) and not torch.equal(kinds["v"], kinds["x0"])
+    with pytest.raises(ValueError, match="predicts='score': expected one of 'eps', 'v', 'x0'"):
+        tiny(predicts="score")
+
+
+def test_a_request_may_ask_for_another_precision():
+    model, request = tiny().eval(), SamplingRequest([0])
+    full = model.sample(CONDITION[:1], request).images
+    half = model.sample(CONDITION[:1], replace(request, precision=torch.bfloat16)).images
+    assert half.dtype == full.dtype == torch.float32
+    assert 0 < (half - full).abs().mean() < 0.05

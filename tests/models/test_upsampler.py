@@ -7,10 +7,11 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
+from pitikit.diffusion.noise import BatchDraws
 from pitikit.engine.optim import SeparateConstructor
 from pitikit.models.upsampler import AdversarialUpsampler, Upsampler
 from pitikit.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from tests.models.upsampler_parts import BATCH, DENOISER, PLAIN, SIDE, fixed_draw
+from tests.models.upsampler_parts import BATCH, DENOISER, PLAIN, SIDE
 
 
 def half(rows):
@@ -108,15 +109,18 @@ def test_before_its_start_the_discriminator_rests():
 
 def test_accumulation_is_that_of_a_larger_batch():
     whole, parts = adversarial("HingeAdversarialLoss"), adversarial("HingeAdversarialLoss")
-    for model in (whole, parts):
-        model.draw = fixed_draw
-    step(whole, optimizers(whole))
+
+    def batch(rank=0, world_size=1):
+        draws = BatchDraws(torch.Generator().manual_seed(7), rank, world_size)
+        return {**half(slice(rank, None, world_size)), "draws": draws}
+
+    step(whole, optimizers(whole), batch())
     wrapper = optimizers(parts, accumulative_counts=2)
     before = state(parts)
-    step(parts, wrapper, half(slice(0, 2)))
+    step(parts, wrapper, batch(0, 2))
     assert moved(parts, before) == []
     # The discriminator of the first half judges as that of the whole does: neither has moved when it learns.
-    step(parts, wrapper, half(slice(2, 4)))
+    step(parts, wrapper, batch(1, 2))
     for name, value in whole.discriminator.state_dict().items():
         torch.testing.assert_close(parts.discriminator.state_dict()[name], value, atol=1e-6, rtol=1e-5)
 

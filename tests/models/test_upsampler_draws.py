@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction
 from pitikit.engine.config import load_config
 from pitikit.registry import MODELS
@@ -24,20 +26,18 @@ def ramps(count, side=32):
 
 def test_squares_come_from_everywhere(model):
     image = ramps(60)
-    squares, low = model._cropped(image, image, 24)
+    squares, low = model.crop_squares(image, image, 24, BatchDraws())
     assert {int(one[0, 0, 0]) for one in squares} == {int(one[1, 0, 0]) for one in squares} == set(range(9))
     assert torch.equal(squares, low)
 
 
-def test_processes_take_the_squares_of_the_whole_batch(model):
-    def squares(place, image):
-        torch.manual_seed(7)
-        model.place = place
-        return model._cropped(image, image, 24)[0]
+def test_ranks_take_the_squares_of_the_whole_batch(model):
+    def squares(image, *place):
+        return model.crop_squares(image, image, 24, BatchDraws(torch.Generator().manual_seed(7), *place))[0]
 
-    whole = squares(None, ramps(4))
-    for process in (0, 1):
-        assert torch.equal(squares((process, 2), ramps(2)), whole[process::2])
+    whole = squares(ramps(4))
+    for rank in (0, 1):
+        assert torch.equal(squares(ramps(2), rank, 2), whole[rank::2])
 
 
 def step(model, t):
@@ -64,7 +64,7 @@ def test_both_sides_of_the_adversarial_loss_leave_the_same_samples_out(model):
 def test_a_strength_that_is_given_counts_and_not_the_model_s(model):
     start = torch.rand(1, 3, 32, 32) * 2 - 1
     low, condition = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 32, 32)
-    made = model.eval().predict_images(condition, [0], low, start=start, strength=0.0)
+    made = model.eval().sample(condition, SamplingRequest([0], start=start, strength=0.0), low).images
     assert model.strength == 1 and torch.equal(made, start)
 
 

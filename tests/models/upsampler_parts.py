@@ -19,11 +19,3 @@ def images(count, side):
 
 
 BATCH = dict(image=images(4, SIDE), condition=images(4, 32), low_res=images(4, 8), id=list("abcd"))
-
-
-def fixed_draw(image):
-    """The same timesteps and noise for a sample, whichever batch it is in."""
-    rows = [int(float(one.sum()) * 7) % 997 for one in image]
-    noise = torch.stack([torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(r)) for r in rows])
-    t = torch.tensor([200 + r % 300 for r in rows])
-    return t, torch.ones(len(image)), noise, torch.zeros(len(image), dtype=torch.bool)

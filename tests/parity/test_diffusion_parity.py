@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler
+from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler, NoiseLevel
 from pitikit.diffusion.schedule import NoiseSchedule, betas, posterior_variance, spaced_timesteps
 from pitikit.diffusion.timesteps import LossSecondMoment
 from pitikit.diffusion.types import Prediction
@@ -156,7 +156,8 @@ def test_operations(reference, compare, inputs, name, respacing):
             at = slice(row, row + 1)
             one = Prediction(x_t[at], alpha_bar[at], clipped.eps[at], raw.var_frac[at],
                              clipped.x0[at])  # fmt: skip
-            results.append(sampler.step(one, alpha_bar[at], before[at], Noise(step_noise[at])))
+            levels = NoiseLevel(t[at], alpha_bar[at]), NoiseLevel(t[at] - 1, before[at])
+            results.append(sampler.step(x_t[at], *levels, lambda *_: one, None, Noise(step_noise[at])))  # noqa: B023
         return torch.cat(results)
 
     compare.close("DDPM step", step(ddpm), expected["p_sample"], **TIGHT)
@@ -165,7 +166,8 @@ def test_operations(reference, compare, inputs, name, respacing):
         compare.close(f"DDIM step, eta {eta}", ours, stored, atol=2e-6, rtol=1e-5)
 
     after = torch.cat([schedule.alpha_bar[1:], torch.zeros(1, dtype=torch.float64)])[t].view(-1, 1, 1, 1)
-    inverted = DDIMSampler(steps=10).step(clipped, alpha_bar, after, Noise(step_noise))
+    levels = NoiseLevel(t, alpha_bar), NoiseLevel(t + 1, after)
+    inverted = DDIMSampler(steps=10).step(x_t, *levels, lambda *_: clipped, None, Noise(step_noise))
     compare.close("DDIM inversion", inverted, expected["ddim_reverse"], atol=4e-6, rtol=1e-5)
 
     mse, bound = EpsMSE()(raw, target), VariationalBound()(raw, target)

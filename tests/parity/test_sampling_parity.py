@@ -8,7 +8,7 @@ import torch
 from pitikit.diffusion.guidance import CFG
 from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import ConditionPair
+from pitikit.diffusion.types import BoundDenoiser
 
 # A port that is sound moves single values by up to 8e-3, their mean by 7e-5.
 FINAL = dict(atol=2e-2, mean=2e-4)
@@ -42,11 +42,11 @@ def sample(model, draw_inputs, replayed_noise):
             sampler = kind(guidance=CFG(scale), **arguments)
         schedule = NoiseSchedule("linear" if low_res is not None else "squaredcos_cap_v2")
         with torch.no_grad():
-            null = network.null(2, low_res) if sampler.needs_null else None
-            pair = ConditionPair(network.encode(condition, low_res), null)
+            bound = BoundDenoiser(network.decode, schedule, network.encode(condition, low_res))
+            null = BoundDenoiser(network.decode, schedule, network.null(2, low_res)) if sampler.needs_null else None
         images = []
         final = sampler(
-            network.decode, schedule, pair, replayed_noise(seed, 2, doubled), (3, 64, 64),
+            bound, replayed_noise(seed, 2, doubled), (3, 64, 64), null,
             callback=lambda index, t, x, prediction: images.append(x),
         )  # fmt: skip
         assert torch.equal(final, images[-1])

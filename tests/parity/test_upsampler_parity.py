@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Prediction
 from pitikit.losses.adversarial import WGANGPLoss
@@ -168,10 +169,10 @@ def test_cascade(reference, model, draw_inputs, replayed_noise, compare, monkeyp
     noise = iter([replayed_noise(340, 1, True), replayed_noise(341, 1, False)])
     monkeypatch.setattr("pitikit.models.translator.NoiseSource", lambda *_: next(noise))
     _, condition, _ = draw_inputs(303, 1)
-    made = base.predict_images(condition, [0])
+    made = base.sample(condition, SamplingRequest([0])).images
     compare.close("base", made, numbers["base_final"], atol=2e-2, mean=2e-4)
     # From the released low_res on: one grey level of quantisation would hide the upsampler's error.
     low_res = torch.from_numpy(numbers.value("low_res"))
     assert (quantised(made) - low_res).abs().max() <= 1.01 / 127.5
-    image = cascade.predict_images(condition, [0], low_res)
+    image = cascade.sample(condition, SamplingRequest([0]), low_res).images
     compare.close("upsampler", image, numbers["sr_final"], atol=2e-2, mean=2e-4)

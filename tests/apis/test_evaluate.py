@@ -7,15 +7,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine import Config
+from mmengine.registry import DefaultScope
 
-from pitikit.apis import benchmark as module
+from pitikit.apis import evaluate as module
 from pitikit.apis import results
-from pitikit.apis.benchmark import benchmark, image_path, read_image
+from pitikit.apis.evaluate import evaluate, image_path, read_image
 from pitikit.apis.protocol import ProtocolError
 from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
 from pitikit.engine.config import ConfigError
 from pitikit.engine.weights import WeightsError, save_weights
+from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.models import translator
 from pitikit.registry import MODELS
 
@@ -57,10 +60,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     config = folder / "tiny.py"
     config.write_text(CONFIG)
-    from mmengine import Config
-    from mmengine.registry import DefaultScope
-
-    with DefaultScope.overwrite_default_scope("pitikit"):
+    with DefaultScope.overwrite_default_scope("pitikit"), torch.random.fork_rng():
+        torch.manual_seed(0)
         model = MODELS.build(Config.fromfile(config).model)
     generator = torch.Generator().manual_seed(0)
     state = {
@@ -73,7 +74,7 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(trained, tmp_path_factory):
     """The report of an unbroken test."""
-    return benchmark(*trained, out=tmp_path_factory.mktemp("whole") / "out", progress=False)
+    return evaluate(*trained, out=tmp_path_factory.mktemp("whole") / "out", progress=False)
 
 
 def images(folder):
@@ -137,7 +138,7 @@ def test_an_image_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(translator, "NoiseSource", Recorded)
     for size in (1, 3, 4):
         drawn.clear()
-        report = benchmark(*trained, out=tmp_path / str(size), batch_size=size, progress=False)
+        report = evaluate(*trained, out=tmp_path / str(size), batch_size=size, progress=False)
         seen[size] = (dict(drawn), images(report.folder))
     for size in (1, 3):
         noise, made = seen[size]
@@ -161,13 +162,13 @@ def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
 
     monkeypatch.setattr(results, "write_png", broken_write)
     with pytest.raises(KeyboardInterrupt):
-        benchmark(*trained, out=out, batch_size=2, progress=False)
+        evaluate(*trained, out=out, batch_size=2, progress=False)
     assert len(images(out)) == 3 and not (out / "metrics.json").exists()
     monkeypatch.setattr(results, "write_png", write_png)
     (out / "images" / ".scene_000043.png.999.tmp").write_bytes(b"left by kill -9")
     (out / "images" / f"{IDS[1]}.png").write_bytes(b"damaged")
     before = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
-    report = benchmark(*trained, out=out, batch_size=2, progress=False)
+    report = evaluate(*trained, out=out, batch_size=2, progress=False)
     assert (report.made, report.reused) == (5, 2)
     after = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
     assert after[f"{IDS[0]}.png"] == before[f"{IDS[0]}.png"]
@@ -178,23 +179,23 @@ def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
 
 
 def test_the_first_few_and_then_all(trained, whole, tmp_path):
-    first = benchmark(*trained, out=tmp_path, count=3, progress=False)
+    first = evaluate(*trained, out=tmp_path, count=3, progress=False)
     assert list(images(tmp_path)) == IDS[:3] and first.protocol["count"] == 3
-    rest = benchmark(*trained, out=tmp_path, count=100, progress=False)
+    rest = evaluate(*trained, out=tmp_path, count=100, progress=False)
     assert (rest.made, rest.reused, rest.protocol["count"]) == (4, 3, 7)
     assert json.loads((tmp_path / "metrics.json").read_text())["protocol"]["count"] == 7
 
 
 def test_another_protocol_is_refused(trained, tmp_path):
-    benchmark(*trained, out=tmp_path, count=1, progress=False)
+    evaluate(*trained, out=tmp_path, count=1, progress=False)
     old = images(tmp_path)
     with pytest.raises(ProtocolError, match="seed: 0 there, 5 now"):
-        benchmark(*trained, out=tmp_path, count=1, seed=5, progress=False)
+        evaluate(*trained, out=tmp_path, count=1, seed=5, progress=False)
     with pytest.raises(ProtocolError, match="steps: 3 there, 2 now"):
-        benchmark(*trained, out=tmp_path, options={"model.sampler.steps": 2}, progress=False)
+        evaluate(*trained, out=tmp_path, options={"model.sampler.steps": 2}, progress=False)
     kept = tmp_path / "mine.txt"
     kept.touch()
-    report = benchmark(*trained, out=tmp_path, count=1, seed=5, overwrite=True, progress=False)
+    report = evaluate(*trained, out=tmp_path, count=1, seed=5, overwrite=True, progress=False)
     assert report.protocol["seed"] == 5 and kept.exists()
     assert not torch.equal(old[IDS[0]], images(tmp_path)[IDS[0]])
 
@@ -202,14 +203,14 @@ def test_another_protocol_is_refused(trained, tmp_path):
 def test_a_folder_of_something_else_is_refused(trained, tmp_path):
     (tmp_path / "letter.txt").touch()
     with pytest.raises(ProtocolError, match=r"no protocol\.json"):
-        benchmark(*trained, out=tmp_path, count=1, progress=False)
+        evaluate(*trained, out=tmp_path, count=1, progress=False)
     with pytest.raises(ProtocolError, match="is a file"):
-        benchmark(*trained, out=tmp_path / "letter.txt", count=1, progress=False)
+        evaluate(*trained, out=tmp_path / "letter.txt", count=1, progress=False)
     # A dataset's own images, say: nothing there was made by a test, and --overwrite removes none.
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "photo.png").touch()
     with pytest.raises(ProtocolError, match=r"no protocol\.json to tell what made them; give another --out"):
-        benchmark(*trained, out=tmp_path, count=1, overwrite=True, progress=False)
+        evaluate(*trained, out=tmp_path, count=1, overwrite=True, progress=False)
     assert (tmp_path / "images" / "photo.png").exists()
 
 
@@ -220,20 +221,20 @@ def test_the_ema_of_a_training_checkpoint(trained, whole, tmp_path):
     average = load_file(weights)
     state = {f"denoiser.{name}": torch.zeros_like(value) for name, value in average.items()}
     torch.save({"state_dict": state, "ema": average, "meta": {}}, tmp_path / "iter_1.pth")
-    report = benchmark(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=4, progress=False)
+    report = evaluate(config, tmp_path / "iter_1.pth", out=tmp_path / "o", count=4, progress=False)
     assert torch.equal(images(report.folder)[IDS[0]], images(whole.folder)[IDS[0]])
 
 
 def test_wrong_arguments(trained, tmp_path):
     config, weights = trained
     with pytest.raises(ValueError, match="count=0"):
-        benchmark(config, weights, out=tmp_path / "o", count=0)
+        evaluate(config, weights, out=tmp_path / "o", count=0)
     with pytest.raises(WeightsError, match=r"no\.pth"):
-        benchmark(config, tmp_path / "no.pth", out=tmp_path / "o")
+        evaluate(config, tmp_path / "no.pth", out=tmp_path / "o")
     other = tmp_path / "other.py"
     other.write_text("model = dict(type='DenoisingTranslator', denoiser=dict())")
     with pytest.raises(ConfigError, match="test_dataloader"):
-        benchmark(other, weights, out=tmp_path / "o")
+        evaluate(other, weights, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
 
@@ -241,7 +242,7 @@ def test_two_metrics_of_one_class(trained, tmp_path):
     config, weights = trained
     named = [dict(type="PSNR"), dict(type="FID", prefix="a"), dict(type="FID", prefix="b", weights="/absent.pth")]
     options = {"test_evaluator": named}
-    report = benchmark(config, weights, out=tmp_path / "o", count=2, options=options, progress=False)
+    report = evaluate(config, weights, out=tmp_path / "o", count=2, options=options, progress=False)
     assert {"PSNR", "a/FID", "b/FID", "b/KID_x1000"} <= report.metrics.keys()
     assert "/absent.pth" in report.notes["b/FID"] and "FID" not in report.notes
     if report.metrics["a/FID"] is not None:
@@ -250,7 +251,7 @@ def test_two_metrics_of_one_class(trained, tmp_path):
     measured = json.loads((tmp_path / "o" / "metrics.json").read_text())["measured_with"]
     assert measured.keys() == {"PSNR", "a/FID", "b/FID"}
     with pytest.raises(ConfigError, match="test_evaluator: PSNR comes twice; give one of them prefix"):
-        benchmark(config, weights, out=tmp_path / "p", options={"test_evaluator": [named[0], named[0]]})
+        evaluate(config, weights, out=tmp_path / "p", options={"test_evaluator": [named[0], named[0]]})
     assert not (tmp_path / "p").exists()
 
 
@@ -258,7 +259,7 @@ def test_the_loader_gives_every_image_once(trained, whole, tmp_path):
     config, weights = trained
     # One more than what a batch of the loader takes, and what torch refuses without workers.
     options = {"test_dataloader.drop_last": True, "test_dataloader.persistent_workers": True}
-    found = benchmark(config, weights, out=tmp_path, count=3, batch_size=2, options=options, progress=False)
+    found = evaluate(config, weights, out=tmp_path, count=3, batch_size=2, options=options, progress=False)
     assert (found.made, found.reused) == (3, 0) and len(images(tmp_path)) == 3
 
 
@@ -266,7 +267,7 @@ def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
     rows = []
     monkeypatch.setattr(module, "GRID_ROWS", 3)
     monkeypatch.setattr(module, "_write_grid", lambda path, shown: rows.extend(shown))
-    benchmark(*trained, out=tmp_path, count=5, batch_size=2, progress=False)
+    evaluate(*trained, out=tmp_path, count=5, batch_size=2, progress=False)
     assert len(rows) == 3
 
 
@@ -282,17 +283,20 @@ def test_ids_name_files_below_the_folder(tmp_path):
     for name in ("../a", "/a", "a/../../b", ""):
         with pytest.raises(ValueError, match="cannot be the name"):
             image_path(tmp_path, name)
-    seen = set()
-    module._refuse_twice(["a", "b"], seen)
-    with pytest.raises(ValueError, match="id 'b'"):
-        module._refuse_twice(["c", "b"], seen)
+
+
+def test_two_samples_of_one_id_are_refused(trained, tmp_path):
+    dataset = Config.fromfile(trained[0]).test_dataloader.dataset.to_dict()
+    twice = dict(type="RepeatDataset", times=2, dataset=dataset)
+    with pytest.raises(ValueError, match=f"id '{IDS[0]}': two samples of the test set have it"):
+        evaluate(*trained, out=tmp_path, options={"test_dataloader.dataset": twice}, progress=False)
 
 
 def test_dark_conditions_can_be_seen_in_the_grid():
     distance = torch.arange(16, dtype=torch.uint8).repeat(1, 16, 1)
     image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
     batch = {"condition": distance[None], "image": image[None]}
-    (row,) = module._grid_rows(batch, [{"pred": image}])
+    (row,) = module.grid_rows(GeneratedBatch(batch, {}, [Generated("a", 0, image, None, True)]))
     assert list(row) == ["condition", "result", "ground truth"]
     assert row["condition"][0, 0, 0] == 0 and row["condition"][0, 0, 1] > 30
     # What is made dark is shown dark.

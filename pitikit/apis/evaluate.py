@@ -1,4 +1,4 @@
-"""Generates a test set and measures it: the work of ``tools/test.py``."""
+"""Generate a test set and measure it: the work of ``tools/test.py``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import Subset
 from tqdm import tqdm
@@ -30,7 +29,10 @@ from pitikit.apis.protocol import (
 from pitikit.apis.results import save_image
 from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.config import ConfigError, load_config
+from pitikit.engine.distributed import join_group, leave_group, lost_contact, on_main, resolve_launcher
 from pitikit.engine.writing import write_atomically
+from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
+from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.registry import DATASETS, METRICS, SCOPE
 
 GRID_ROWS = 8
@@ -38,8 +40,8 @@ DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPI
 
 
 @dataclass(frozen=True)
-class BenchmarkReport:
-    """What came out.
+class EvaluationReport:
+    """The result of a test.
 
     Attributes:
         folder: where ``images/``, ``grid.png``, ``protocol.json`` and ``metrics.json`` are.
@@ -75,7 +77,7 @@ class BenchmarkReport:
         return "\n".join(lines)
 
 
-def benchmark(
+def evaluate(
     config: str | Path,
     checkpoint: Checkpoint,
     out: str | Path | None = None,
@@ -86,11 +88,13 @@ def benchmark(
     overwrite: bool = False,
     device: str | torch.device | None = None,
     progress: bool = True,
-) -> BenchmarkReport:
+    launcher: str = "auto",
+) -> EvaluationReport:
     """Generate the test set of a config and measure it.
 
     An image depends on the seed and its id alone. Images are written as they are made, and a second call with
-    the same protocol goes on with those that are missing; the metrics are computed from the files.
+    the same protocol goes on with those that are missing. Several ranks (torchrun) share the batches; images and
+    metrics are those of one process with the same batch size.
 
     Args:
         config: path; its ``test_dataloader`` and ``test_evaluator`` are used (PSNR and LPIPS by default).
@@ -104,8 +108,10 @@ def benchmark(
         overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
         progress: show a bar.
+        launcher: see :func:`~pitikit.engine.distributed.resolve_launcher`.
 
     Raises:
+        DistributedError: the other ranks do not come, or one of them fails.
         ProtocolError: ``out`` holds images of another protocol, or other files.
         ConfigError: a wrong config, or one without a test set.
         WeightsError: the checkpoint is missing, damaged or does not fit.
@@ -119,38 +125,65 @@ def benchmark(
         raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
     if seed is not None:
         cfg.model["seed"] = seed
+    launcher = resolve_launcher(launcher)
+    if launcher != "none":
+        join_group(launcher)
+    try:
+        with lost_contact():
+            return _evaluate(cfg, config, checkpoint, out, count, batch_size, options, overwrite, device, progress)
+    finally:
+        if launcher != "none":
+            leave_group()
+
+
+def _evaluate(
+    cfg: Any,
+    config: str | Path,
+    checkpoint: Checkpoint,
+    out: str | Path | None,
+    count: int | None,
+    batch_size: int | None,
+    options: Mapping[str, Any] | None,
+    overwrite: bool,
+    device: str | torch.device | None,
+    progress: bool,
+) -> EvaluationReport:
+    rank, world_size = get_dist_info()
     model = build_model(cfg, checkpoint, device)
     # Parts of mmengine build their own parts by its root registries, which need to be told the scope.
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
         total = min(count or len(dataset), len(dataset))
-        evaluator = _evaluator(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
-        loader = _loader(cfg.test_dataloader, Subset(dataset, range(total)), batch_size)
+        metrics = _metrics(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
+        loader = build_test_loader(cfg.test_dataloader, Subset(dataset, range(total)), batch_size, rank, world_size)
 
     folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
     protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
-    claim(folder, protocol, overwrite)
+    on_main(claim, folder, protocol, overwrite)
     begin = time.perf_counter()
     rows: list[dict[str, Tensor]] = []
     seen: set[str] = set()
     made = 0
-    with tqdm(total=total, desc="test set", unit="image", disable=not progress) as bar:
-        for batch in loader:
-            _refuse_twice(batch["id"], seen)
-            new, samples = _translate(model, batch, folder)
-            made += new
-            evaluator.process(samples, batch)
-            rows += list(_grid_rows(batch, samples))[: GRID_ROWS - len(rows)]
-            bar.update(len(samples))
-    metrics = evaluator.evaluate(total)
+    with tqdm(total=total, desc="test set", unit="image", disable=not progress or rank > 0) as bar:
+        for position, done in enumerate(generate(model, loader, store=ImageFolder(folder))):
+            _refuse_twice(done.batch["id"], seen)
+            made += sum(image.made for image in done.images)
+            metrics.process(rank + position * world_size, done.batch, _samples(done))
+            rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
+            bar.update(min(len(done.images) * world_size, total - bar.n))
+    for other in all_gather_object(sorted(seen))[:rank]:
+        _refuse_twice(other, seen)
+    values = metrics.compute()
+    made = sum(all_gather_object(made))
 
-    notes = {_named(m, key): text for m in evaluator.metrics for key, text in getattr(m, "notes", {}).items()}
-    facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in evaluator.metrics}
+    notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
+    facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
     seconds = time.perf_counter() - begin
-    report = BenchmarkReport(folder, metrics, notes, protocol, made, total - made, seconds)
-    values = dict(metrics=metrics, notes=notes, measured_with=facts, protocol=protocol)
-    write_json(folder / "metrics.json", {**values, "made": made, "reused": total - made, "seconds": seconds})
-    _write_grid(folder / "grid.png", rows)
+    report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds)
+    if rank == 0:
+        shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol)
+        write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
+        _write_grid(folder / "grid.png", rows)
     return report
 
 
@@ -159,7 +192,7 @@ def _named(metric: Any, name: str) -> str:
     return f"{metric.prefix}/{name}" if metric.prefix else name
 
 
-def _evaluator(config: Any, metainfo: Any) -> Evaluator:
+def _metrics(config: Any, metainfo: Any) -> RankedMetrics:
     if isinstance(config, Mapping) and "metrics" in config:
         config = config["metrics"]
     configs = DEFAULT_METRICS if config is None else config
@@ -169,20 +202,7 @@ def _evaluator(config: Any, metainfo: Any) -> Evaluator:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"test_evaluator: {', '.join(twice)} comes twice; give one of them prefix='...'")
-    evaluator = Evaluator(built)
-    evaluator.dataset_meta = dict(metainfo)
-    return evaluator
-
-
-def _loader(config: Mapping[str, Any], dataset: Subset, batch_size: int | None) -> Any:
-    """The config's loader, but of all images, in the order of the dataset."""
-    changed: dict[str, Any] = dict(dataset=dataset, sampler=dict(type="DefaultSampler", shuffle=False), drop_last=False)
-    if not config.get("num_workers"):
-        # Torch refuses it where there are none to persist.
-        changed["persistent_workers"] = False
-    if batch_size is not None:
-        changed["batch_size"] = batch_size
-    return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})
+    return RankedMetrics(built, metainfo)
 
 
 def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
@@ -232,26 +252,31 @@ def read_image(path: Path) -> Tensor | None:
     return torch.from_numpy(cv2.cvtColor(array, cv2.COLOR_BGR2RGB)).permute(2, 0, 1).contiguous()
 
 
-def _translate(model: Any, batch: dict[str, Any], folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Make the images of a batch that are not there yet: how many, and the samples for the metrics."""
-    paths = [image_path(folder, name) for name in batch["id"]]
-    missing = [row for row, path in enumerate(paths) if read_image(path) is None]
-    prepared = model.data_preprocessor(batch, False)
-    if missing:
-        for result in model(mode="predict", **_rows(prepared, missing)):
-            save_image(image_path(folder, result["id"]), result["pred"])
-    samples = [
-        {**{key: value[row] for key, value in prepared.items()}, "pred": read_image(path)}
-        for row, path in enumerate(paths)
+class ImageFolder:
+    """``images/<id>.png`` below a folder; the store of a test.
+
+    Args:
+        folder: of the test.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str, sample: int) -> Tensor | None:
+        """uint8 (3, H, W); None where there is no readable image."""
+        return read_image(image_path(self.folder, name))
+
+    def write(self, name: str, sample: int, image: Tensor) -> None:
+        """Write the PNG, complete or not at all."""
+        save_image(image_path(self.folder, name), image)
+
+
+def _samples(done: GeneratedBatch) -> list[dict[str, Any]]:
+    """Samples for the metrics: what was packed, and the image made."""
+    return [
+        {**{key: value[row] for key, value in done.prepared.items()}, "pred": made.image}
+        for row, made in enumerate(done.images)
     ]
-    return len(missing), samples
-
-
-def _rows(batch: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    return {
-        key: value[list(rows)] if isinstance(value, Tensor) else [value[row] for row in rows]
-        for key, value in batch.items()
-    }
 
 
 def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
@@ -261,12 +286,12 @@ def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
         seen.add(name)
 
 
-def _grid_rows(batch: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Tensor]]:
+def grid_rows(done: GeneratedBatch) -> Iterator[dict[str, Tensor]]:
     """Title -> image; tokens are no image, and there may be no ground truth."""
-    for row, sample in enumerate(samples):
-        shown = {"condition": batch["condition"][row], "result": sample["pred"]}
-        if "image" in batch:
-            shown["ground truth"] = batch["image"][row]
+    for row, made in enumerate(done.images):
+        shown = {"condition": done.batch["condition"][row], "result": made.image}
+        if "image" in done.batch:
+            shown["ground truth"] = done.batch["image"][row]
         shown = {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
         yield {title: condition_image(p) if title == "condition" else p for title, p in shown.items()}
 

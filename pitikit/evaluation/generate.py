@@ -1,0 +1,174 @@
+"""The one loop that turns a dataset into images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from mmengine.runner import Runner
+from torch import Tensor
+
+from pitikit.diffusion.noise import sample_seed
+from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.models.translator import to_uint8
+
+
+class ImageStore(Protocol):
+    """A place where images are kept, so that those that are there need not be made again."""
+
+    def read(self, name: str, sample: int) -> Tensor | None:
+        """The image uint8 (3, H, W) of an id and of the ``sample``-th seed; None where there is none."""
+        ...
+
+    def write(self, name: str, sample: int, image: Tensor) -> None:
+        """Keep an image, whole or not at all."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One image of :func:`generate`.
+
+    Attributes:
+        id: of the item.
+        sample: position of its seed in the request.
+        image: uint8 (3, H, W), on the CPU.
+        low_res: uint8 (3, h, w), what an upsampler enlarged; None of a base model, or where the image was there.
+        made: False where it was in the store.
+    """
+
+    id: str
+    sample: int
+    image: Tensor
+    low_res: Tensor | None
+    made: bool
+
+
+@dataclass(frozen=True)
+class GeneratedBatch:
+    """What :func:`generate` makes of one batch of the loader.
+
+    Attributes:
+        batch: as the loader gave it.
+        prepared: the same on the model's device, images in [-1, 1].
+        images: of the batch's items in their order, all seeds of one after the other.
+    """
+
+    batch: dict[str, Any]
+    prepared: dict[str, Any]
+    images: list[Generated]
+
+
+def generate(
+    model: Any,
+    loader: Iterable[dict[str, Any]],
+    request: SamplingRequest | None = None,
+    store: ImageStore | None = None,
+    rows: int | None = None,
+) -> Iterator[GeneratedBatch]:
+    """Make the images of a dataset, batch after batch; of a cascade both parts of each before the next.
+
+    An image depends on its seed and its id. Equal batches give equal bytes: on several ranks each of which has whole
+    batches (:func:`batches_of_rank`), and after an interruption, where a batch that lacks an image is made as a whole.
+
+    Args:
+        model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of two. It is in evaluation mode
+            while it samples, and then in the mode that it was in.
+        loader: batches with ``id`` and ``condition``; ``low_res``, ``start`` and ``mask`` where they are wanted.
+        request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
+        store: where images are kept; what is there is read instead of made.
+        rows: images at once; as many as the batch has items by default.
+    """
+    request = request or SamplingRequest()
+    seeds = tuple(request.seeds or (model.seed,))
+    for batch in loader:
+        with evaluating(model):
+            prepared = model.data_preprocessor(batch, False)
+            names = [str(name) for name in batch["id"]]
+            places = [(row, sample) for row in range(len(names)) for sample in range(len(seeds))]
+            images: list[Generated] = []
+            size = rows or len(names)
+            for start in range(0, len(places), size):
+                images += _chunk(model, prepared, names, places[start : start + size], request, seeds, store)
+        yield GeneratedBatch(batch, prepared, images)
+
+
+def _chunk(
+    model: Any,
+    prepared: Mapping[str, Any],
+    names: Sequence[str],
+    places: Sequence[tuple[int, int]],
+    request: SamplingRequest,
+    seeds: Sequence[int],
+    store: ImageStore | None,
+) -> list[Generated]:
+    """The images of (row, sample) places, made in one call unless all are in the store."""
+    kept = [None if store is None else store.read(names[row], sample) for row, sample in places]
+    found = [Generated(names[row], sample, image, None, False) for (row, sample), image in _zip(places, kept)]
+    if len(found) == len(places):
+        return found
+    rows = [row for row, _ in places]
+
+    def of(key: str) -> Tensor | None:
+        value = prepared.get(key)
+        return None if value is None else value[rows]
+
+    own = [sample_seed(seeds[sample], names[row]) for row, sample in places]
+    start, mask = of("start"), of("mask")
+    one = replace(request, seeds=own, start=request.start if start is None else start)
+    one = replace(one, mask=request.mask if mask is None else mask)
+    made = model.sample(prepared["condition"][rows], one, of("low_res"))
+    images = to_uint8(made.images).cpu()
+    small = None if made.low_res is None else to_uint8(made.low_res).cpu()
+    results = []
+    for index, ((row, sample), image) in enumerate(zip(places, kept, strict=True)):
+        if image is None and store is not None:
+            store.write(names[row], sample, images[index])
+        low = None if small is None else small[index]
+        results.append(Generated(names[row], sample, images[index] if image is None else image, low, image is None))
+    return results
+
+
+def _zip(places: Sequence[Any], kept: Sequence[Tensor | None]) -> Iterator[tuple[Any, Tensor]]:
+    return ((place, image) for place, image in zip(places, kept, strict=True) if image is not None)
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode within the context; afterwards every module is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def batches_of_rank(length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[int]:
+    """Positions in a dataset for one rank: whole batches in order, of which rank r of w has r, r + w, ..."""
+    starts = range(rank * batch_size, length, batch_size * world_size)
+    return [index for start in starts for index in range(start, min(start + batch_size, length))]
+
+
+def build_test_loader(
+    config: Mapping[str, Any], dataset: Any, batch_size: int | None = None, rank: int = 0, world_size: int = 1
+) -> Any:
+    """The config's loader, but of all items in the dataset's order, of which a rank has its batches.
+
+    Args:
+        config: a ``test_dataloader``.
+        dataset: what to load from, in the place of the config's.
+        batch_size: the config's by default.
+        rank, world_size: see :func:`batches_of_rank`.
+    """
+    size = batch_size or config.get("batch_size", 1)
+    order = batches_of_rank(len(dataset), size, rank, world_size)
+    changed: dict[str, Any] = dict(dataset=dataset, sampler=order, drop_last=False, batch_size=size)
+    if not config.get("num_workers"):
+        # Torch refuses it where there are none to persist.
+        changed["persistent_workers"] = False
+    return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})

@@ -1,0 +1,58 @@
+"""Metrics of a test set whose batches are shared among ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
+from mmengine.evaluator import BaseMetric
+
+
+class RankedMetrics:
+    """Metrics with the values of one process, exactly: results are put in the order of the batches before they count.
+
+    mmengine's own collection takes for granted that ranks have every other sample, and as many each.
+
+    Args:
+        metrics: built ones.
+        dataset_meta: of the dataset, such as its ``classes``.
+    """
+
+    def __init__(self, metrics: Sequence[BaseMetric], dataset_meta: Mapping[str, Any]) -> None:
+        self.metrics = list(metrics)
+        for metric in self.metrics:
+            metric.dataset_meta = dict(dataset_meta)
+        self._batches: list[tuple[int, list[list[Any]]]] = []
+
+    def process(self, position: int, batch: Any, samples: Sequence[dict[str, Any]]) -> None:
+        """Take one batch, the ``position``-th of the dataset; arguments of ``BaseMetric.process`` otherwise."""
+        found = []
+        for metric in self.metrics:
+            metric.results = []
+            metric.process(batch, samples)
+            found.append(metric.results)
+        self._batches.append((position, found))
+
+    def compute(self) -> dict[str, Any]:
+        """The values, the same on every rank; called on all of them.
+
+        Raises:
+            ValueError: two metrics have a value of one name.
+        """
+        gathered = sorted(chain.from_iterable(all_gather_object(self._batches)), key=lambda entry: entry[0])
+        self._batches = []
+        values: dict[str, Any] = {}
+        if get_rank() == 0:
+            for index, metric in enumerate(self.metrics):
+                metric.results = []
+                own = metric.compute_metrics(list(chain.from_iterable(found[index] for _, found in gathered)))
+                named = {f"{metric.prefix}/{name}" if metric.prefix else name: v for name, v in own.items()}
+                twice = sorted(values.keys() & named.keys())
+                if twice:
+                    raise ValueError(f"metrics: {', '.join(twice)} comes twice; give one metric prefix='...'")
+                values.update(named)
+        shared = [values]
+        broadcast_object_list(shared)
+        return shared[0]
