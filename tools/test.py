@@ -9,6 +9,9 @@ DIR/protocol.json, the conditions under which the images were made. An interrupt
 where it stopped when the same command is given again; images of another checkpoint, seed or
 sampler are never mixed in.
 
+Several ranks share the images; they and the table are those of one process with the same batch size:
+    torchrun --nproc-per-node 2 tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors
+
 A cascade takes the weights of both its parts, with a comma:
     python tools/test.py configs/scenes/cascade_small_mask.py \
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors
@@ -16,6 +19,7 @@ A cascade takes the weights of both its parts, with a comma:
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
@@ -48,7 +52,8 @@ def main() -> None:
         options=args.cfg_options,
         overwrite=args.overwrite,
     )
-    print(report.table())
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(report.table())
 
 
 if __name__ == "__main__":

@@ -120,7 +120,8 @@ def _chunk(
     start, mask = of("start"), of("mask")
     one = replace(request, seeds=own, start=request.start if start is None else start)
     one = replace(one, mask=request.mask if mask is None else mask)
-    made = model.sample(prepared["condition"][rows], one, of("low_res"))
+    # By way of `forward`, where a sharded model gathers its parameters.
+    made = model(mode="sample", condition=prepared["condition"][rows], request=one, low_res=of("low_res"))
     images = to_uint8(made.images).cpu()
     small = None if made.low_res is None else to_uint8(made.low_res).cpu()
     results = []

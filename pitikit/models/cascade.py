@@ -96,13 +96,17 @@ class Cascade(BaseModel):
         return enlarging if low_res else self.base.sampling_steps(request) + enlarging
 
     def forward(self, mode: str = "predict", **batch: Any) -> Any:
-        """Entry of mmengine's Runner; ``mode`` is 'predict'.
+        """Entry of mmengine's Runner; ``mode`` is 'predict', or 'sample' for :meth:`sample`.
 
         Raises:
             ValueError: another mode.
         """
+        if mode == "sample":
+            return self.sample(**batch)
         if mode != "predict":
-            raise ValueError(f"Cascade: mode={mode!r}: expected 'predict'; train its base and its upsampler alone")
+            raise ValueError(
+                f"Cascade: mode={mode!r}: expected 'predict' or 'sample'; train its base and its upsampler alone"
+            )
         return self.predict(**batch)
 
     @torch.no_grad()

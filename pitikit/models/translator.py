@@ -113,17 +113,19 @@ class DenoisingTranslator(BaseModel):
         """Entry of mmengine's Runner.
 
         Args:
-            mode: 'loss' for a dict of scalars; 'predict' for a list of result dicts; 'tensor' for the decoder's
-                output (needs ``x_t``, ``t`` and ``condition``).
+            mode: 'loss' for a dict of scalars; 'predict' for a list of result dicts; 'sample' for :meth:`sample`;
+                'tensor' for the decoder's output (needs ``x_t``, ``t`` and ``condition``).
             batch: what the dataset's pipeline packed, already on the device.
         """
         if mode == "loss":
             return self.loss(**batch)
         if mode == "predict":
             return self.predict(**batch)
+        if mode == "sample":
+            return self.sample(**batch)
         if mode == "tensor":
             return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
-        raise ValueError(f"mode={mode!r}: expected 'loss', 'predict' or 'tensor'")
+        raise ValueError(f"mode={mode!r}: expected 'loss', 'predict', 'sample' or 'tensor'")
 
     def loss(
         self,

@@ -252,3 +252,16 @@ def test_evaluate(trained, tmp_path):
         evaluate(config, f"{files['base']},random", tmp_path / "1", progress=False)
     with pytest.raises(ProtocolError, match="guidance.base.0.scale: 1.5 there, 2.0 now"):
         evaluate(config, files, tmp_path / "1", options={"model.base.sampler.guidance.scale": 2.0}, progress=False)
+
+
+def test_a_call_reaches_both_parts(cascade, labels):
+    samplers, before = [part.sampler for part in cascade.model.parts.values()], cascade(labels[:1])
+    seen = []
+    call = dict(steps=2, upsampler=dict(steps=4, scale=1.5), callback=lambda *step: seen.append(step))
+    made = cascade(labels[:1], **call)
+    assert cascade.timing.steps == 6 and [step for step, _, _ in seen] == [1, 2, 3, 4, 5, 6]
+    assert [preview.shape[1] for _, _, preview in seen] == [16] * 2 + [32] * 4
+    assert not np.array_equal(made, before) and np.array_equal(cascade(labels[:1]), before)
+    assert [part.sampler for part in cascade.model.parts.values()] == samplers
+    with pytest.raises(ValueError, match="upsampler: got step, expected steps, scale, sampler or strength"):
+        cascade(labels[:1], upsampler=dict(step=4))

@@ -5,11 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pitikit.apis import translator
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
 from pitikit.data.scenes import render_scene
 from pitikit.diffusion.noise import sample_seed
-from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import DATASETS
@@ -200,3 +201,69 @@ def test_impossible_steps_are_told_before_the_weights_are_read(write_config):
     for steps in ("foo", 2000):
         with pytest.raises(ValueError, match=f"steps='?{steps}"):
             Translator.from_config(write_config("mask"), None, "cpu", {"model.sampler.steps": steps})
+
+
+def test_a_call_has_steps_scale_and_sampler_of_its_own(translators, scene):
+    mask = translators["mask"]
+    own, before = mask.model.sampler, mask(scene.label)
+    for call, steps in (
+        (dict(steps=2), 2),
+        (dict(scale=4.0), 3),
+        (dict(sampler=dict(type="DDIMSampler", steps=5, eta=1.0)), 5),
+        (dict(sampler=DDIMSampler(4), steps=2, scale=2.0), 2),
+        (dict(dtype="bfloat16"), 3),
+    ):
+        made = mask(scene.label, **call)
+        assert mask.timing.steps == steps and not np.array_equal(made, before), call
+    assert mask.model.sampler is own and np.array_equal(mask(scene.label), before)
+    assert np.array_equal(mask(scene.label, dtype="float32", scale=own.guidance[0].scale, steps=own.steps), before)
+    for call, words in (
+        (dict(steps=2000), "steps"),
+        (dict(scale=float("nan")), "scale=nan"),
+        (dict(dtype="int8"), "dtype='int8': expected one of 'float32', 'bfloat16', 'float16'"),
+        (dict(output_type="jpg"), "output_type='jpg': expected one of 'np', 'pil', 'pt'"),
+        (dict(upsampler=dict(steps=2)), "upsampler: got a DenoisingTranslator, expected a cascade"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            mask(scene.label, **call)
+
+
+def test_output_types_are_the_same_images(translators, scene):
+    mask = translators["mask"]
+    arrays = mask(scene.label, samples=2)
+    images = mask(scene.label, samples=2, output_type="pil")
+    assert [[image.size for image in row] for row in images] == [[(16, 16)] * 2]
+    assert np.array_equal(np.stack([np.asarray(image) for image in images[0]]), arrays[0])
+    tensor = mask(scene.label, samples=2, output_type="pt")
+    assert tensor.dtype == torch.uint8 and torch.equal(tensor, torch.from_numpy(arrays).permute(0, 1, 4, 2, 3))
+
+
+def test_a_callback_sees_the_image_come(translators, scene):
+    mask, seen = translators["mask"], []
+    made = mask(scene.label, samples=3, batch_size=2, callback=lambda *step: seen.append(step))
+    assert [(step, steps, preview.shape) for step, steps, preview in seen] == [
+        (step, 3, (batch, 16, 16, 3)) for batch in (2, 1) for step in (1, 2, 3)
+    ]
+    assert np.array_equal(seen[2][2], made[0, :2]) and np.array_equal(seen[-1][2], made[0, 2:])
+    assert not np.array_equal(seen[0][2], seen[2][2])
+
+
+def test_an_image_in_memory_is_read_as_its_file(translators, files, monkeypatch):
+    """Without a detour over files: nothing is written."""
+    expected = {kind: translators[kind](files[kind]) for kind in ("mask", "sketch")}
+    monkeypatch.setattr(Image.Image, "save", None)
+    for kind, made in expected.items():
+        with Image.open(files[kind]) as image:
+            assert np.array_equal(translators[kind](image, ids=["five"]), made)
+            assert np.array_equal(translators[kind](np.asarray(image), ids=["five"]), made)
+
+
+def test_every_input_is_read_once(translators, files, monkeypatch):
+    mask, reads = translators["mask"], []
+    read = mask.reader.read
+    monkeypatch.setattr(mask.reader, "read", lambda item: reads.append(item.id) or read(item))
+    kept = mask([files["mask"]] * 3, ids=list("abc"), batch_size=2)
+    assert reads == list("abc")
+    monkeypatch.setattr(translator, "KEPT", 1)
+    assert np.array_equal(mask([files["mask"]] * 3, ids=list("abc"), batch_size=2), kept)
+    assert reads[3:] == list("abcbc")

@@ -1,6 +1,7 @@
 """tools/test.py as a user calls it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -64,3 +65,22 @@ def test_from_the_command_line(repo, tmp_path):
     assert refused.returncode == 2 and refused.stderr.startswith("error: ")
     assert "tiny.safetensors (SHA-256" in refused.stderr and "other.safetensors (SHA-256" in refused.stderr
     assert "--overwrite" in refused.stderr
+
+
+def test_two_ranks_make_the_table_of_one(repo, tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(CONFIG)
+    command = [str(repo / "tools" / "test.py"), str(config), "random", "--batch-size", "2"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
+    found = {}
+    for name, start in (("one", []), ("two", launcher)):
+        call = [sys.executable, *start, *command, "--out", str(tmp_path / name)]
+        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        # Printed once.
+        assert done.stdout.count("5 images made") == 1
+        report = json.loads((tmp_path / name / "metrics.json").read_text())
+        images = {path.name: path.read_bytes() for path in (tmp_path / name / "images").glob("*.png")}
+        found[name] = images, report["metrics"], report["made"]
+    assert len(found["one"][0]) == 5 and found["one"] == found["two"]
