@@ -21,7 +21,7 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Path:
-    """A training of 40 iterations in three stages, the borders at 15 and 30, with a checkpoint every 10."""
+    """A training of 12 iterations in three stages, the borders at 4 and 8, with a checkpoint every 2."""
     return CONFIG
 
 

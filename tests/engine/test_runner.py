@@ -89,7 +89,7 @@ def test_a_run_that_is_done_says_so_and_other_data_are_told(run, tmp_path, capsy
     assert "the training data have 4 items, and had 7 when" in said
 
 
-def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, tmp_path, capsys):
+def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, real_logs, tmp_path, capsys):
     run(tmp_path, **ONE)
     said = capsys.readouterr().out
     (log,) = tmp_path.glob("*/*.log")
