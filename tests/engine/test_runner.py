@@ -4,9 +4,9 @@ import sys
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
-from pitikit.engine.runner import _window
 from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
 
 ONE = dict(train_cfg__max_iters=1)
@@ -115,8 +115,13 @@ def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
     assert make_runner(tmp_path)._test_loop is None
 
 
-def test_a_checkpoint_keeps_the_newest_values_of_the_logs():
-    values, counts = _window(HistoryBuffer(list(range(1500)), list(range(1500))))
+def test_a_checkpoint_keeps_the_newest_values_of_the_logs(run, tmp_path):
+    class Fill(Hook):
+        def before_train(self, runner):
+            runner.message_hub.log_scalars["train/long"] = HistoryBuffer(list(range(1500)), list(range(1500)))
+
+    run(tmp_path, hooks=(Fill(),), **ONE)
+    values, counts = read_checkpoint(tmp_path / "iter_1.pth")["logs"]["train/long"]
     assert values.tolist() == counts.tolist() == list(range(500, 1500))
 
 
