@@ -111,12 +111,9 @@ def test_speed_is_measured_and_scaled(recipe):
     assert "29 -> 58.0" in known.table() and "0.185 -> 0.092" in known.table() and "two cores" in known.table()
 
 
-def test_the_tool(config, recipe, repo, tmp_path):
-    def call(*arguments):
-        command = [sys.executable, repo / "tools/browse.py", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-
-    done = call("degradation", recipe, "--samples", 2, "--out", "s.png")
+def test_the_tool(config, recipe, repo, run_tool, tmp_path):
+    command = [sys.executable, repo / "tools/browse.py", "degradation", recipe, "--samples", "2", "--out", "s.png"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.strip() == "s.png" and (tmp_path / "s.png").is_file()
-    failed = call("degradation", recipe, "nowhere.png", "--out", "t.png")
+    failed = run_tool("browse", "degradation", recipe, "nowhere.png", "--out", "t.png", cwd=tmp_path)
     assert failed.returncode == 2 and "nowhere.png" in failed.stderr and "Traceback" not in failed.stderr

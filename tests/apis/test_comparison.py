@@ -211,9 +211,9 @@ def test_shares_have_folders_of_their_own(tmp_path):
 
 
 def test_borders_of_stages_in_a_hook_move_too(tmp_path):
-    (run,) = plan(["tests/configs/tiny_training.py"], [1], tmp_path, iterations=400)
-    borders = {"custom_hooks.0.stages.0.until": 150, "custom_hooks.0.stages.1.until": 300}
-    assert run.options == {"train_cfg.max_iters": 400, **borders}
+    (run,) = plan(["tests/configs/tiny_training.py"], [1], tmp_path, iterations=120)
+    borders = {"custom_hooks.0.stages.0.until": 40, "custom_hooks.0.stages.1.until": 80}
+    assert run.options == {"train_cfg.max_iters": 120, **borders}
 
 
 def test_wrong_plans_are_refused_before_anything_runs(tmp_path):

@@ -2,8 +2,8 @@
 _base_ = ["./tiny.py", "../../configs/_base_/default_runtime.py"]
 model = dict(
     # Few timesteps, so that loss-second-moment leaves its uniform beginning.
-    schedule=dict(type="NoiseSchedule", steps=12),
-    timestep_sampler=dict(type="LossSecondMoment", history=2, steps=12),
+    schedule=dict(type="NoiseSchedule", steps=4),
+    timestep_sampler=dict(type="LossSecondMoment", history=2, steps=4),
     sampler=dict(steps=2),
     denoiser=dict(decoder=dict(dropout=0.1)),
 )
@@ -28,14 +28,14 @@ train_dataloader = dict(
         ],
     ),
 )
-train_cfg = dict(type="TranslationTrainLoop", max_iters=40)
+train_cfg = dict(type="TranslationTrainLoop", max_iters=12)
 optim_wrapper = dict(type="AutocastOptimWrapper", optimizer=dict(type="AdamW", weight_decay=0.0, fused=True))
 custom_hooks = [
     dict(
         type="StageHook",
         stages=[
-            dict(name="encoder", until=15, train=["encoder"], lr=1e-3, warmup=4, drop=0.0),
-            dict(name="encoder-drop", until=30, train=["encoder"], lr=5e-4, drop=0.5),
+            dict(name="encoder", until=4, train=["encoder"], lr=1e-3, warmup=2, drop=0.0),
+            dict(name="encoder-drop", until=8, train=["encoder"], lr=5e-4, drop=0.5),
             dict(name="joint", lr=1e-3, lr_end=1e-4, drop=0.2),
         ],
     ),
@@ -43,5 +43,5 @@ custom_hooks = [
 ]
 default_hooks = dict(
     logger=dict(interval=1),
-    checkpoint=dict(interval=10),
+    checkpoint=dict(interval=2),
 )

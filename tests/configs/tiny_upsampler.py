@@ -2,6 +2,8 @@
 _base_ = ["./tiny_training.py"]
 model = dict(
     type="AdversarialUpsampler",
+    schedule=dict(steps=12),
+    timestep_sampler=dict(steps=12),
     denoiser=dict(decoder=dict(image_size=32, attention_sizes=(32,), low_res=True, dropout=0.0)),
     losses=[dict(type="EpsMSE"), dict(type="VariationalBound")],
     discriminator=dict(type="PatchDiscriminator", channels=4),

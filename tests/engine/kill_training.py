@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
+from quick_logs import quick_logs
 
 from pitikit.engine import checkpoints, weights
 from pitikit.engine.config import load_config
@@ -134,7 +135,8 @@ def main():
             os.dup2(log, 2)
             status = 0
             try:
-                train(job, config, prior, out)
+                with quick_logs():
+                    train(job, config, prior, out)
             except BaseException as error:
                 traceback.print_exc()
                 status = (

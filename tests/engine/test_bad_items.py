@@ -46,6 +46,8 @@ def data(tmp_path):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_it_goes_on_counts_and_resumes(data, run, recorder, compare, tmp_path, capsys):
     options = dict(train_dataloader__dataset=data, train_cfg__max_iters=30, default_hooks__logger__interval=5)
+    # The rate of the last stage would fall sooner in the half.
+    options.update(custom_hooks__0__stages__1__until=30, default_hooks__checkpoint__interval=10)
     whole, halves = recorder(), recorder()
     runner = run(tmp_path / "a", hooks=(whole,), **options)
     bad = runner.train_loop.bad_items

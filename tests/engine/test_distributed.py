@@ -214,6 +214,6 @@ def test_the_others_end_when_one_is_killed(tiny_config, tmp_path):
     text = "".join(said)
     assert died is not None, text
     assert status != 0 and time.monotonic() - died < 60
-    assert "2 process(es)" in text and "Iter(train) [ 2/40]" in text
+    assert "2 process(es)" in text and "Iter(train) [ 2/12]" in text
     assert "error: process 0 of 2: lost contact with the others" in text and "--resume goes on" in text
-    assert "Iter(train) [ 4/40]" not in text
+    assert "Iter(train) [ 4/12]" not in text

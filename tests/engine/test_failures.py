@@ -24,7 +24,7 @@ class ExplodingLoss(Loss):
         return torch.where(target.t == self.at, self.value, 0.0) * pred.eps.square().flatten(1).mean(1)
 
 
-def losses(value, at=5):
+def losses(value, at=1):
     return [dict(type="EpsMSE"), dict(type="ExplodingLoss", at=at, value=value)]
 
 
@@ -62,11 +62,10 @@ def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, r
 
 
 def test_in_an_iteration_that_only_accumulates(run, tmp_path):
-    # Timestep 5 first comes in an iteration that makes no step.
-    options = dict(model__losses=losses(float("nan")), optim_wrapper__accumulative_counts=15)
+    options = dict(model__losses=losses(float("nan")), optim_wrapper__accumulative_counts=4)
     with pytest.raises(NonFiniteLossError, match="loss_exploding=nan"):
         run(tmp_path, **options)
-    assert (tmp_path / "failed_batch.pth").is_file()
+    assert read_checkpoint(tmp_path / "failed_batch.pth")["iteration"] % 4 != 0
 
 
 class SpoilGradient(Hook):

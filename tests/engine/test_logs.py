@@ -28,18 +28,18 @@ def without_times(found):
 
 
 def test_a_killed_run_goes_on_without_doubles(run, tmp_path):
-    options = dict(default_hooks__logger__interval=3)
-    run(tmp_path / "whole", train_cfg__max_iters=20, **options)
+    options = dict(default_hooks__logger__interval=2)
+    run(tmp_path / "whole", train_cfg__max_iters=8, **options)
     expected = lines(tmp_path / "whole")
-    assert [line["iter"] for line in expected] == [3, 6, 9, 12, 15, 18]
+    assert [line["iter"] for line in expected] == [2, 4, 6, 8]
     assert {"mode", "lr", "loss", "loss_mse", "grad_norm", "time"} <= expected[0].keys()
 
     folder = tmp_path / "killed"
-    run(folder, train_cfg__max_iters=10, **options)
-    # As after a kill in iteration 17, in the middle of a line.
+    run(folder, train_cfg__max_iters=3, **options)
+    # As after a kill in iteration 8, in the middle of a line.
     with open(folder / "log.jsonl", "a") as file:
-        file.write('{"mode": "train", "iter": 12, "loss": 5}\n{"mode": "train", "iter": 15, "loss": 5}\n{"mode": "tr')
-    run(folder, resume=True, train_cfg__max_iters=20, **options)
+        file.write('{"mode": "train", "iter": 4, "loss": 5}\n{"mode": "train", "iter": 6, "loss": 5}\n{"mode": "tr')
+    run(folder, resume=True, train_cfg__max_iters=8, **options)
     assert without_times(lines(folder)) == without_times(expected)
 
 

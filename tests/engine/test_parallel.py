@@ -36,12 +36,12 @@ pytestmark = pytest.mark.timeout(900)
 PROGRAM = Path(__file__).with_name("train_together.py")
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = [
-    dict(name="encoder", until=12, train=["encoder"], lr=1e-3, drop=0.3),
+    dict(name="encoder", until=6, train=["encoder"], lr=1e-3, drop=0.3),
     dict(name="joint", lr=1e-3, drop=0.3),
 ]
 OPTIONS = {
-    "train_cfg.max_iters": 20,
-    "default_hooks.checkpoint.interval": 10,
+    "train_cfg.max_iters": 8,
+    "default_hooks.checkpoint.interval": 4,
     "default_hooks.checkpoint.max_keep_ckpts": -1,
     # The last one hooks into the attention blocks, and leaves its part of the graph beside the model's output.
     "model.losses": [dict(type="EpsMSE"), dict(type="VariationalBound"), dict(type="TokenAlignment", grid=2)],
@@ -66,7 +66,7 @@ TOLERANCE = 1e-4
 def with_hooks(options, config):
     """Stages, an average, and a look at samples."""
     rows = {**config.train_dataloader.dataset, "length": 1}
-    grid = dict(type="SampleGridHook", dataset=rows, interval=20, rows=1, seeds=(0,))
+    grid = dict(type="SampleGridHook", dataset=rows, interval=8, rows=1, seeds=(0,))
     hooks = [dict(type="StageHook", stages=STAGES), dict(type="DenoiserEMA", decay=0.9), grid]
     return {**options, "custom_hooks": hooks}
 
@@ -85,12 +85,12 @@ def together(hooked, tiny_config, prior, tmp_path_factory):
     plain, accumulating = hooked
     jobs = [
         dict(name="copies", options=plain, parallel=COPIES),
-        dict(name="copies_resumed", options=plain, parallel=COPIES, start="copies/iter_10.pth"),
+        dict(name="copies_resumed", options=plain, parallel=COPIES, start="copies/iter_4.pth"),
         dict(name="shares", options=plain, parallel=SHARES),
-        dict(name="shares_resumed", options=plain, parallel=SHARES, start="shares/iter_10.pth"),
-        dict(name="shares_of_copies", options=plain, parallel=SHARES, start="copies/iter_10.pth"),
+        dict(name="shares_resumed", options=plain, parallel=SHARES, start="shares/iter_4.pth"),
+        dict(name="shares_of_copies", options=plain, parallel=SHARES, start="copies/iter_4.pth"),
         # In between: what follows shows that both have survived it.
-        dict(name="full", options=plain, parallel=COPIES, full=10),
+        dict(name="full", options=plain, parallel=COPIES, full=4),
         dict(name="copies_accumulating", options=accumulating, parallel=COPIES),
         dict(name="shares_accumulating", options=accumulating, parallel=SHARES),
         dict(
@@ -137,11 +137,11 @@ def assert_close(a, b):
 
 @pytest.mark.parametrize("name", ["copies", "shares", "shares_of_copies"])
 def test_two_processes_with_batch_2_equal_one_with_batch_4(name, together, alone):
-    a, b = read_checkpoint(alone[0] / "iter_20.pth"), read_checkpoint(together / name / "iter_20.pth")
+    a, b = read_checkpoint(alone[0] / "iter_8.pth"), read_checkpoint(together / name / "iter_8.pth")
     assert_close(a, b)
     # The timestep sampler has left its uniform beginning, and drawn from what it learned.
     assert (a["state_dict"]["timestep_sampler.counts"] == 2).all()
-    before = read_checkpoint(alone[0] / "iter_10.pth")
+    before = read_checkpoint(alone[0] / "iter_4.pth")
     with pytest.raises(AssertionError):
         assert_close(before, b)
 
@@ -161,8 +161,8 @@ def test_what_follows_the_draws_differs_between_processes(together):
 @pytest.mark.parametrize(
     ("straight", "resumed", "end"),
     [
-        ("copies", "copies_resumed", 20),
-        ("shares", "shares_resumed", 20),
+        ("copies", "copies_resumed", 8),
+        ("shares", "shares_resumed", 8),
         ("shares_accumulating", "shares_accumulating_resumed", 4),
     ],
 )
@@ -172,16 +172,16 @@ def test_resumed_to_the_bit(straight, resumed, end, together, compare):
 
 
 def test_shares_and_copies_leave_the_same_kind_of_checkpoint(together, run, hooked, prior):
-    a, b = (read_checkpoint(together / name / "iter_10.pth") for name in ("copies", "shares"))
+    a, b = (read_checkpoint(together / name / "iter_4.pth") for name in ("copies", "shares"))
     assert a.keys() == b.keys()
     assert [type(value) for value in a["state_dict"].values()] == [type(value) for value in b["state_dict"].values()]
     # One process goes on from it.
     folder = together / "alone_of_shares"
     folder.mkdir()
-    shutil.copy(together / "shares" / "iter_10.pth", folder)
+    shutil.copy(together / "shares" / "iter_4.pth", folder)
     options = {key.replace(".", "__"): value for key, value in hooked[0].items()}
     run(folder, resume=True, train_dataloader__batch_size=4, **options)
-    assert_close(read_checkpoint(folder / "iter_20.pth"), read_checkpoint(together / "shares" / "iter_20.pth"))
+    assert_close(read_checkpoint(folder / "iter_8.pth"), read_checkpoint(together / "shares" / "iter_8.pth"))
 
 
 def test_gradients_between_two_steps_are_in_the_checkpoint(together):
@@ -191,9 +191,9 @@ def test_gradients_between_two_steps_are_in_the_checkpoint(together):
 
 
 def test_samples_are_those_of_one_process(together, alone):
-    expected = cv2.imread(str(alone[0] / "samples" / "0000020.png")).astype(int)
+    expected = cv2.imread(str(alone[0] / "samples" / "0000008.png")).astype(int)
     for name in ("copies", "shares"):
-        found = cv2.imread(str(together / name / "samples" / "0000020.png")).astype(int)
+        found = cv2.imread(str(together / name / "samples" / "0000008.png")).astype(int)
         assert found.shape == expected.shape and abs(found - expected).max() <= 2
 
 

@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("kill_training.py")
 
 @pytest.fixture(scope="module")
 def unbroken(run, recorder, tmp_path_factory):
-    """Folder of a run of 40 iterations without a stop, and its batches."""
+    """Folder of a run of 12 iterations without a stop, and its batches."""
     folder, batches = tmp_path_factory.mktemp("unbroken"), recorder()
     run(folder, hooks=(batches,), default_hooks__checkpoint__max_keep_ckpts=-1)
     return folder, batches.batches
@@ -45,27 +45,27 @@ def assert_same(unbroken, compare):
     """Check the last checkpoint of a folder against the unbroken run's."""
 
     def check(folder):
-        expected, found = (read_checkpoint(each / "iter_40.pth") for each in (unbroken[0], folder))
+        expected, found = (read_checkpoint(each / "iter_12.pth") for each in (unbroken[0], folder))
         assert not compare(expected, found)
 
     return check
 
 
 def test_the_comparison_can_fail(unbroken, compare):
-    a, b = (read_checkpoint(unbroken[0] / f"iter_{n}.pth") for n in (30, 40))
+    a, b = (read_checkpoint(unbroken[0] / f"iter_{n}.pth") for n in (8, 12))
     found = "\n".join(compare(a, b))
     for part in ("/state_dict/denoiser.enc", "/state_dict/timestep_sampler", "/ema", "/optimizer", "/logs", "/draws"):
         assert part in found
 
 
 def test_the_timestep_sampler_has_learned(unbroken):
-    state = read_checkpoint(unbroken[0] / "iter_40.pth")["state_dict"]
+    state = read_checkpoint(unbroken[0] / "iter_12.pth")["state_dict"]
     assert (state["timestep_sampler.counts"] == 2).all()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-# 10: two borders ahead. 20: within a stage. 30: written exactly at a border.
-@pytest.mark.parametrize(("iteration", "workers"), [(10, 4), (20, 0), (30, 0)])
+# 2: two borders ahead. 6: within a stage. 8: written exactly at a border.
+@pytest.mark.parametrize(("iteration", "workers"), [(2, 4), (6, 0), (8, 0)])
 def test_resumed_run_ends_as_the_unbroken_one(iteration, workers, unbroken, stopped_at, run, recorder, assert_same):
     folder, batches = stopped_at(iteration), recorder()
     run(folder, resume=True, hooks=(batches,), train_dataloader__num_workers=workers)
@@ -74,7 +74,7 @@ def test_resumed_run_ends_as_the_unbroken_one(iteration, workers, unbroken, stop
 
 
 def test_logs_go_on(unbroken, stopped_at, run):
-    folder = stopped_at(20)
+    folder = stopped_at(6)
     run(folder, resume=True)
 
     def logged(place):
@@ -83,9 +83,9 @@ def test_logs_go_on(unbroken, stopped_at, run):
         return {line["step"]: {k: v for k, v in line.items() if k not in ("time", "data_time")} for line in lines}
 
     resumed = logged(folder)
-    assert list(resumed) == list(range(21, 41))
+    assert list(resumed) == list(range(7, 13))
     # Means over a window of 50 iterations: they reach back beyond the stop.
-    assert resumed == {step: line for step, line in logged(unbroken[0]).items() if step > 20}
+    assert resumed == {step: line for step, line in logged(unbroken[0]).items() if step > 6}
 
 
 def test_augmentation_changes_between_passes(unbroken):
@@ -101,18 +101,18 @@ def test_the_past_is_not_decoded_again(stopped_at, run, monkeypatch):
     read = []
     get = SceneWorld.__getitem__
     monkeypatch.setattr(SceneWorld, "__getitem__", lambda self, index: read.append(index) or get(self, index))
-    run(stopped_at(30), resume=True)
-    assert len(read) == 10 * 2
+    run(stopped_at(8), resume=True)
+    assert len(read) == 4 * 2
 
 
 def test_resume_between_two_steps_of_accumulation(run, compare, tmp_path):
-    options = dict(optim_wrapper__accumulative_counts=3, train_cfg__max_iters=14)
+    options = dict(optim_wrapper__accumulative_counts=4, train_cfg__max_iters=10)
     run(tmp_path / "a", **options)
-    assert read_checkpoint(tmp_path / "a" / "iter_10.pth")["gradients"]
+    assert read_checkpoint(tmp_path / "a" / "iter_6.pth")["gradients"]
     (tmp_path / "b").mkdir()
-    shutil.copy(tmp_path / "a" / "iter_10.pth", tmp_path / "b")
+    shutil.copy(tmp_path / "a" / "iter_6.pth", tmp_path / "b")
     run(tmp_path / "b", resume=True, **options)
-    assert not compare(*(read_checkpoint(tmp_path / name / "iter_14.pth") for name in "ab"))
+    assert not compare(*(read_checkpoint(tmp_path / name / "iter_10.pth") for name in "ab"))
 
 
 def test_schedulers_of_the_rate_go_on(run, compare, tmp_path):
@@ -142,25 +142,25 @@ def test_a_seed_that_was_drawn_is_kept(run, compare, tmp_path):
 
 def test_data_go_on_with_another_batch_size(stopped_at, run, recorder, unbroken):
     batches = recorder()
-    run(stopped_at(20), resume=True, hooks=(batches,), train_dataloader__batch_size=4, train_cfg__max_iters=22)
-    ids = [name for n in (20, 21) for name in batches.batches[n][0]]
-    assert ids == [name for n in range(20, 24) for name in unbroken[1][n][0]]
-    assert read_checkpoint(find_checkpoints(stopped_at(20))[0])["meta"]["data"]["draws"] == 40
+    run(stopped_at(6), resume=True, hooks=(batches,), train_dataloader__batch_size=4, train_cfg__max_iters=8)
+    ids = [name for n in (6, 7) for name in batches.batches[n][0]]
+    assert ids == [name for n in range(6, 10) for name in unbroken[1][n][0]]
+    assert read_checkpoint(find_checkpoints(stopped_at(6))[0])["meta"]["data"]["draws"] == 12
 
 
 def test_damaged_newest_gives_way_to_the_one_before(stopped_at, run, assert_same, capsys):
-    folder = stopped_at(20, 30)
-    newest = folder / "iter_30.pth"
+    folder = stopped_at(6, 8)
+    newest = folder / "iter_8.pth"
     newest.write_bytes(newest.read_bytes()[:-1000])
     run(folder, resume=True)
     said = capsys.readouterr().out
-    assert "iter_30.pth: damaged" in said and "trying the checkpoint before it" in said
-    assert f"resumed {folder / 'iter_20.pth'} after iteration 20" in said
+    assert "iter_8.pth: damaged" in said and "trying the checkpoint before it" in said
+    assert f"resumed {folder / 'iter_6.pth'} after iteration 6" in said
     assert_same(folder)
 
 
 def test_a_changed_byte_is_noticed(stopped_at):
-    path = stopped_at(30) / "iter_30.pth"
+    path = stopped_at(8) / "iter_8.pth"
     verify_checkpoint(path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -170,8 +170,8 @@ def test_a_changed_byte_is_noticed(stopped_at):
 
 
 def test_nothing_whole_is_an_error(stopped_at, make_runner):
-    folder = stopped_at(20)
-    (folder / "iter_20.pth").write_bytes(b"")
+    folder = stopped_at(6)
+    (folder / "iter_6.pth").write_bytes(b"")
     with pytest.raises(WeightsError, match="none of 1 checkpoints is whole"):
         make_runner(folder, resume=True).train()
 
@@ -202,20 +202,20 @@ def test_a_run_that_begins_anew_is_not_resumed_from_the_one_before(run, recorder
 
 
 def test_later_checkpoints_of_an_older_run_are_left_alone(unbroken, run, tmp_path):
-    for iteration in (30, 40):
+    for iteration in (8, 12):
         shutil.copy(unbroken[0] / f"iter_{iteration}.pth", tmp_path)
-    (tmp_path / POINTER).write_text(str(tmp_path / "iter_40.pth"))
+    (tmp_path / POINTER).write_text(str(tmp_path / "iter_12.pth"))
     run(tmp_path, train_cfg__max_iters=4, default_hooks__checkpoint__interval=1)
     assert [path.name for path in find_checkpoints(tmp_path)] == ["iter_4.pth", "iter_3.pth", "iter_2.pth"]
-    assert (tmp_path / "iter_40.pth").is_file()
+    assert (tmp_path / "iter_12.pth").is_file()
 
 
 KILLED = [
-    dict(name="training", moment="SIGKILL", at=14),
-    dict(name="saving", moment="saving", at=20),
-    dict(name="pointer", moment="pointer", at=20),
-    dict(name="SIGINT", moment="SIGINT", at=7, workers=2),
-    dict(name="SIGTERM", moment="SIGTERM", at=7, workers=2),
+    dict(name="training", moment="SIGKILL", at=3),
+    dict(name="saving", moment="saving", at=4),
+    dict(name="pointer", moment="pointer", at=4),
+    dict(name="SIGINT", moment="SIGINT", at=5, workers=2),
+    dict(name="SIGTERM", moment="SIGTERM", at=5, workers=2),
 ]
 
 
@@ -235,11 +235,11 @@ def killed(tiny_config, prior, tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "status", "left"),
     [
-        ("training", -signal.SIGKILL, [10]),
-        ("saving", -signal.SIGKILL, [10]),
-        ("pointer", -signal.SIGKILL, [20, 10]),
-        ("SIGINT", 130, [7]),
-        ("SIGTERM", 143, [7]),
+        ("training", -signal.SIGKILL, [2]),
+        ("saving", -signal.SIGKILL, [2]),
+        ("pointer", -signal.SIGKILL, [4, 2]),
+        ("SIGINT", 130, [5, 4, 2]),
+        ("SIGTERM", 143, [5, 4, 2]),
     ],
 )
 def test_killed_run_goes_on(name, status, left, killed, run, assert_same):
@@ -254,7 +254,7 @@ def test_killed_run_goes_on(name, status, left, killed, run, assert_same):
     if name.startswith("SIG"):
         said = (out / f"{name}.txt").read_text()
         assert "stopping after this iteration" in said
-        assert f"stopped by {name} after iteration 7: saved" in said and "--resume" in said
+        assert f"stopped by {name} after iteration 5: saved" in said and "--resume" in said
     run(folder, resume=True)
     assert_same(folder)
     assert not list(folder.glob(".*.tmp"))

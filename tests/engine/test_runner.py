@@ -4,9 +4,9 @@ import sys
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
-from pitikit.engine.runner import _window
 from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
 
 ONE = dict(train_cfg__max_iters=1)
@@ -89,7 +89,7 @@ def test_a_run_that_is_done_says_so_and_other_data_are_told(run, tmp_path, capsy
     assert "the training data have 4 items, and had 7 when" in said
 
 
-def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, tmp_path, capsys):
+def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, real_logs, tmp_path, capsys):
     run(tmp_path, **ONE)
     said = capsys.readouterr().out
     (log,) = tmp_path.glob("*/*.log")
@@ -115,8 +115,13 @@ def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
     assert make_runner(tmp_path)._test_loop is None
 
 
-def test_a_checkpoint_keeps_the_newest_values_of_the_logs():
-    values, counts = _window(HistoryBuffer(list(range(1500)), list(range(1500))))
+def test_a_checkpoint_keeps_the_newest_values_of_the_logs(run, tmp_path):
+    class Fill(Hook):
+        def before_train(self, runner):
+            runner.message_hub.log_scalars["train/long"] = HistoryBuffer(list(range(1500)), list(range(1500)))
+
+    run(tmp_path, hooks=(Fill(),), **ONE)
+    values, counts = read_checkpoint(tmp_path / "iter_1.pth")["logs"]["train/long"]
     assert values.tolist() == counts.tolist() == list(range(500, 1500))
 
 

@@ -237,5 +237,5 @@ def test_unknown_argument_of_a_stage():
 
 
 def test_a_border_between_two_steps_of_accumulation_is_refused(run, tmp_path):
-    with pytest.raises(ValueError, match="stage 'encoder': until=15: expected a multiple of accumulative_counts=4"):
-        run(tmp_path, optim_wrapper__accumulative_counts=4)
+    with pytest.raises(ValueError, match="stage 'encoder': until=4: expected a multiple of accumulative_counts=3"):
+        run(tmp_path, optim_wrapper__accumulative_counts=3)

@@ -1,31 +1,35 @@
 """The folder of a run: made, or refused with the reason, and written by one run at a time."""
 
-import subprocess
-import sys
+import multiprocessing
 
 import pytest
 
 from pitikit.engine.config_places import ConfigError
 from pitikit.engine.work_dir import OccupiedError, make_work_dir, occupied
 
-HOLD = """
-import sys
-from pitikit.engine.work_dir import occupied
-with occupied(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+
+def hold(folder, held):
+    """Hold the folder until the process is killed."""
+    with occupied(folder):
+        held.send("held")
+        held.recv()
 
 
 def test_one_run_at_a_time(tmp_path):
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
+    # Forked: a fresh process would import torch first.
+    context = multiprocessing.get_context("fork")
+    held, theirs = context.Pipe()
+    other = context.Process(target=hold, args=(tmp_path, theirs))
+    other.start()
+    try:
+        assert held.poll(60) and held.recv() == "held"
         with pytest.raises(OccupiedError, match=rf"in use by another training \(process {other.pid} on "):
             with occupied(tmp_path):
                 pass
+    finally:
         # However it ends.
         other.kill()
+        other.join()
     with occupied(tmp_path):
         pass
 

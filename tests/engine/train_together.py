@@ -18,6 +18,7 @@ import torch
 import torch.distributed.fsdp  # noqa: F401  (slow to import: once, before the fork)
 import torch.distributed.tensor  # noqa: F401
 from mmengine.hooks import Hook
+from quick_logs import quick_logs
 
 from pitikit.engine import runner as runner_module
 from pitikit.engine.config import load_config
@@ -84,8 +85,9 @@ def train(rank, job, config, prior, out):
 
 def work(rank, config, prior, out, jobs):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(PROCESSES))
-    for job in jobs:
-        train(rank, job, config, prior, out)
+    with quick_logs():
+        for job in jobs:
+            train(rank, job, config, prior, out)
     leave_group()
 
 

@@ -117,18 +117,15 @@ def test_a_dataset_it_cannot_learn_from(pairs):
         dataset_images({**pairs, "pipeline": [PAIRS["pipeline"][0], *PAIRS["pipeline"][2:]]})
 
 
-def test_from_the_command_line(repo, pairs, tmp_path):
+def test_from_the_command_line(repo, run_tool, pairs, tmp_path):
     config, out = tmp_path / "pairs.py", tmp_path / "out" / "segmenter.safetensors"
     loader = dict(dataset=pairs, batch_size=2, num_workers=0)
     config.write_text(f"train_dataloader = {loader!r}\ntest_dataloader = {loader!r}\n")
-    command = [sys.executable, str(repo / "tools" / "train_segmenter.py"), "--config", str(config)]
-
-    def call(*more):
-        return subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True)
-
-    refused = call()
+    refused = run_tool("train_segmenter", "--config", config, cwd=tmp_path)
     assert refused.returncode == 2 and "--out" in refused.stderr
-    done = call("--out", str(out), "--classes", "sun", "moon", "night", "--iterations", "2", "--batch", "2")
+    command = [sys.executable, str(repo / "tools" / "train_segmenter.py"), "--config", str(config), "--out", str(out)]
+    options = ["--classes", "sun", "moon", "night", "--iterations", "2", "--batch", "2"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "night" in done.stdout and "mIoU" in done.stdout
     assert SceneSegmenter(out).classes == ("sun", "moon", "night")

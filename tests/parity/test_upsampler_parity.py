@@ -94,7 +94,7 @@ def test_discriminator_steps(reference, compare, discriminator, monkeypatch):
         if step == 0:
             compare.close("penalty", terms["penalty"], numbers.value("gradient_penalty"), rtol=RTOL)
             difference = terms["d_fake"] - terms["d_real"]
-            compare.close("discriminator term", difference, numbers.value("discriminator_term"), rtol=RTOL)
+            compare.close("discriminator term", difference, numbers.value("critic_term"), rtol=RTOL)
             compare.close("loss", terms["loss_d"], numbers.value("loss_d"), rtol=RTOL)
         optimizer.zero_grad()
         terms["loss_d"].backward()

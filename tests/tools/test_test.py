@@ -33,18 +33,15 @@ test_evaluator = [dict(type="PSNR"), dict(
 """
 
 
-def test_from_the_command_line(repo, tmp_path):
+def test_from_the_command_line(repo, run_tool, tmp_path):
     config = tmp_path / "tiny.py"
     config.write_text(CONFIG)
     with DefaultScope.overwrite_default_scope("pitikit"):
         model = MODELS.build(Config.fromfile(config).model)
     weights = save_weights(tmp_path / "tiny.safetensors", model.denoiser.state_dict())
     command = [sys.executable, str(repo / "tools" / "test.py"), str(config), str(weights)]
-
-    def call(*more):
-        return subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True)
-
-    done = call("--count", "3", "--batch-size", "2", "--seed", "4")
+    options = ["--count", "3", "--batch-size", "2", "--seed", "4"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "work_dirs" / "tiny" / "test"
     assert len(list((out / "images").glob("*.png"))) == 3 and (out / "grid.png").is_file()
@@ -55,13 +52,12 @@ def test_from_the_command_line(repo, tmp_path):
         assert any(row.split()[0] == line for row in done.stdout.splitlines() if row), done.stdout
     assert "3/3" in done.stderr
 
-    refused = call("--cfg-options", "model.sampler.steps=3")
+    refused = run_tool("test", config, weights, "--cfg-options", "model.sampler.steps=3", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ") and "steps: 2 there, 3 now" in refused.stderr
 
     other = save_weights(tmp_path / "other.safetensors", {k: v + 1 for k, v in model.denoiser.state_dict().items()})
-    command[3] = str(other)
-    refused = call("--count", "3")
+    refused = run_tool("test", config, other, "--count", "3", cwd=tmp_path)
     assert refused.returncode == 2 and refused.stderr.startswith("error: ")
     assert "tiny.safetensors (SHA-256" in refused.stderr and "other.safetensors (SHA-256" in refused.stderr
     assert "--overwrite" in refused.stderr
