@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pitikit.apis.cli import run
 from pitikit.apis.degradation_speed import degradation_speed
-from pitikit.engine.config import REPOSITORY, add_config_arguments
+from pitikit.engine.config import add_config_arguments
+from pitikit.resources import ROOT
 
-CONFIG = REPOSITORY / "configs/_base_/degradations/bsr_light.py"
+CONFIG = ROOT / "configs/_base_/degradations/bsr_light.py"
 
 
 def main() -> None:

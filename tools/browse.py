@@ -8,18 +8,18 @@ A degradation's sheet begins with the image and its plain reduction. Without an 
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 from pathlib import Path
 
 from pitikit.apis.browse import browse_dataset, browse_degradation
 from pitikit.apis.check_data import SPLITS
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.engine.config import add_config_arguments
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:
     """Read the command line."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     kinds = parser.add_subparsers(dest="what", required=True)
     worn = kinds.add_parser("degradation", help="samples of a degradation")
     worn.add_argument("config", type=Path, help="config with 'degradation', or with Degrade in a pipeline")

@@ -1,4 +1,4 @@
-r"""Write a base model's images of its training pairs, which an upsampler may learn from beside degraded ones.
+r"""Write a base model's images of its training pairs, for an upsampler to learn from.
 
     python tools/cache_low_res.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
         --out work_dirs/low_res
@@ -9,17 +9,16 @@ Then, after Degrade in the pipeline of the upsampler's training set:
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.low_res_cache import cache_low_res
 from pitikit.engine.config import add_config_arguments
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments and write the images."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="path of the base model's config")
     parser.add_argument("checkpoint", type=Path, help="its weights")
     parser.add_argument("--out", type=Path, required=True, help="folder of the images")
@@ -31,7 +30,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="remove what an earlier call left in --out")
     parser.add_argument("--device", help="such as cuda:1; the first GPU, if there is one, by default")
     add_config_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     made = cache_low_res(
         args.config,
         args.checkpoint,

@@ -1,4 +1,4 @@
-"""Read everything a config would read, and report all that is wrong with it at once.
+"""Read everything a config would read, and report all that is wrong at once.
 
     python tools/check_data.py configs/scenes/piti_small_mask.py --split val
     PITIKIT_DATA=data python tools/check_data.py configs/mask/piti_small_camvid.py --workers 2 --out camvid_data
@@ -9,17 +9,16 @@ as the model sees them. The exit status is 1 if anything is bad.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from pitikit.apis.check_data import SPLITS, check_data
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.engine.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, check, print; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="path of a config")
     parser.add_argument("--split", choices=[*SPLITS, "all"], default="all", help="what to read; all by default")
     parser.add_argument("--out", type=Path, metavar="DIR", help="of report and sheets; <work_dir>/data by default")

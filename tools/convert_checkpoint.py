@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import argparse
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.convert import DTYPES, convert_checkpoint
 from pitikit.apis.download import RELEASES
 from pitikit.networks.checkpoint_keys import KINDS
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("src", help=f"a file, or a name that is downloaded: {', '.join(RELEASES)}")
     parser.add_argument("dst", help="the .safetensors file to write")
     parser.add_argument("--kind", required=True, choices=list(KINDS), help="what SRC is")
@@ -34,12 +34,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="GLIDE checkpoint (file or name) that brings the decoder of a PITI stage-1 checkpoint",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace DST if it is there")
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Convert and print what was done."""
-    print(convert_checkpoint(**vars(parse_args(argv))).report())
+    print(convert_checkpoint(**vars(parse_args(arguments))).report())
 
 
 if __name__ == "__main__":

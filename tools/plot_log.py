@@ -8,16 +8,15 @@ It prints the last and the lowest value of each.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.plot_log import plot_logs
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, draw, print the last and the lowest values."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a work directory, or a log")
     parser.add_argument("--keys", nargs="+", default=["loss"], help="numbers to draw, a panel each")
     parser.add_argument("--smooth", type=int, default=1, metavar="N", help="mean over N lines of the log")

@@ -1,4 +1,4 @@
-"""Repeat the iteration that stopped a training because its loss was not finite, and say where it began.
+"""Repeat the iteration whose loss was not finite, and name the module where it began.
 
     python tools/replay.py configs/scenes/piti_small_mask.py work_dirs/piti_small_mask/failed_batch.pth
 
@@ -8,17 +8,16 @@ denoiser has the parameters of that file instead of those that failed.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.replay import replay
 from pitikit.engine.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, repeat, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="config of the training")
     parser.add_argument("failed_batch", type=Path, help="failed_batch.pth in its work directory")
     parser.add_argument("checkpoint", type=Path, nargs="?", help="other parameters to try with the same batch")

@@ -20,17 +20,16 @@ A cascade takes the weights of both its parts, with a comma:
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.evaluate import evaluate
 from pitikit.engine.config import add_config_arguments
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments, test, print the table."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
     parser.add_argument(
         "checkpoint", help="exported weights, or a training checkpoint (its EMA); BASE,UPSAMPLER of a cascade"
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     report = evaluate(
         args.config,
         args.checkpoint,

@@ -10,7 +10,6 @@ The work directory gets checkpoints, sample grids, log.jsonl and ema.safetensors
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from pitikit.engine.memory import restart_with_fewer_holes
@@ -21,7 +20,7 @@ if __name__ == "__main__":
 
 import torch
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.engine.checkpoints import find_checkpoints
 from pitikit.engine.config import add_config_arguments, load_config
 from pitikit.engine.distributed import LAUNCHERS, leave_group, resolve_launcher
@@ -31,9 +30,9 @@ from pitikit.registry import RUNNERS
 PRECISIONS = dict(bf16="bfloat16", fp16="float16")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="path of a config")
     parser.add_argument("--work-dir", help="where logs, checkpoints and samples go; work_dirs/<config> by default")
     parser.add_argument(
@@ -46,7 +45,7 @@ def main() -> None:
         "--launcher", default="auto", choices=LAUNCHERS, help="what started the processes; torchrun is noticed"
     )
     add_config_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     # Without an optimizer there is nothing to train, which the Runner says.
     if args.amp and (wrapper := cfg.get("optim_wrapper")):

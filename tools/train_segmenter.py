@@ -1,4 +1,4 @@
-r"""Train the small network that reads generated images: a segmenter for MeanIoU, an estimator for GeometryError.
+r"""Train the network that reads generated images, for MeanIoU or GeometryError.
 
     python tools/train_segmenter.py --out weights/scenes_segmenter.safetensors
     python tools/train_segmenter.py --config configs/mask/piti_small_camvid.py \
@@ -11,19 +11,18 @@ Without --config it learns the labels of SceneWorld; with one, what that loads: 
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.image_readers import Plan, train_reader, train_scene_segmenter
 from pitikit.engine.config import add_config_arguments
 
 DEFAULT = Path("weights/scenes_segmenter.safetensors")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Read or draw the images, train, measure on the test set, write."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=DEFAULT, help="the file to write, %(default)s by default")
     parser.add_argument("--config", type=Path, help="train on its training set, measure on its test set")
     parser.add_argument("--classes", nargs="+", help="names of the labels; the dataset's own, or ids, by default")
@@ -35,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end the training by then")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation; %(default)s by default")
     add_config_arguments(parser)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.config is None and (args.classes or args.cfg_options):
         parser.error("--classes and --cfg-options belong to --config")
     if args.config is not None and args.out == DEFAULT:

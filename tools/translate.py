@@ -28,14 +28,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pitikit.apis.cli import run
+from pitikit.apis.cli import make_parser, run
 from pitikit.apis.translator import Translator
 from pitikit.engine.config import add_config_arguments
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="config of the model")
     parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")

@@ -1,6 +1,9 @@
 """High-level inference: :class:`~pitikit.apis.translator.Translator`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pitikit.apis.translator import Translator
 
 __all__ = ["Translator"]
 

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from pitikit.engine.config import apply_options, load_config
 from pitikit.engine.weights import WeightsError, existing_file, load_weights
 from pitikit.registry import MODELS, SCOPE, find_class
+from pitikit.resources import find_weights
 
 #: A file of weights, None or 'random'; of a cascade those of its parts by name, or 'BASE,UPSAMPLER'.
 Checkpoint = str | Path | Mapping[str, str | Path | None] | None
@@ -45,7 +46,10 @@ def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Pa
         raise ValueError(f"weights of {', '.join(checkpoint)}: {kind} is one model, and expects one file")
     else:
         given = {"": checkpoint}
-    return {name: None if file is None or str(file) == RANDOM else Path(file) for name, file in given.items()}
+    return {
+        name: None if file is None or str(file) == RANDOM else find_weights(file) or Path(file)
+        for name, file in given.items()
+    }
 
 
 def _by_part(parts: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Path | None]:

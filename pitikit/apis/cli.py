@@ -8,14 +8,29 @@ import os
 import re
 import sys
 import traceback
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
+
+from pitikit import resources
 
 #: Set to 1 to see the traceback of every error.
 DEBUG_VARIABLE = "PITIKIT_DEBUG"
 
-_SOURCES = tuple(str(Path(__file__).resolve().parents[2] / part) for part in ("pitikit", "tools"))
+_SOURCES = (str(Path(__file__).resolve().parents[1]), str(resources.ROOT / "tools"))
 _KINDS = (ValueError, TypeError, LookupError, RuntimeError, ImportError)
+
+
+def make_parser(text: str | None) -> ArgumentParser:
+    """A tool's parser with ``text``, its docstring, as the help; the examples as the tool was called.
+
+    ``python tools/check_data.py`` in it becomes ``pitikit check-data`` where that was typed.
+    """
+    program = Path(sys.argv[0]).name
+    if program.startswith("pitikit "):
+        text = re.sub(r"python tools/(\w+)\.py", lambda found: "pitikit " + found[1].replace("_", "-"), text or "")
+        text = re.sub(r"(torchrun .*)tools/(\w+)\.py", r"\1-m pitikit \2", text)
+    return ArgumentParser(prog=program, description=text, formatter_class=RawDescriptionHelpFormatter)
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -24,6 +24,7 @@ from pitikit.apis.stopwatch import cores
 from pitikit.engine.config import load_config
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
+from pitikit.resources import find_weights
 
 
 class ComparisonError(RuntimeError):
@@ -117,7 +118,8 @@ def _digest(path: Path, options: Mapping[str, Any], file_hash: Callable[[str], s
     cfg = load_config(path, options)
     cfg.pop("plugins", None)  # Paths, of which another checkout has others.
     prior = cfg.get("load_from")
-    start = file_hash(prior) if prior and Path(prior).is_file() else ""
+    found = find_weights(prior) if prior else None
+    start = file_hash(str(found)) if found else ""
     return hashlib.sha256((cfg.pretty_text + start).encode()).hexdigest()
 
 

@@ -23,11 +23,11 @@ from pitikit.data.scenes import CLASSES, render_scene
 from pitikit.data.transforms import resize_image
 from pitikit.engine.writing import write_atomically
 from pitikit.evaluation.mean_iou import MeanIoU
+from pitikit.resources import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-INPUTS = REPOSITORY / "configs" / "scenes" / "inputs"
-SEGMENTER = "weights/scenes_segmenter.safetensors"
-UPSAMPLER = REPOSITORY / "weights" / "scenes_upsampler.safetensors"
+INPUTS = ROOT / "configs" / "scenes" / "inputs"
+SEGMENTER = ROOT / "weights" / "scenes_segmenter.safetensors"
+UPSAMPLER = ROOT / "weights" / "scenes_upsampler.safetensors"
 
 #: Of the validation range: by their ids the same seed makes what tools/test.py makes.
 SCENES = (2_000_008, 2_000_011, 2_000_013, 2_000_029)
@@ -40,7 +40,7 @@ class Modality:
 
     Attributes:
         name: for the reader.
-        config: path, absolute or relative to the repository.
+        config: path, absolute or of a shipped file.
         weights: the same.
         cascade: the same, of a config that puts the upsampler behind this model; None: images stay as they are.
     """
@@ -198,10 +198,10 @@ def run_demo(
 
 def _translators(modality: Modality, upsampler: Path | None) -> tuple[Translator, Translator | None]:
     """The base model's translator, and that of the cascade where there is an upsampler."""
-    weights = REPOSITORY / modality.weights
+    weights = ROOT / modality.weights
     if modality.cascade is None or upsampler is None:
-        return Translator.from_config(REPOSITORY / modality.config, weights), None
-    config = read_config(REPOSITORY / modality.cascade)
+        return Translator.from_config(ROOT / modality.config, weights), None
+    config = read_config(ROOT / modality.cascade)
     cascade = Translator.from_config(config, {"base": weights, "upsampler": upsampler})
     return Translator(cascade.model.parts["base"], config), cascade
 

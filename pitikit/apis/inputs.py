@@ -24,6 +24,7 @@ from pitikit.data.transforms import (
     PackInputs,
     RandomFlip,
 )
+from pitikit.resources import find
 
 SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .npy".split())
 """Files of a folder that are taken, of texts ``.txt`` instead; the rest is passed over."""
@@ -138,6 +139,7 @@ class ConditionReader:
         return sample["condition"]
 
     def _of_path(self, path: Path) -> list[Item]:
+        path = find(path)
         if path.is_dir():
             return [self._with_partners(file) for file in self._files(path)]
         if path.is_file():
@@ -198,7 +200,7 @@ class ConditionReader:
         for member in self.members:
             given = value[member]
             if isinstance(given, Path) or (isinstance(given, str) and member not in self._texts):
-                given = Path(given)
+                given = find(given)
                 name = name or given.stem
             elif not isinstance(given, str if member in self._texts else (np.ndarray, Image.Image)):
                 texts = "a text, or the pathlib.Path of a text file"

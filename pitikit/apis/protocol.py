@@ -7,18 +7,18 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pitikit import __version__
 from pitikit.apis.building import RANDOM, Checkpoint, components, weight_files
-from pitikit.engine.config import REPOSITORY
 from pitikit.engine.config_file import as_list
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
 from pitikit.registry import INSTALLED
+from pitikit.resources import ROOT
 
 Protocol = dict[str, Any]
 
@@ -103,7 +103,7 @@ def make_protocol(
         **_low_res_of(config["test_dataloader"]["dataset"]),
         **_plugins_of(config.get("plugins")),
         "model": config["model"],
-        "pitikit": _version(),
+        "pitikit": __version__,
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
@@ -120,7 +120,7 @@ def _plugins_of(folders: Any) -> dict[str, Any]:
     for folder in as_list(folders):
         title = Path(folder).name
         names = [title, *(f"{title} {count}" for count in range(2, len(places) + 2))]
-        places[next(name for name in names if name not in places)] = (REPOSITORY / folder).resolve()
+        places[next(name for name in names if name not in places)] = (ROOT / folder).resolve()
     found = {}
     for name, place in {**places, **INSTALLED}.items():
         hashes = [(path.relative_to(place).as_posix(), _content(path)) for path in _sources(place)]
@@ -176,13 +176,6 @@ def _facts(part: Any, file: Path | None) -> dict[str, Any]:
         "guidance": guidance,
         "steps": part.sampling_steps(),
     }
-
-
-def _version() -> str:
-    try:
-        return version("pitikit")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def differences(old: Protocol, new: Protocol) -> list[str]:

@@ -19,10 +19,9 @@ from pitikit.engine.config_file import as_list, read_file, resolve_parts
 from pitikit.engine.config_options import add_config_arguments, apply_options
 from pitikit.engine.config_places import EXTRA_KEYS, RUNNER_KEYS, ConfigError
 from pitikit.registry import SCOPE, load_plugins
+from pitikit.resources import ROOT, find
 
 __all__ = ["ConfigError", "add_config_arguments", "apply_options", "check_config", "load_config"]
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def load_config(
@@ -33,12 +32,15 @@ def load_config(
     """Read, extend and check a classic-style config.
 
     Args:
-        path: the config, a ``.py`` file (``.json`` and ``.yaml`` work as well).
+        path: the config, a ``.py`` file (``.json`` and ``.yaml`` work as well), found as
+            :func:`~pitikit.resources.find` does.
         options: what ``--cfg-options`` gave, by dotted key; see :func:`apply_options`.
         work_dir: overrides the config's ``work_dir``; without both it is ``work_dirs/<stem>``.
 
     The config's ``plugins`` (folders) are imported first. A relative one is looked for in the
-    working directory, then in the config's folder and those above it, then in the repository.
+    working directory, then in the config's folder and those above it, then in the repository. Weights that it starts
+    from (``load_from``) are looked for in the working directory, beside the config, then as
+    :func:`~pitikit.resources.find_weights` does.
     A part of the model may be the path of its own config; see :func:`~pitikit.engine.config_file.resolve_parts`.
 
     Returns:
@@ -50,7 +52,7 @@ def load_config(
             the file: a warning).
         ImportError: a plugin failed to import.
     """
-    path = Path(path)
+    path = find(path)
     options = dict(options or {})
     cfg = read_file(path)
     tree, parts = resolve_parts(cfg.to_dict(), path, options)
@@ -65,6 +67,8 @@ def load_config(
     if folders:
         # As found, those of the parts too: the config that a run writes is read from other places.
         tree["plugins"] = list(dict.fromkeys(map(_portable, folders)))
+    if _is_beside(tree.get("load_from"), path):
+        tree["load_from"] = str(path.parent / tree["load_from"])
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
     rate, tree = _rate(tree), apply_options(tree, options)
@@ -87,6 +91,11 @@ def load_config(
     return cfg
 
 
+def _is_beside(weights: Any, path: Path) -> bool:
+    """Whether a file of weights that the config at ``path`` names is in its folder, and not where it begins to look."""
+    return isinstance(weights, str) and not Path(weights).is_file() and (path.parent / weights).is_file()
+
+
 def _is_about(text: str, place: str) -> bool:
     """Whether a line of ``text`` complains of an argument of the component at ``place``."""
     lines = [line for line in text.splitlines() if line.startswith(place + ".")]
@@ -96,19 +105,19 @@ def _is_about(text: str, place: str) -> bool:
 def _portable(folder: Path) -> str:
     """The path of a plugin that holds wherever the config is read: within the repository it is relative to that."""
     path = Path(os.path.abspath(folder))
-    return str(path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path)
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def _find_plugin(folder: str | Path, config: Path) -> Path:
     if not isinstance(folder, (str, Path)):
         raise ConfigError(f"plugins: found {folder!r}; expected the path of a folder, or a list of such paths")
-    roots = [Path.cwd(), *config.resolve().parents, REPOSITORY]
+    roots = [Path.cwd(), *config.resolve().parents, ROOT]
     for root in roots:
         if (root / folder / "__init__.py").is_file():
             return root / folder
     raise ConfigError(
         f"plugins: {str(folder)!r} is no plugin folder (one with an __init__.py) in "
-        f"{str(roots[0])!r}, beside or above the config, or in {str(REPOSITORY)!r}"
+        f"{str(roots[0])!r}, beside or above the config, or in {str(ROOT)!r}"
     )
 
 

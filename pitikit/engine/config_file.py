@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
+from pitikit.engine.config_bases import base_file, bases_of, with_found_bases
 from pitikit.engine.config_places import ConfigError
+from pitikit.resources import find
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 #: Keys of a model under which the path of a config may stand for that config's own model.
@@ -25,7 +28,7 @@ def read_file(path: Path) -> Config:
         ConfigError: it is missing or cannot be read.
     """
     if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        siblings = [p.name for p in find(path.parent).glob("*.py")]
         hint = f"; {nearest(path.name, siblings)}" if siblings else ""
         reason = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise ConfigError(f"config {str(path)!r} {reason}{hint}")
@@ -36,7 +39,12 @@ def read_file(path: Path) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"config {str(path)!r}: found bytes that are no text; expected a config in UTF-8") from None
     try:
-        return Config.fromfile(str(path), lazy_import=False)
+        with tempfile.TemporaryDirectory() as folder:
+            source = with_found_bases(path, Path(folder))
+            cfg = Config.fromfile(str(source), lazy_import=False)
+        if source == path:
+            return cfg
+        return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(path), env_variables=cfg.env_variables)
     except SyntaxError as error:
         broken = _broken_file(path) or error
         raise ConfigError(f"config {str(path)!r}: syntax error: {broken}") from error
@@ -62,6 +70,7 @@ def resolve_parts(
     ``base='piti_small_mask.py'`` becomes the ``model`` of that config; so does ``base=dict(config='piti_small_mask.py',
     sampler=dict(steps=10))``, with the changes made as an inheriting config would make them. A relative path begins
     at the config's folder; one that the command line gives, at the working directory if there is such a file there.
+    At last it may be that of a shipped config.
 
     Args:
         tree: a config as it was read; it is left as it is.
@@ -88,7 +97,8 @@ def resolve_parts(
         if not given:
             continue
         changes = {k: v for k, v in model[name].items() if k != "config"} if isinstance(model[name], Mapping) else {}
-        place = next((root / given for root in roots if (root / given).is_file()), roots[-1] / given)
+        places = [*(root / given for root in roots), find(given)]
+        place = next((each for each in places if each.is_file()), roots[-1] / given)
         try:
             part = read_file(place)
             if not isinstance(part.get("model"), Mapping):
@@ -111,15 +121,14 @@ def _named(value: Any) -> str | None:
 def _broken_file(path: Path) -> str | None:
     """Where the syntax error is, in ``path`` or a file it is based on: mmengine names a copy."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         return f"{error.msg} ({path}, line {error.lineno})"
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
-            for base in as_list(ast.literal_eval(node.value)):
-                found = _broken_file(path.parent / base)
-                if found:
-                    return found
+    for _, names in bases_of(path):
+        for name in names:
+            found = _broken_file(base_file(path, name))
+            if found:
+                return found
     return None
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pitikit.engine.writing import first_line, write_atomically
+from pitikit.resources import find_weights
 
 
 class WeightsError(ValueError):
@@ -57,12 +58,12 @@ def save_weights(
 
 
 def existing_file(path: str | Path) -> Path:
-    """``path``, if there is a file of weights to try.
+    """The file of weights to try that ``path`` means; see :func:`~pitikit.resources.find_weights`.
 
     Raises:
         WeightsError: it is missing, or a folder.
     """
-    path = Path(path)
+    path = find_weights(path) or Path(path)
     if path.is_dir():
         found = sorted(file.name for suffix in ("safetensors", "pth", "pt") for file in path.glob(f"*.{suffix}"))
         hint = f", such as {', '.join(found[:3])} in it" if found else ""

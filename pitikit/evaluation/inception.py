@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import find_downloaded, read_tensors
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights
 
 FILE_NAME = "inception_fid_pool3_fp16.safetensors"
 FEATURES = 2048

@@ -13,8 +13,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_unit
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, file_sha256, find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import file_sha256, find_downloaded, read_tensors
 from pitikit.registry import METRICS
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights
 
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31

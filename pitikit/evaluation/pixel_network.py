@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_weights
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights
 
 
 class _Convs(nn.Sequential):

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.losses.weight_files import WEIGHTS_VARIABLE, find_downloaded, find_weights, read_tensors
+from pitikit.losses.weight_files import find_downloaded, read_tensors
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -54,7 +55,7 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
 
     Args:
         network: its name.
-        weights: a file, looked for as :func:`~pitikit.losses.weight_files.find_weights` does; 'download' for
+        weights: a file, looked for as :func:`~pitikit.resources.find_weights` does; 'download' for
             torchvision's file, which is fetched to torch.hub's folder unless it is there and compared with the
             published digits of its checksum; None for ``<network>_features.safetensors`` or
             ``<network>_features_fp16.safetensors``, or torchvision's file where somebody has downloaded it before.

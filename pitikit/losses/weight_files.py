@@ -1,4 +1,4 @@
-"""Files of weights: where losses and metrics find those of pretrained networks, and what tells two apart.
+"""Files of weights: those that torch.hub downloaded, their tensors, and what tells two apart.
 
 Nothing here is downloaded.
 """
@@ -6,31 +6,11 @@ Nothing here is downloaded.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-
-WEIGHTS_VARIABLE = "PITIKIT_WEIGHTS"
-"""Environment variable: a folder of weights."""
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def find_weights(name: str | Path) -> Path | None:
-    """The file called ``name``, or None.
-
-    Looked for as a path, in the repository, in the folder ``$PITIKIT_WEIGHTS``, and in ``weights/`` of the working
-    directory and of the repository.
-    """
-    name = Path(name).expanduser()
-    places = [name, REPOSITORY / name]
-    if WEIGHTS_VARIABLE in os.environ:
-        places.append(Path(os.environ[WEIGHTS_VARIABLE]).expanduser() / name.name)
-    places += [Path("weights", name.name), REPOSITORY / "weights" / name.name]
-    return next((place for place in places if place.is_file()), None)
 
 
 def find_downloaded(pattern: str) -> Path | None:

@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_discriminator_does_not_fit(unbroken, train, tmp
 
 
 def test_absent_weights_are_told_before_the_first_iteration(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     with pytest.raises(FileNotFoundError, match="no weights of vgg16 are here"):

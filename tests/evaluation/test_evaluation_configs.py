@@ -24,7 +24,7 @@ def test_all_are_here(repo):
 @pytest.mark.parametrize("name", sorted(COLUMNS))
 def test_metrics_have_a_value_or_a_reason(name, repo, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
     path = repo / f"configs/_base_/{name}.py"

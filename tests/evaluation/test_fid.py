@@ -35,7 +35,7 @@ def nowhere(monkeypatch, tmp_path):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path

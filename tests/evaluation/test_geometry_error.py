@@ -11,8 +11,8 @@ from torch import nn
 from pitikit.data.conditions import encode_normals
 from pitikit.engine.config import load_config
 from pitikit.evaluation.geometry_error import Errors, geometry_errors, geometry_target, mean_errors
-from pitikit.losses.weight_files import find_weights
 from pitikit.registry import DATASETS, METRICS
+from pitikit.resources import find_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -24,7 +24,7 @@ from pitikit.losses.backbones import (
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     """No weights in any of the usual places."""
-    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Where weights are looked for, and what tells two files apart."""
+"""Tensors of files of weights, those of torch.hub, and what tells two files apart."""
 
 import hashlib
 
@@ -6,28 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pitikit.losses import weight_files
-from pitikit.losses.weight_files import file_sha256, find_downloaded, find_weights, read_tensors
-
-
-def test_places_in_their_order(tmp_path, monkeypatch):
-    here, repository, folder = tmp_path / "here", tmp_path / "repository", tmp_path / "folder"
-    for place in (here, repository, folder):
-        place.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setattr(weight_files, "REPOSITORY", repository)
-    monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
-    assert find_weights("weights/a.bin") is None
-    (repository / "weights").mkdir()
-    (repository / "weights" / "a.bin").touch()
-    assert find_weights("weights/a.bin") == repository / "weights" / "a.bin"
-    assert find_weights("a.bin") == repository / "weights" / "a.bin"
-    (folder / "a.bin").touch()
-    monkeypatch.setenv("PITIKIT_WEIGHTS", str(folder))
-    assert find_weights("a.bin") == folder / "a.bin"
-    (here / "a.bin").touch()
-    assert find_weights("a.bin").resolve() == here / "a.bin"
-    assert find_weights(folder / "a.bin") == folder / "a.bin"
+from pitikit.losses.weight_files import file_sha256, find_downloaded, read_tensors
 
 
 def test_tensors_of_both_kinds_of_file(tmp_path):

@@ -184,7 +184,7 @@ def test_the_state_has_the_discriminator_and_no_backbone():
 
 
 def test_absent_weights_stop_a_training_and_not_a_translation(monkeypatch, tmp_path):
-    monkeypatch.setattr("pitikit.losses.weight_files.REPOSITORY", tmp_path)
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
