@@ -113,6 +113,7 @@ def test_the_command_without_a_clone(pitikit_in, tmp_path, installed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_demonstration_without_a_clone(pitikit_in, tmp_path):
     said = pitikit_in("demo")
     assert {"mask", "sketch", "geometry"} <= {line.split()[0] for line in said.splitlines() if line}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pitikit.__main__ import commands
 from pitikit.apis.demo import MODALITIES, UPSAMPLER
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,7 +15,7 @@ COMMANDS = [
     line.strip()
     for block in re.findall(r"```bash\n(.*?)```", README, re.S)
     for line in block.replace("\\\n", " ").splitlines()
-    if "tools/" in line
+    if "tools/" in line or "pitikit " in line
 ]
 
 
@@ -33,6 +34,8 @@ def test_commands_name_files_that_exist(command):
     for word in words:
         if "=" not in word and word.startswith(("tools/", "configs/", "weights/")) and not any(m in word for m in made):
             assert (ROOT / word).exists(), word
+    if "pitikit" in words and not (command := words[words.index("pitikit") + 1]).startswith("-"):
+        assert command in commands()
 
 
 def test_the_weights_of_the_demonstration_ship_and_are_small():
