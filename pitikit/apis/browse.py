@@ -23,6 +23,7 @@ from pitikit.degradations.resampling import imresize
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, SCOPE
+from pitikit.resources import find
 
 COLUMNS = 6
 #: The scene that stands in where no image is given: a house, trees and a person by day.
@@ -134,7 +135,7 @@ def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None)
 
 def example_image(image: str | Path | None = None) -> np.ndarray:
     """RGB uint8 (H, W, 3): an image by its path, or a scene of SceneWorld, 256×256."""
-    return render_scene(0, SCENE).image if image is None else read_image(Path(image))
+    return render_scene(0, SCENE).image if image is None else read_image(find(image))
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:

@@ -21,13 +21,16 @@ def parser_of(repo, monkeypatch):
     def stop(self, *args, **kwargs):
         raise Asked(self)
 
-    def build(tool):
-        monkeypatch.setattr(sys, "argv", [f"{tool}.py"])
+    def build(tool, command=None):
+        monkeypatch.setattr(sys, "argv", [command or f"{tool}.py"])
         monkeypatch.setattr(ArgumentParser, "parse_args", stop)
         # The frame of the tools turns errors into exit codes.
         monkeypatch.setattr("pitikit.apis.cli.run", lambda main: main())
+        path = str(repo / "tools" / f"{tool}.py")
         with pytest.raises(Asked) as asked:
-            runpy.run_path(str(repo / "tools" / f"{tool}.py"), run_name="__main__")
+            if command:
+                runpy.run_path(path)["main"]()
+            runpy.run_path(path, run_name="__main__")
         return asked.value.args[0]
 
     return build
@@ -62,6 +65,15 @@ def test_help_shows_a_command(parser_of, tool, monkeypatch):
     begins = ("python ", "PITIKIT_DATA=data python ")
     copied = [line for line in examples if line.startswith(begins) and "[" not in line]
     assert copied, said
+
+
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if not tool.startswith("benchmark_")])
+def test_help_of_a_command_shows_that_command(parser_of, tool, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    command = "pitikit " + tool.replace("_", "-")
+    said = parser_of(tool, command).format_help()
+    assert said.startswith(f"usage: {command} [-h]")
+    assert f"{command} " in said.partition("\n\n")[2] and "tools/" not in said
 
 
 @pytest.mark.parametrize("tool", ["convert_checkpoint", "test", "translate"])
