@@ -287,7 +287,7 @@ def test_ids_name_files_below_the_folder(tmp_path):
 
 def test_two_samples_of_one_id_are_refused(trained, tmp_path):
     dataset = Config.fromfile(trained[0]).test_dataloader.dataset.to_dict()
-    twice = dict(type="RepeatDataset", times=2, dataset=dataset)
+    twice = dict(type="MixedDataset", datasets=[dataset, dataset], _delete_=True)
     with pytest.raises(ValueError, match=f"id '{IDS[0]}': two samples of the test set have it"):
         evaluate(*trained, out=tmp_path, options={"test_dataloader.dataset": twice}, progress=False)
 
