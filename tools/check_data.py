@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pitikit.apis.check_data import SPLITS, check_data
+from pitikit.apis.check import SPLITS, check_data
 from pitikit.apis.cli import run
 from pitikit.engine.config import add_config_arguments
 
