@@ -129,9 +129,8 @@ MODELS = _child(
 DATASETS = _child(
     mm.DATASETS,
     "pitikit.data.dataset",
-    "pitikit.data.scenes",
+    "pitikit.scenes.dataset",
     "pitikit.data.mixture",
-    "pitikit.apis.benchmark_training",
 )
 DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
 TRANSFORMS = _child(mm.TRANSFORMS, "pitikit.data.transforms", "pitikit.data.degrading")
