@@ -9,12 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pitikit.engine.memory import restart_with_fewer_holes
-
-if __name__ == "__main__":
-    # Before torch is loaded, which would be loaded twice.
-    restart_with_fewer_holes()
-
 from pitikit.apis.benchmark_training import CONFIG, STAGES, benchmark_training, table
 from pitikit.apis.cli import run
 from pitikit.apis.protocol import write_json

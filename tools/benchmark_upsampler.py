@@ -9,12 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pitikit.engine.memory import restart_with_fewer_holes
-
-if __name__ == "__main__":
-    # Before torch is loaded, which would be loaded twice.
-    restart_with_fewer_holes()
-
 from pitikit.apis.benchmark_sampling import benchmark_sampling, sampling_table
 from pitikit.apis.benchmark_upsampler import CONFIG, benchmark_upsampler, training_table
 from pitikit.apis.cli import run

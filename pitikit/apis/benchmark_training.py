@@ -300,7 +300,7 @@ def pair_shapes(denoiser: Mapping[str, Any]) -> dict[str, list[int]]:
 def _shapes(built: Any) -> dict[str, list[int]]:
     side = built.decoder.image_size
     found = {"image": [3, side, side], "condition": list(built.encoder.null_condition(1).shape[1:])}
-    return found | ({"low_res": [3, side // 4, side // 4]} if getattr(built.decoder, "low_res", False) else {})
+    return found | ({"low_res": [3, side // 4, side // 4]} if built.decoder.takes_low_res else {})
 
 
 def peak(device: str) -> float:

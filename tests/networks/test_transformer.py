@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pitikit.networks.encoders import SemanticEncoder
-from pitikit.networks.layers import grid_positions
 from pitikit.networks.text import TextEncoder
+from pitikit.networks.transformer import grid_positions
 
 
 def test_grid_positions_tell_every_cell_from_every_other():
