@@ -9,6 +9,7 @@ from torch import nn
 
 from pitikit.kernels import winograd
 from pitikit.kernels.accelerate import accelerate
+from pitikit.kernels.casts import CachedLinear
 from pitikit.kernels.convolution import FastConv2d
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks.decoders import GlideUNet
@@ -135,6 +136,15 @@ def test_gradients_can_be_differentiated_again():
         gradient.square().sum().backward()
         found.append([x.grad, layer.weight.grad, layer.bias.grad])
     assert largest_difference(*found) < 1e-4
+
+
+def test_torch_compiles_them_as_its_own(monkeypatch):
+    calls, x = spied(monkeypatch), torch.randn(1, 96, 16, 16)
+    layers = accelerate(nn.Sequential(conv(), nn.Linear(16, 4)))
+    assert [type(each) for each in layers] == [FastConv2d, CachedLinear]
+    compiled = torch.compile(layers, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), layers[1](nn.Conv2d.forward(layers[0], x)))
+    assert not calls
 
 
 def test_within_inference_mode_and_then_with_gradients():
