@@ -19,15 +19,16 @@ INSIDE = {
     "registry": {"arguments"},
     "diffusion": set(),
     "networks": {"diffusion.types"},
+    "kernels": set(),
     "degradations": set(),
     "losses": {"diffusion.types"},
     "data": FLOOR_1,
     "models": FLOOR_1,
     # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
-    "engine": {"diffusion", "data.images", "evaluation.generate"},
+    "engine": {"diffusion", "kernels", "data.images", "evaluation.generate"},
     "evaluation": FLOOR_1 | {"data.images", "models"},
     "scenes": FLOOR_1 | {"data"},
-    "apis": FLOOR_1 | {"data", "models", "scenes", "engine", "evaluation"},
+    "apis": FLOOR_1 | {"kernels", "data", "models", "scenes", "engine", "evaluation"},
 }
 # The bottom of the house, and what `import pitikit` itself has.
 EVERYWHERE = {"registry", "arguments", "resources", "__version__", "__doc__"}
@@ -38,6 +39,7 @@ OUTSIDE = {
     "registry": {"mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy", "safetensors"},
+    "kernels": {"torch"},
     "degradations": {"numpy", "cv2", "scipy", "numba"},
     "losses": {"torch", "torchvision", "lpips", "safetensors"},
     "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
@@ -106,6 +108,8 @@ def test_imports_only_from_lower_floors(path):
     [
         ("diffusion", "from pitikit.networks.unet import UNet"),
         ("networks", "from pitikit.diffusion import samplers"),
+        ("networks", "from pitikit.kernels.accelerate import accelerate"),
+        ("kernels", "from pitikit.networks.unet import UNet"),
         ("networks", "import pitikit.diffusion.typesetting"),
         ("models", "from pitikit.engine import ema"),
         ("models", "from pitikit.data.preprocessor import ImagePreprocessor"),

@@ -12,19 +12,13 @@ from __future__ import annotations
 
 import sys
 
-from pitikit.engine.memory import restart_with_fewer_holes
-
-if __name__ == "__main__":
-    # Before torch is loaded, which would be loaded twice.
-    restart_with_fewer_holes()
-
 import torch
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.engine.checkpoints import find_checkpoints
 from pitikit.engine.config import add_config_arguments, load_config
 from pitikit.engine.distributed import LAUNCHERS, leave_group, resolve_launcher
-from pitikit.networks.convolution import has_matrix_units
+from pitikit.kernels.processor import has_matrix_units
 from pitikit.registry import RUNNERS
 
 PRECISIONS = dict(bf16="bfloat16", fp16="float16")

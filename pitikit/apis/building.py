@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 
 from pitikit.engine.config import apply_options, load_config
 from pitikit.engine.weights import WeightsError, existing_file, load_weights
+from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODELS, SCOPE, find_class
 from pitikit.resources import find_weights
 
@@ -103,7 +104,8 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
                 load_weights(part.denoiser, file)
             except WeightsError as error:
                 raise WeightsError(f"{name}: {error}" if name else str(error)) from error
-    return to_device(model, device).eval()
+    model = to_device(model, device).eval()
+    return accelerate(model) if cfg.get("accelerate", True) else model
 
 
 def components(node: Any, kind: str) -> Iterator[Mapping[str, Any]]:

@@ -65,7 +65,7 @@ def cache_low_res(
         raise ConfigError(f"{config}: has no 'train_dataloader', whose pairs are wanted")
     given = _unflipped(cfg.train_dataloader.dataset.to_dict())
     model = build_model(cfg, checkpoint, device)
-    if not isinstance(model, DenoisingTranslator) or getattr(model.denoiser.decoder, "low_res", False):
+    if not isinstance(model, DenoisingTranslator) or model.denoiser.decoder.takes_low_res:
         raise ConfigError(f"{config}: is of {type(model).__name__}, which enlarges; expected that of a base model")
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset: Any = DATASETS.build(given)

@@ -18,6 +18,7 @@ from pitikit.engine.config import load_config
 from pitikit.engine.hooks import seeded_draws
 from pitikit.engine.parallel import load_state
 from pitikit.engine.weights import WeightsError, load_weights, read_checkpoint
+from pitikit.kernels.accelerate import accelerate
 from pitikit.losses.denoising import Loss
 from pitikit.registry import MODELS, SCOPE
 
@@ -132,6 +133,8 @@ def replay(
     if device is None:
         device = "cpu" if happened_on == "cuda" and not torch.cuda.is_available() else happened_on
     model = to_device(model, device)
+    if cfg.get("accelerate", True):
+        accelerate(model)
     kind = next(model.parameters()).device.type
     autocast = failed.get("autocast")
     seen = _Witness(model)

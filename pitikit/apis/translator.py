@@ -273,7 +273,7 @@ class Translator:
 
     @property
     def _enlarges(self) -> bool:
-        return bool(getattr(self._last.denoiser.decoder, "low_res", False))
+        return self._last.denoiser.decoder.takes_low_res
 
     @property
     def _low_res_side(self) -> int | None:

@@ -74,7 +74,7 @@ KINDS: dict[str, tuple[Registry, ...]] = {
 #: Keys the Runner reads at the top, and those of ours and of mmengine's Config.
 RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"}
 EXTRA_KEYS = frozenset(
-    "plugins load_parts load_discriminator stages parallel title description runner_type custom_imports "
+    "plugins load_parts load_discriminator stages parallel accelerate title description runner_type custom_imports "
     "env_variables".split()
 )
 

@@ -11,7 +11,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from pitikit.engine.ema import unwrap
-from pitikit.engine.memory import keep_freed_memory
 from pitikit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -57,8 +56,6 @@ class AutocastOptimWrapper(OptimWrapper):
             raise ValueError(
                 f"precision='float16' needs a GPU, the parameters are on {device!r}; take 'bfloat16' there"
             )
-        if device == "cpu":
-            keep_freed_memory()
         self.scaler = torch.amp.GradScaler(device, init_scale=loss_scale, enabled=precision == "float16")
 
     @contextmanager

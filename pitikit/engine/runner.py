@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -25,10 +24,10 @@ from pitikit.engine.distributed import join_group, lost_contact, on_main
 from pitikit.engine.ema import unwrap
 from pitikit.engine.logs import WarnOnce, only_to_files
 from pitikit.engine.loops import TranslationTrainLoop
-from pitikit.engine.memory import not_imported
-from pitikit.engine.parallel import WholeState, gathered, load_optimizer, load_state, share_as
+from pitikit.engine.parallel import WholeState, gathered, is_sharded, load_optimizer, load_state, share_as
 from pitikit.engine.weights import DamagedFileError, WeightsError, load_weights, read_checkpoint, save_checkpoint_file
 from pitikit.engine.work_dir import make_work_dir, occupied
+from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import RUNNERS
 
 #: What every training needs, whatever its config says.
@@ -57,9 +56,6 @@ class TranslationRunner(Runner):
     param_schedulers: Any
 
     def __init__(self, **arguments: Any) -> None:
-        if get_device() == "cpu":
-            # Torch looks for it when an optimizer is made: a compiler for GPUs, 70 MB in every process.
-            sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
         # A split that lacks its loop or its evaluator is left out, which mmengine would refuse. The config that is
         # dumped keeps it: tools/test.py and the Translator read their pipelines there.
         for split in ("val", "test"):
@@ -96,13 +92,19 @@ class TranslationRunner(Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to the device and spread it over the processes, as ``parallel`` in the config says."""
+        """Move the model to the device and spread it over the processes, as ``parallel`` in the config says.
+
+        With ``accelerate`` in the config, the default, its layers on the CPU take their faster forms.
+        """
         parallel = self.cfg.get("parallel") or dict(type="Replicated")
         if self.distributed:
-            return MODEL_WRAPPERS.build({"_scope_": "mmengine", **parallel})(model)
-        if parallel.get("type") != "Replicated":
-            self.logger.warning(f"parallel={dict(parallel)!r} is of no use to one process; start it with torchrun")
-        return model.to(get_device())
+            model = MODEL_WRAPPERS.build({"_scope_": "mmengine", **parallel})(model)
+        else:
+            if parallel.get("type") != "Replicated":
+                self.logger.warning(f"parallel={dict(parallel)!r} is of no use to one process; start it with torchrun")
+            model = model.to(get_device())
+        # A share is gathered for one use, and a cast of it would stay.
+        return accelerate(model, keep_casts=not is_sharded(model)) if self.cfg.get("accelerate", True) else model
 
     def _init_model_weights(self) -> None:
         # mmengine's sends the first process's tensors to all afterwards: shares differ, and the whole was equal before.
@@ -317,8 +319,7 @@ class TranslationRunner(Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         """The whole environment and config into the log file; to the terminal only what tells runs apart."""
-        # For torchvision's version mmengine imports it: 12 MB and a third of a second in every process.
-        with only_to_files(self.logger), not_imported("torchvision"):
+        with only_to_files(self.logger):
             super()._log_env(env_cfg)
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
         self.logger.info(

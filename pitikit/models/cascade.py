@@ -65,12 +65,12 @@ class Cascade(BaseModel):
         self.base: DenoisingTranslator = MODELS.build(base) if isinstance(base, dict) else base
         self.upsampler: DenoisingTranslator = MODELS.build(upsampler) if isinstance(upsampler, dict) else upsampler
         for name, part, expected in (("base", self.base, False), ("upsampler", self.upsampler, True)):
-            found = getattr(part.denoiser.decoder, "low_res", expected)
+            found = part.denoiser.decoder.takes_low_res
             if found != expected:
                 raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
         self.seed: int = self.base.seed if seed is None else seed
         self.conditioned = conditioned
-        takes = [getattr(part.denoiser.encoder, "in_channels", None) for part in self.parts.values()]
+        takes = [part.denoiser.encoder.in_channels for part in self.parts.values()]
         if conditioned and None not in takes and takes[0] != takes[1]:
             raise ValueError(_unfit(f"the base model of {takes[0]}", takes[1]))
 
@@ -155,7 +155,7 @@ class Cascade(BaseModel):
         return self.upsampler.sample(condition, own, low_res)
 
     def _check(self, condition: Tensor) -> None:
-        takes = getattr(self.upsampler.denoiser.encoder, "in_channels", None)
+        takes = self.upsampler.denoiser.encoder.in_channels
         if self.conditioned and takes is not None and condition.shape[1] != takes:
             raise ValueError(_unfit(f"found a condition of shape {tuple(condition.shape)}", takes))
 

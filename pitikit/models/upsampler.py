@@ -73,7 +73,7 @@ class Upsampler(DenoisingTranslator):
         )
         if crop is not None and crop < 1:
             raise ValueError(f"crop={crop}: expected a side in pixels, or None")
-        multiple = getattr(self.denoiser.decoder, "multiple", 1)
+        multiple = self.denoiser.decoder.multiple
         if crop is not None and crop % multiple:
             near = sorted({max(crop // multiple, 1) * multiple, (crop // multiple + 1) * multiple})
             raise ValueError(f"crop={crop}: expected a multiple of {multiple}, such as {' or '.join(map(str, near))}")

@@ -10,19 +10,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pitikit.diffusion.types import Conditioning
-from pitikit.networks.convolution import Linear
-from pitikit.networks.layers import timestep_embedding
-from pitikit.networks.unet import UNet
+from pitikit.networks.unet import UNet, timestep_embedding
 from pitikit.registry import DECODERS
 
 
 class Decoder(nn.Module):
-    """What a decoder offers."""
+    """Base class of decoders.
+
+    Attributes:
+        image_size: side of x_t.
+        takes_low_res: the condition has to bring ``low_res``: an upsampler.
+        multiple: the side of an image has to be a multiple of it.
+    """
 
     image_size: int
+    takes_low_res: bool = False
+    multiple: int = 1
 
     def prepare(self, cond: Conditioning) -> Conditioning:
-        """Compute once per image what does not depend on x_t or t. The default has nothing to prepare."""
+        """Compute once per image what does not depend on x_t or t; by default nothing."""
         return cond
 
     @abstractmethod
@@ -85,12 +91,11 @@ class GlideUNet(UNet, Decoder):
             channels_last=channels_last,
         )
         self.image_size = image_size
-        #: Of what the side of an image has to be a multiple.
+        self.takes_low_res = low_res
         self.multiple = multiple
         self.channels = channels
-        self.low_res = low_res
-        self.time_embed = nn.Sequential(Linear(channels, emb_width), nn.SiLU(), Linear(emb_width, emb_width))
-        self.transformer_proj = Linear(token_width, emb_width)
+        self.time_embed = nn.Sequential(nn.Linear(channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
+        self.transformer_proj = nn.Linear(token_width, emb_width)
 
     def prepare(self, cond: Conditioning) -> Conditioning:
         """Add the keys and values that the attention blocks make of the tokens."""
@@ -102,9 +107,9 @@ class GlideUNet(UNet, Decoder):
         Raises:
             ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model.
         """
-        if self.low_res != (cond.low_res is not None):
+        if self.takes_low_res != (cond.low_res is not None):
             found = "none" if cond.low_res is None else "one"
-            raise ValueError(f"GlideUNet(low_res={self.low_res}): the condition brings {found}")
+            raise ValueError(f"GlideUNet(low_res={self.takes_low_res}): the condition brings {found}")
         cond = self.prepare(cond)
         assert cond.kv is not None
         emb = self.time_embed(timestep_embedding(t, self.channels).to(self.transformer_proj.weight.dtype))  # (B, 4C)

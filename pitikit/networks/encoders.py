@@ -10,16 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.networks.layers import Transformer, grid_positions
+from pitikit.networks.transformer import Transformer, grid_positions
 from pitikit.registry import ENCODERS
 
 
 class Encoder(nn.Module):
-    """What an encoder offers."""
+    """Base class of encoders.
+
+    Attributes:
+        in_channels: of a condition that is an image; None for another kind of condition.
+    """
+
+    in_channels: int | None = None
 
     @abstractmethod
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """The condition of B samples to tokens (B, D, L) and pooled (B, D)."""
+        """Encode the condition of B samples: tokens (B, D, L) and pooled (B, D)."""
 
     @abstractmethod
     def null_condition(self, batch: int) -> Tensor:
@@ -53,7 +59,7 @@ class ConvStem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) to (B, D, S/r, S/r)."""
         for index in range(1, 6):
-            x = getattr(self, f"norm{index}")(getattr(self, f"conv{index}")(x))
+            x = self.get_submodule(f"norm{index}")(self.get_submodule(f"conv{index}")(x))
             # In place: the norm's gradient needs what went in, not what came out.
             x = F.leaky_relu(x, 0.2, inplace=True)
         return self.get_submodule("conv6")(x)
@@ -72,8 +78,10 @@ class SemanticEncoder(Encoder):
         strides: of the six convolutions; 1, 2, 2, 2, 2, 1 gives one token for 16x16 pixels.
         position_init: None for the noise that the position embeddings start from; a number: they start as
             sinusoids of row and column with that amplitude, which a short training aligns with sooner.
-        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.layers.Transformer`.
+        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.transformer.Transformer`.
     """
+
+    in_channels: int
 
     def __init__(
         self,

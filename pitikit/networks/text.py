@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.networks.encoders import Encoder
-from pitikit.networks.layers import Transformer, grid_positions
+from pitikit.networks.transformer import Transformer, grid_positions
 from pitikit.registry import ENCODERS, TOKENIZERS
 
 PADDING = -1
@@ -27,7 +27,7 @@ class TextEncoder(Encoder):
         init_std: of the embedding of the tokens, before training.
         grid: 0, or the side of a layout: the first ``grid * grid`` tokens name the cells of an image row by row,
             and their positions start as sinusoids of row and column with amplitude ``init_std``.
-        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.layers.Transformer`.
+        recompute: of the transformer: gradient checkpointing, see :class:`~pitikit.networks.transformer.Transformer`.
     """
 
     def __init__(

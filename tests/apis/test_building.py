@@ -2,7 +2,9 @@
 
 import pytest
 
-from pitikit.apis.building import pipeline_of
+from pitikit.apis.building import build_model, pipeline_of
+from pitikit.engine.config import load_config
+from pitikit.kernels.convolution import FastConv2d
 
 STEPS = [dict(type="LoadImage")]
 PLAIN = dict(type="PairedImageDataset", pipeline=STEPS)
@@ -26,3 +28,10 @@ def test_no_pipeline():
     for dataset in ({}, dict(type="PairedImageDataset"), dict(type="MixedDataset", datasets=[])):
         with pytest.raises(ValueError, match="has no pipeline"):
             pipeline_of(dict(test_dataloader=dict(dataset=dataset)))
+
+
+def test_layers_on_the_cpu_are_accelerated_unless_the_config_declines(repo):
+    for options, expected in ((None, True), ({"accelerate": False}, False)):
+        cfg = load_config(repo / "tests" / "configs" / "tiny_training.py", options)
+        model = build_model(cfg, "random", "cpu")
+        assert any(isinstance(layer, FastConv2d) for layer in model.modules()) is expected

@@ -8,7 +8,7 @@ from pitikit.apis.cli import is_for_user, message, run
 from pitikit.data.conditions import voc_palette
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.networks.layers import Recomputed
+from pitikit.networks.recomputing import Recomputable
 from pitikit.registry import GUIDANCES
 
 
@@ -74,7 +74,7 @@ def test_debug_variable_keeps_every_traceback(monkeypatch):
         (lambda: torch.zeros(2) @ torch.zeros(3), False),
         (lambda: GUIDANCES.build(dict(type="CFG", scale=1)).wrap(), False),
         (lambda: voc_palette("x"), False),  # within our code, but not raised by it
-        (lambda: Recomputed().inside(), False),  # raised by our code, but not for the user
+        (lambda: Recomputable()(torch.zeros(2)), False),  # raised by our code, but not for the user
         (from_worker(0), True),
         (from_worker(1), False),
     ],

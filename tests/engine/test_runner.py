@@ -1,13 +1,12 @@
 """What a runner loads, saves and says."""
 
-import sys
-
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 
 from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
+from pitikit.kernels.convolution import FastConv2d
 
 ONE = dict(train_cfg__max_iters=1)
 
@@ -25,14 +24,10 @@ def test_checkpoint_holds_tensors_and_plain_values_only(run, tmp_path):
     assert read_weights(tmp_path / "ema.safetensors").keys() == checkpoint["ema"].keys()
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_training_on_the_cpu_does_without_triton(device, make_runner, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
-    monkeypatch.setattr("pitikit.engine.runner.get_device", lambda: device)
-    if device == "cuda":
-        monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_: self)
-    make_runner(tmp_path)
-    assert ("triton" in sys.modules and sys.modules["triton"] is None) == (device == "cpu")
+def test_layers_on_the_cpu_are_accelerated_unless_the_config_declines(make_runner, tmp_path):
+    for given, expected in (({}, True), (dict(accelerate=False), False)):
+        runner = make_runner(tmp_path / str(expected), **given)
+        assert any(isinstance(layer, FastConv2d) for layer in runner.model.modules()) is expected
 
 
 def test_load_from_a_prior(make_runner, prior, tmp_path):

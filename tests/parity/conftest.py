@@ -264,8 +264,9 @@ def draw_inputs():
 class ReplayedNoise(NoiseSource):
     """The draws of the released code: one generator for the batch, doubled where it is guided."""
 
-    def __init__(self, seed, batch, doubled):
+    def __init__(self, seed, batch, doubled, dtype=torch.float32):
         super().__init__([0] * batch)
+        self.dtype = dtype
         self.generator = torch.Generator().manual_seed(seed)
         self.doubled = doubled
         self.draws = 0
@@ -274,7 +275,7 @@ class ReplayedNoise(NoiseSource):
         batch = len(self)
         rows = 2 * batch if self.doubled and self.draws else batch
         self.draws += 1
-        return torch.randn(rows, *shape, generator=self.generator)[:batch]
+        return torch.randn(rows, *shape, generator=self.generator)[:batch].to(self.dtype)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pitikit.losses.denoising import (
     normal_kl,
     prior_bits,
 )
-from pitikit.networks.layers import timestep_embedding
+from pitikit.networks.unet import timestep_embedding
 
 NAMES = ("squaredcos_cap_v2", "linear")
 RESPACINGS = {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pitikit.kernels.accelerate import accelerate
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks.decoders import GlideUNet
 from pitikit.networks.encoders import SemanticEncoder
@@ -60,9 +61,8 @@ def test_weights_rule(stored_json, model, compare):
         assert found.double().square().sum().item() == pytest.approx(expected["sumsq"], rel=1e-6)
 
 
-def check(name, numbers, model, draw_inputs, compare):
+def check(name, numbers, network, draw_inputs, compare):
     seed, batch, channels, low, t = CASES[name]
-    network = model(name)
     x, condition, low_res = draw_inputs(seed, batch, channels, network.decoder.image_size, low)
     cond = network.encode(condition, low_res)
     null = network.null(batch, low_res)
@@ -97,10 +97,15 @@ def statistics(tensor):
 
 @pytest.mark.parametrize("name", [name for name in CASES if "small" in name])
 def test_forward(reference, model, draw_inputs, compare, name):
-    check(name, reference(f"forward_{name}"), model, draw_inputs, compare)
+    check(name, reference(f"forward_{name}"), model(name), draw_inputs, compare)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("accelerated", [False, True])
 @pytest.mark.parametrize("name", [name for name in CASES if "full" in name])
-def test_full_size_forward(whole, model, draw_inputs, compare, name):
-    check(name, whole(f"forward_{name}"), model, draw_inputs, compare)
+def test_full_size_forward(whole, model, draw_inputs, compare, name, accelerated):
+    network = model(name)
+    if accelerated:
+        # The encoder is shared with other tests.
+        accelerate(network.decoder)
+    check(name, whole(f"forward_{name}"), network, draw_inputs, compare)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pitikit.engine.distributed import LAUNCHERS
-from pitikit.networks.convolution import has_matrix_units
+from pitikit.kernels.processor import has_matrix_units
 
 
 @pytest.fixture

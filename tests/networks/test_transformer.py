@@ -1,11 +1,11 @@
-"""Where position embeddings start from."""
+"""What transformer and position embeddings start from."""
 
 import pytest
 import torch
 
 from pitikit.networks.encoders import SemanticEncoder
-from pitikit.networks.layers import grid_positions
 from pitikit.networks.text import TextEncoder
+from pitikit.networks.transformer import Transformer, grid_positions
 
 
 def test_grid_positions_tell_every_cell_from_every_other():
@@ -39,3 +39,14 @@ def test_a_layout_starts_with_them_whether_said_or_dropped():
     assert 0.3 < encoder.token_embedding.weight.std() < 0.7
     with pytest.raises(ValueError, match="16 words does not fit into length=12"):
         TextEncoder(vocabulary=5, length=12, width=16, layers=1, heads=2, grid=4)
+
+
+def test_the_residual_stream_starts_small():
+    torch.manual_seed(0)
+    transformer = Transformer(64, layers=8, heads=4)
+    for name, parameter in transformer.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif "c_" in name:
+            expected = 0.5 / 64**0.5 / (4 if "c_proj" in name else 1)
+            assert float(parameter.detach().std()) == pytest.approx(expected, rel=0.05), name

@@ -1,0 +1,1 @@
+"""Faster forms of layers on the CPU, put in place by one call on a finished model; networks know nothing of them."""
