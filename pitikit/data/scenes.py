@@ -22,6 +22,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from pitikit.data.dataset import nested_subset
+from pitikit.data.scene_cache import SceneCache
 from pitikit.data.scene_render import (
     CLASSES,
     FAR,
@@ -106,7 +107,8 @@ class SceneWorld(Dataset):
         subset: share of the range to keep, in (0, 1]; at least one scene.
         subset_seed: which scenes a share keeps.
         cache: keep rendered sources in memory (masks, images and sketches as they are, depth and
-            normals as float16, so rounded to 11 bits). Each worker process has a cache of its own.
+            normals as float16, so rounded to 11 bits): True for all, a number for so many at most, from
+            the first on. Worker processes that are forked share it, so that a scene is rendered once.
 
     Raises:
         ValueError: an argument out of range, named.
@@ -123,7 +125,7 @@ class SceneWorld(Dataset):
         pipeline: Sequence[dict[str, Any] | Callable[[dict[str, Any]], Any]] = (),
         subset: float = 1.0,
         subset_seed: int = 0,
-        cache: bool = False,
+        cache: bool | int = False,
     ) -> None:
         self.length = _checked_whole("length", length, 1)
         self.seed = _checked_whole("seed", seed, 0)
@@ -141,7 +143,8 @@ class SceneWorld(Dataset):
         chosen = nested_subset(self.length, subset, _checked_whole("subset_seed", subset_seed, 0))
         self.indices: tuple[int, ...] = tuple(int(i) + self.start for i in chosen)
         self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-        self._cache: dict[int, dict[str, Any]] | None = {} if cache else None
+        kept = len(self.indices) if cache is True else min(_checked_whole("cache", int(cache), 0), len(self.indices))
+        self._cache = SceneCache(kept, self.size, self.members) if kept else None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -157,22 +160,12 @@ class SceneWorld(Dataset):
 
     def sources(self, position: int) -> dict[str, Any]:
         """Rendered members of the item at a position: arrays at `size`, caption and layout a str."""
-        index = self.indices[position]
-        if self._cache is not None and index in self._cache:
-            kept = self._cache[index]
-        else:
-            scene = render_scene(self.seed, index, self.size)
-            kept = {m: _member(scene, m) for m in self.members}
-            if self._cache is not None:
-                kept = {k: v.astype(np.float16) if k in ("depth", "normals") else v for k, v in kept.items()}
-                self._cache[index] = kept
-        if self._cache is None:
+        kept = self._cache.get(position) if self._cache is not None else None
+        if kept is not None:
             return kept
-        # A transform may write into its array: the cache gives copies.
-        return {
-            k: v if isinstance(v, str) else v.astype(np.float32) if v.dtype == np.float16 else v.copy()
-            for k, v in kept.items()
-        }
+        scene = render_scene(self.seed, self.indices[position], self.size)
+        made = {m: _member(scene, m) for m in self.members}
+        return made if self._cache is None else self._cache.put(position, made)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """The item at a position (negative ones count from the end), after the pipeline."""
