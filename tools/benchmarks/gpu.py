@@ -365,7 +365,7 @@ def main() -> None:
             table.write()
             measure_all(table, bench, budget, parts)
     if "small" in args.only:
-        train_small(args.out, args.work_dir, budget, args.models, args.resume, args.toy)
+        train_small(args.out.resolve(), args.work_dir.resolve(), budget, args.models, args.resume, args.toy)
 
 
 if __name__ == "__main__":

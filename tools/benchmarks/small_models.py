@@ -113,8 +113,8 @@ def train_small(
     """Train the prior, then the others from it; export them to ``out`` under their names in weights/, and test.
 
     Args:
-        out: folder of the weights and of ``small.json``.
-        work_dir: folder of a work directory each; a training that was interrupted goes on there.
+        out: folder of the weights and of ``small.json``, absolute.
+        work_dir: folder of a work directory each, absolute; a training that was interrupted goes on there.
         budget: of everything.
         models: names out of MODELS_OF_SCENES.
         resume: leave alone what is in ``out``.
@@ -130,7 +130,7 @@ def train_small(
     if others:
         share = PARTS["adaptation"] / (PARTS["adaptation"] + PARTS["test"])
         begin = prior if prior.is_file() else REPOSITORY / "weights" / prior.name
-        _train_together(table, out, work_dir, others, share * budget.left, str(begin.resolve()), budget, toy)
+        _train_together(table, out, work_dir, others, share * budget.left, str(begin), budget, toy)
     trained = [name for name in MODELS_OF_SCENES if name != "prior" and exported(out, name).is_file()]
     if trained:
         _test(table, out, work_dir, trained, budget, toy)
@@ -189,7 +189,7 @@ def _test(table: Table, out: Path, work_dir: Path, names: Sequence[str], budget:
         metrics = json.loads(facts.read_text())["metrics"] if facts.is_file() and note is None else {}
         row = table.rows.get(name, {"model": name})
         table.add(name, **{**row, "mIoU": metrics.get("mIoU"), "note": note or row.get("note"), "metrics": metrics})
-    modalities = [replace(each, weights=str(exported(out, each.name).resolve())) for each in MODALITIES]
+    modalities = [replace(each, weights=str(exported(out, each.name))) for each in MODALITIES]
     modalities = [each for each in modalities if each.name in names]
     with budget.enforced():
         report = run_demo(work_dir / "demo", modalities, seeds=(0,) if toy else (0, 1, 2), upsampler=None)

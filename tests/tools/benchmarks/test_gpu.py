@@ -28,7 +28,8 @@ def call(tool, monkeypatch, *arguments):
     """Run the tool; the rows that it wrote."""
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", "out", "--toy", "--device", "cpu", *map(str, arguments)])
     tool.main()
-    return json.loads(Path("out/gpu.json").read_text())["rows"]
+    written = Path("out/gpu.json")
+    return json.loads(written.read_text())["rows"] if written.is_file() else {}
 
 
 def test_the_end_of_the_time_leaves_what_there_is_and_resume_goes_on(tool, monkeypatch, capsys):
@@ -106,20 +107,7 @@ def test_a_network_is_compiled(tool):
 def test_small_models_are_trained_exported_and_tested(tool, monkeypatch):
     import small_models
 
-    call(
-        tool,
-        monkeypatch,
-        "--minutes",
-        5,
-        "--only",
-        "small",
-        "training",
-        "--models",
-        "prior",
-        "sketch",
-        "--work-dir",
-        "work",
-    )
+    call(tool, monkeypatch, "--only", "small", "--models", "prior", "sketch", "--work-dir", "work")
     found = json.loads(Path("out/small.json").read_text())["rows"]
     assert set(found) == {"prior", "sketch"}
     for name, row in found.items():
