@@ -129,7 +129,7 @@ MODELS = _child(
 DATASETS = _child(
     mm.DATASETS,
     "pitikit.data.dataset",
-    "pitikit.data.scenes",
+    "pitikit.scenes.dataset",
     "pitikit.data.mixture",
     "pitikit.apis.benchmark_training",
 )

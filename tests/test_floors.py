@@ -26,7 +26,8 @@ INSIDE = {
     # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
     "engine": {"diffusion", "data.images", "evaluation.generate"},
     "evaluation": FLOOR_1 | {"data.images", "models"},
-    "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
+    "scenes": FLOOR_1 | {"data"},
+    "apis": FLOOR_1 | {"data", "models", "scenes", "engine", "evaluation"},
 }
 # The bottom of the house, and what `import pitikit` itself has.
 EVERYWHERE = {"registry", "arguments", "resources", "__version__", "__doc__"}
@@ -41,6 +42,7 @@ OUTSIDE = {
     "losses": {"torch", "torchvision", "lpips", "safetensors"},
     "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
     "models": {"torch", "mmengine"},
+    "scenes": {"torch", "numpy", "cv2"},
     "engine": {"torch", "mmengine", "numpy", "safetensors"},
     "evaluation": {"torch", "torchvision", "torchmetrics", "torch_fidelity", "lpips", "mmengine"}
     | {"numpy", "scipy", "safetensors", "cv2", "PIL", "tqdm"},

@@ -17,13 +17,13 @@ from pitikit.apis.data_report import write_sheet
 from pitikit.data.images import AnyImage, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
-from pitikit.data.scenes import render_scene
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find
+from pitikit.scenes import render_scene
 
 COLUMNS = 6
 #: The scene that stands in where no image is given: a house, trees and a person by day.

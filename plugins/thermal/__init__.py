@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
 from pitikit.data.loading import add_part, fetch
-from pitikit.data.scenes import CLASSES, SceneWorld
 from pitikit.registry import DATASETS, TRANSFORMS
+from pitikit.scenes import CLASSES, SceneWorld
 
 ZERO_CELSIUS = 273.15
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pitikit.apis.translator import Translator
 from pitikit.data.conditions import voc_palette
-from pitikit.data.scenes import Scene, render_scene
+from pitikit.scenes import Scene, render_scene
 
 LOADERS = {
     "mask": [dict(type="LoadMask", num_classes=22)],

@@ -15,9 +15,9 @@ from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
-from pitikit.data.scenes import render_scene
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.weights import WeightsError, save_weights
+from pitikit.scenes import render_scene
 
 UPSAMPLER = """
 _base_ = ["{tiny}"]

@@ -189,7 +189,7 @@ def test_one_split_and_a_count(config, tmp_path):
 
 SCENES = """
 load = [dict(type="LoadImage"), dict(type="LoadCaption", length=20,
-        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY"))]
+        tokenizer=dict(type="WordTokenizer", words="pitikit.scenes:VOCABULARY"))]
 train_dataloader = dict(batch_size=2, dataset=dict(
     type="SceneWorld", length=5000, size=32, members=["image", "caption"],
     pipeline=[*load, dict(type="ResizePair", size=32, image_size=16), dict(type="PackInputs")]))

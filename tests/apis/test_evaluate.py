@@ -107,8 +107,8 @@ def test_what_is_written(whole, trained):
 
 
 def test_metrics_are_those_of_the_files(whole):
-    from pitikit.data.scenes import render_scene
     from pitikit.data.transforms import resize_image
+    from pitikit.scenes import render_scene
 
     ratios = []
     for index, name in enumerate(IDS, start=40):

@@ -115,7 +115,7 @@ def test_pipeline_without_a_condition(translators):
 
 
 def text_reader():
-    words = dict(type="WordTokenizer", words="pitikit.data.scenes:VOCABULARY")
+    words = dict(type="WordTokenizer", words="pitikit.scenes:VOCABULARY")
     return ConditionReader([dict(type="LoadCaption", tokenizer=words), dict(type="PackInputs")])
 
 

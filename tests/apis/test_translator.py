@@ -8,12 +8,12 @@ from PIL import Image
 from pitikit.apis import translator
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
-from pitikit.data.scenes import render_scene
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import DATASETS
+from pitikit.scenes import render_scene
 
 KINDS = ("mask", "sketch", "geometry")
 

@@ -17,7 +17,7 @@ from pitikit.data.conditions import (
     normals_from_depth,
     voc_palette,
 )
-from pitikit.data.scenes import render_scene
+from pitikit.scenes import render_scene
 
 
 @pytest.fixture(scope="module")

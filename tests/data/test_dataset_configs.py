@@ -64,7 +64,7 @@ def test_fragment_gives_batches(name, repo, request, monkeypatch):
             assert batch["condition"].shape == (4, 304)
             said = (batch["condition"][:, 0] >= 0).tolist()
             assert said == [name.startswith("scene_") for name in batch["id"]]
-            words = WordTokenizer("pitikit.data.scenes:LAYOUT_VOCABULARY")
+            words = WordTokenizer("pitikit.scenes:LAYOUT_VOCABULARY")
             assert (batch["condition"] < len(words) - 1).all(), "a word outside the vocabulary"
         else:
             assert batch["condition"].shape == (4, CHANNELS[name], 256, 256)

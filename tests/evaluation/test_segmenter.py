@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pitikit.data.scenes import CLASSES
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import measure, scene_images
 from pitikit.registry import METRICS
+from pitikit.scenes import CLASSES
 
 SHIPPED = "weights/scenes_segmenter.safetensors"
 

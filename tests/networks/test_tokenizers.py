@@ -29,7 +29,7 @@ def test_words_from_a_file_and_from_a_module(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("red\nhouse\n\n")
     assert WordTokenizer(str(path)).words == ["red", "house"]
-    found = WordTokenizer("pitikit.data.scene_world:VOCABULARY")
+    found = WordTokenizer("pitikit.scenes.world:VOCABULARY")
     assert len(found) > 40
     assert "house" in found.words
 

@@ -3,7 +3,7 @@
 _base_ = ["./loaders.py"]
 
 data_root = "{{$PITIKIT_DATA:data}}"
-words = dict(type="WordTokenizer", words="pitikit.data.scenes:LAYOUT_VOCABULARY")
+words = dict(type="WordTokenizer", words="pitikit.scenes:LAYOUT_VOCABULARY")
 unlabelled = [
     dict(type="LoadImage"),
     dict(type="LoadCaption", length=304, tokenizer=words, text=""),

@@ -8,7 +8,7 @@ load = [
         type="LoadCaption",
         source="layout",
         length=304,
-        tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:LAYOUT_VOCABULARY"),
+        tokenizer=dict(type="WordTokenizer", words="pitikit.scenes:LAYOUT_VOCABULARY"),
     ),
 ]
 resize = dict(type="ResizePair", size=128, image_size=64)

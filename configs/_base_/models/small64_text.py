@@ -5,7 +5,7 @@ model = dict(
         encoder=dict(
             _delete_=True,
             type="TextEncoder",
-            tokenizer=dict(type="WordTokenizer", words="pitikit.data.scenes:LAYOUT_VOCABULARY"),
+            tokenizer=dict(type="WordTokenizer", words="pitikit.scenes:LAYOUT_VOCABULARY"),
             length=304,
             width=96,
             layers=1,

@@ -1,17 +1,4 @@
-"""SceneWorld: the embedded synthetic dataset, an item from a seed and an index.
-
-| label | class | label | class | label | class | label | class |
-|---|---|---|---|---|---|---|---|
-| 0 | sky | 6 | grass | 12 | roof | 18 | person |
-| 1 | cloud | 7 | sand | 13 | window | 19 | lamp |
-| 2 | sun (or moon) | 8 | field | 14 | door | 20 | fence |
-| 3 | mountain | 9 | snow | 15 | crown (of a tree, a bush) | 21 | boat |
-| 4 | hill | 10 | road | 16 | trunk | | |
-| 5 | water | 11 | wall | 17 | car | | |
-
-Depth is metres along the viewing axis, 1000 in the sky. Normals are in the camera frame: x right,
-y up, z towards the camera; the sky's is (0, 0, 1).
-"""
+"""SceneWorld as a dataset."""
 
 from __future__ import annotations
 
@@ -22,37 +9,11 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from pitikit.data.dataset import nested_subset
-from pitikit.data.scene_cache import SceneCache
-from pitikit.data.scene_render import (
-    CLASSES,
-    FAR,
-    MAX_SIZE,
-    MIN_SIZE,
-    Scene,
-    render_scene,
-    render_spec,
-)
-from pitikit.data.scene_spec import MAX_WORDS, VOCABULARY, SceneSpec, scene_caption
-from pitikit.data.scene_world import sample_scene
 from pitikit.registry import DATASETS, TRANSFORMS
-
-__all__ = [
-    "CLASSES",
-    "FAR",
-    "LAYOUT_SIDE",
-    "LAYOUT_VOCABULARY",
-    "MAX_WORDS",
-    "MEMBERS",
-    "Scene",
-    "SceneSpec",
-    "SceneWorld",
-    "VOCABULARY",
-    "render_scene",
-    "render_spec",
-    "sample_scene",
-    "scene_caption",
-    "scene_layout",
-]
+from pitikit.scenes.cache import SceneCache
+from pitikit.scenes.looks import CLASSES
+from pitikit.scenes.render import MAX_SIZE, MIN_SIZE, Scene, render_scene
+from pitikit.scenes.spec import VOCABULARY
 
 MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption", "layout")
 """Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`, 'layout' is `scene_layout`."""

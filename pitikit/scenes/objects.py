@@ -5,18 +5,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pitikit.data.scene_canvas import Canvas, Points, ellipse
-from pitikit.data.scene_figures import (
+from pitikit.scenes.canvas import Canvas, Points, ellipse
+from pitikit.scenes.figures import (
     paint_boat,
     paint_car,
     paint_fence,
     paint_lamp,
     paint_person,
 )
-from pitikit.data.scene_houses import House, paint_house
-from pitikit.data.scene_looks import box
-from pitikit.data.scene_plants import crown_parts, paint_tree
-from pitikit.data.scene_spec import ObjectSpec
+from pitikit.scenes.houses import House, paint_house
+from pitikit.scenes.looks import box
+from pitikit.scenes.plants import crown_parts, paint_tree
+from pitikit.scenes.spec import ObjectSpec
 
 
 def paint_object(canvas: Canvas, item: ObjectSpec, time: str) -> None:

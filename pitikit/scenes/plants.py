@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pitikit.data.scene_canvas import Canvas, Points
-from pitikit.data.scene_looks import CROWNS, FRONT, box, facing, rgb, upright
-from pitikit.data.scene_spec import ObjectSpec
+from pitikit.scenes.canvas import Canvas, Points
+from pitikit.scenes.looks import CROWNS, FRONT, box, facing, rgb, upright
+from pitikit.scenes.spec import ObjectSpec
 
 
 def _blob(rng: np.random.Generator, cx: float, cy: float, rx: float, ry: float, bumps: int, depth: float) -> Points:

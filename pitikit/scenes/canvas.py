@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pitikit.data.scene_textures import warp
+from pitikit.scenes.textures import warp
 
 Array = NDArray[Any]
 """float32."""
@@ -27,7 +27,7 @@ _SHIFT = 4
 
 
 class Camera:
-    """Pinhole with a shifted image plane; see `pitikit.data.scene_world` for the coordinates."""
+    """Pinhole with a shifted image plane; see `pitikit.scenes.world` for the coordinates."""
 
     def __init__(self, horizon: float, eye: float) -> None:
         self.horizon = horizon

@@ -7,10 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pitikit.data.scene_canvas import Camera, Canvas
-from pitikit.data.scene_looks import LABEL
-from pitikit.data.scene_spec import position_word
-from pitikit.data.scenes import (
+from pitikit.registry import DATASETS
+from pitikit.scenes import (
     CLASSES,
     FAR,
     LAYOUT_SIDE,
@@ -24,7 +22,9 @@ from pitikit.data.scenes import (
     scene_caption,
     scene_layout,
 )
-from pitikit.registry import DATASETS
+from pitikit.scenes.canvas import Camera, Canvas
+from pitikit.scenes.looks import LABEL
+from pitikit.scenes.spec import position_word
 
 GROUNDS = [LABEL[name] for name in ("grass", "sand", "field", "snow", "road", "water")]
 

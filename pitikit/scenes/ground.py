@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pitikit.data.scene_canvas import Array, Canvas, Points
-from pitikit.data.scene_looks import LABEL, colour_of
-from pitikit.data.scene_spec import SceneSpec
-from pitikit.data.scene_textures import lookup
+from pitikit.scenes.canvas import Array, Canvas, Points
+from pitikit.scenes.looks import LABEL, colour_of
+from pitikit.scenes.spec import SceneSpec
+from pitikit.scenes.textures import lookup
 
 _GROUND = {
     "grass": colour_of(96, 158, 58),

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from pitikit.data.scene_spec import (
+from pitikit.scenes.spec import (
     BACKDROPS,
     CAR_COLOURS,
     CLOTHES_COLOURS,

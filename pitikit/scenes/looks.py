@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pitikit.data.scene_canvas import Canvas, Points
-from pitikit.data.scene_spec import ObjectSpec
+from pitikit.scenes.canvas import Canvas, Points
+from pitikit.scenes.spec import ObjectSpec
 
 CLASSES: tuple[str, ...] = (
     "sky",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pitikit.data.scene_canvas import Canvas, Points, ellipse
-from pitikit.data.scene_looks import FRONT, LABEL, box, facing, rgb, upright
-from pitikit.data.scene_spec import ObjectSpec
+from pitikit.scenes.canvas import Canvas, Points, ellipse
+from pitikit.scenes.looks import FRONT, LABEL, box, facing, rgb, upright
+from pitikit.scenes.spec import ObjectSpec
 
 _REAR = np.array(
     [

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pitikit.data.scene_canvas import Canvas, Points
-from pitikit.data.scene_looks import COLOURS, LABEL, ROOFS, WALLS, rgb
-from pitikit.data.scene_spec import ObjectSpec
+from pitikit.scenes.canvas import Canvas, Points
+from pitikit.scenes.looks import COLOURS, LABEL, ROOFS, WALLS, rgb
+from pitikit.scenes.spec import ObjectSpec
 
 
 class House:

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pitikit.data.scene_canvas import FAR, Array, Camera, Canvas, Points, ellipse
-from pitikit.data.scene_ground import paint_ground
-from pitikit.data.scene_looks import CLASSES, LABEL, colour_of
-from pitikit.data.scene_objects import paint_object, shadow_outline
-from pitikit.data.scene_spec import SceneSpec, scene_caption
-from pitikit.data.scene_textures import lookup, texture_tables
-from pitikit.data.scene_world import sample_scene
+from pitikit.scenes.canvas import FAR, Array, Camera, Canvas, Points, ellipse
+from pitikit.scenes.ground import paint_ground
+from pitikit.scenes.looks import CLASSES, LABEL, colour_of
+from pitikit.scenes.objects import paint_object, shadow_outline
+from pitikit.scenes.spec import SceneSpec, scene_caption
+from pitikit.scenes.textures import lookup, texture_tables
+from pitikit.scenes.world import sample_scene
 
 MIN_SIZE, MAX_SIZE = 32, 512
 _MIN_RENDER = 128
