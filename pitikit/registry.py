@@ -131,7 +131,6 @@ DATASETS = _child(
     "pitikit.data.dataset",
     "pitikit.scenes.dataset",
     "pitikit.data.mixture",
-    "pitikit.apis.benchmark_training",
 )
 DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
 TRANSFORMS = _child(mm.TRANSFORMS, "pitikit.data.transforms", "pitikit.data.degrading")

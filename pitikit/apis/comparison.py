@@ -20,11 +20,15 @@ from typing import Any
 from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
-from pitikit.apis.stopwatch import cores
 from pitikit.engine.config import load_config
 from pitikit.engine.writing import write_text
 from pitikit.losses.weight_files import file_sha256
 from pitikit.resources import find_weights
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ComparisonError(RuntimeError):

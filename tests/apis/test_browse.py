@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from pitikit.apis.browse import browse_dataset, browse_degradation, degradation_of
-from pitikit.apis.degradation_speed import DegradationSpeed, degradation_speed
 from pitikit.degradations.operation import DegradationError
 from pitikit.engine.config import ConfigError
 
@@ -100,15 +99,6 @@ def test_a_degradation_that_leaves_the_range_is_refused(recipe, tmp_path, monkey
 @pytest.mark.filterwarnings("error")
 def test_an_option_of_the_degradation_counts(recipe):
     assert degradation_of(recipe, {"degradation.degradation.level": 90}).degradation.level != 20
-
-
-def test_speed_is_measured_and_scaled(recipe):
-    speed = degradation_speed(recipe, images=4, rounds=1)
-    assert speed.rate > 1e8 and speed.images > 1 and 1e-3 < speed.l0 < 10
-    known = DegradationSpeed(rate=177e9, images=116.0, l0=0.0185, shape=(256, 256))
-    assert known.scale == pytest.approx(2) and known.images_ratio == pytest.approx(2)
-    assert known.l0_ratio == pytest.approx(5)
-    assert "29 -> 58.0" in known.table() and "0.185 -> 0.092" in known.table() and "two cores" in known.table()
 
 
 def test_the_tool(config, recipe, repo, run_tool, tmp_path):

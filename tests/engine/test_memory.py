@@ -101,7 +101,7 @@ def test_script_that_a_program_runs_is_not_restarted(repo, script):
     assert "[] None" in _run(repo, "-m", "cProfile", script)
 
 
-@pytest.mark.parametrize("tool", ["train", "benchmark_training", "benchmark_upsampler"])
+@pytest.mark.parametrize("tool", ["train"])
 def test_tools_restart_before_torch_is_loaded(repo, tool):
     """A restart after that would load it twice, and is left out."""
     before = (repo / "tools" / f"{tool}.py").read_text().split("    restart_with_fewer_holes()\n")[0]

@@ -16,7 +16,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from stopwatch import (
     Budget,
     Operations,
     Table,
-    cores,
     forget_peak,
     matrix_rate,
     peak_gigabytes,
@@ -37,6 +36,7 @@ from stopwatch import (
 )
 
 from pitikit.apis.cli import run
+from pitikit.apis.comparison import cores
 from pitikit.diffusion.types import Conditioning
 from pitikit.engine.config import REPOSITORY, load_config
 from pitikit.engine.writing import first_line
@@ -46,6 +46,7 @@ CONFIGS = {
     "base": REPOSITORY / "configs/mask/piti_glide64_two-stage_coco.py",
     "upsampler": REPOSITORY / "configs/mask/upsampler_glide256_coco.py",
 }
+PRECISIONS = ("autocast", "bfloat16", "float32")
 PARTS = ("sampling", "training", "small")
 COLUMNS = [*"task network precision layout mode batch ms images/s TFLOP/s share GB".split(), "first s", "note"]
 #: Sizes of a test: a network of milliseconds.
@@ -76,7 +77,8 @@ class Setting:
         network: 'base' or 'upsampler'.
         batch: images. A step of the base model's sampling passes twice as many through the network, for guidance.
         mode: 'eager', or 'compile' with torch.compile's mode after a colon.
-        precision: 'autocast' (to bfloat16, weights in float32), 'bfloat16' (weights too), 'TF32'.
+        precision: one of PRECISIONS: 'autocast' (to bfloat16, weights in float32), 'bfloat16' (weights too), 'float32'
+            (on a GPU with TF32).
         layout: 'channels-last' or 'contiguous'.
     """
 
@@ -131,7 +133,7 @@ def settings(toy: bool = False) -> Iterator[Setting]:
     for batch in batches:
         yield Setting("sampling", "base", batch, **half)
     yield Setting("sampling", "base", large)
-    yield Setting("sampling", "base", large, precision="TF32")
+    yield Setting("sampling", "base", large, precision="float32")
     yield Setting("sampling", "base", large, layout="contiguous", **half)
     yield Setting("stage 2", "base", large, layout="contiguous")
     if not toy:
@@ -146,10 +148,11 @@ class Bench:
     Args:
         device: 'cuda' or 'cpu'.
         toy: networks of milliseconds.
+        configs: path of each network's config.
     """
 
-    def __init__(self, device: str, toy: bool = False) -> None:
-        self.device, self.toy = device, toy
+    def __init__(self, device: str, toy: bool = False, configs: Mapping[str, str | Path] = CONFIGS) -> None:
+        self.device, self.toy, self.configs = device, toy, configs
         self.dtype = torch.bfloat16
         self.rate = matrix_rate(self.dtype, device, 256 if toy else None)
         self._built: tuple[Any, ...] = ()
@@ -158,14 +161,15 @@ class Bench:
         self._flop: dict[tuple[str, str], float] = {}
 
     def model(self, setting: Setting) -> Any:
-        """The model of a setting, a copy of one that stays on the CPU: so a peak of memory is of one model alone."""
+        """The model of a setting; on a GPU a copy of one that stays outside, so that a peak is of one model alone."""
         wanted = (setting.network, setting.layout, setting.precision == "bfloat16")
         if self._built != wanted:
             self._model, self._built = None, ()
             forget_peak(self.device)
-            if wanted[:2] not in self._originals:
-                self._originals[wanted[:2]] = self._original(setting)
-            model = copy.deepcopy(self._originals[wanted[:2]])
+            model = self._originals.get(wanted[:2]) or self._original(setting)
+            if self.device == "cuda":
+                self._originals[wanted[:2]] = model
+                model = copy.deepcopy(model)
             model = model.to(self.device, self.dtype if setting.precision == "bfloat16" else torch.float32)
             if setting.layout == "channels-last":
                 model = model.to(memory_format=torch.channels_last)
@@ -179,7 +183,7 @@ class Bench:
             options["model.denoiser.decoder.channels_last"] = False
         if setting.network == "upsampler" and self.toy:
             options["model.denoiser.decoder.image_size"] = 16
-        config = load_config(CONFIGS[setting.network], options).model.to_dict()
+        config = load_config(self.configs[setting.network], options).model.to_dict()
         if setting.network == "upsampler":
             config = {key: config[key] for key in config if key not in ("discriminator", "adversarial")}
             config["type"] = "Upsampler"

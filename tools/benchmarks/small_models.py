@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stopwatch import Budget, Table, cores
+from stopwatch import Budget, Table
 
 from pitikit.apis.cli import run
+from pitikit.apis.comparison import cores
 from pitikit.apis.demo import MODALITIES, run_demo
 from pitikit.engine.checkpoints import find_checkpoints
 from pitikit.engine.config import REPOSITORY, load_config

@@ -5,7 +5,7 @@
 # Use it:  _base_ = [..., "../_base_/degradations/bsr_light.py"], and after the flips of a pipeline
 #          dict(type="Degrade", degradation={{_base_.degradation}}, size=64)
 # Expected on a photograph: the mean stays (143.3 +- 0.7 of 255 where it was 143.7), at 3 or more times the images
-# a second of the released code (python tools/benchmark_degradations.py).
+# a second of the released code (python tools/benchmarks/degradations.py).
 noise = dict(type="GaussianNoise", level=(1, 2), whole=True)
 compression = dict(type="RandomApply", degradation=dict(type="JPEG", quality=(80, 95)), prob=0.5)
 smoothing = dict(type="RandomApply", degradation=dict(type="L0Smooth", strength=(1.2e-3, 4e-3)), prob=0.2)

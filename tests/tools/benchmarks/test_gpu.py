@@ -1,6 +1,5 @@
 """The measurement on a GPU, on networks of milliseconds."""
 
-import importlib
 import json
 import signal
 import sys
@@ -9,19 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).resolve().parents[3] / "tools" / "benchmarks"
-
 
 @pytest.fixture
-def tool(monkeypatch, tmp_path):
-    """The module of the tool, in a folder of its own; what it sets for the whole process is undone."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.chdir(tmp_path)
-    precision = torch.get_float32_matmul_precision()
-    flags = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
-    yield importlib.import_module("gpu")
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = flags
+def tool(module):
+    """The module of the tool."""
+    return module("gpu")
 
 
 def call(tool, monkeypatch, *arguments):
@@ -82,7 +73,7 @@ def test_every_kind_of_row_is_measured(tool):
     bench = tool.Bench("cpu", toy=True)
     kinds = [("sampling", "base"), ("stage 1", "base"), ("sampling", "upsampler"), ("upsampling", "upsampler")]
     for task, network in kinds:
-        found = bench.measure(tool.Setting(task, network, 1, precision="TF32"))
+        found = bench.measure(tool.Setting(task, network, 1, precision="float32"))
         assert found["ms"] > 0 and found["GB"] > 0 and found["TFLOP/s"] > 0
         assert found["steps"] == {"base": 250, "upsampler": 27}[network] if task == "sampling" else 1
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pitikit.apis import quiet
-from pitikit.apis.quiet import QUIET, busy_cores, disturbance
-
 TWO_CORES = "cpu {} 0 {} {} 50 0 0 {} 7 0\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n"
+
+
+@pytest.fixture
+def quiet(module):
+    return module("quiet")
 
 
 @pytest.mark.parametrize(
@@ -20,22 +22,22 @@ TWO_CORES = "cpu {} 0 {} {} 50 0 0 {} 7 0\ncpu0 1 2 3 4\ncpu1 1 2 3 4\nintr 5\n"
         ((100, 100, 1000, 0), 0.0),
     ],
 )
-def test_busy_cores_from_two_looks(later, expected, tmp_path, monkeypatch):
+def test_busy_cores_from_two_looks(later, expected, quiet, tmp_path, monkeypatch):
     path = tmp_path / "stat"
     path.write_text(TWO_CORES.format(100, 100, 1000, 0))
     monkeypatch.setattr(quiet.time, "sleep", lambda seconds: path.write_text(TWO_CORES.format(*later)))
-    assert busy_cores(1.0, path) == pytest.approx(expected)
+    assert quiet.busy_cores(1.0, path) == pytest.approx(expected)
 
 
-def test_without_counters_nothing_is_known(tmp_path):
-    assert busy_cores(0.0, tmp_path / "missing") == 0.0
+def test_without_counters_nothing_is_known(quiet, tmp_path):
+    assert quiet.busy_cores(0.0, tmp_path / "missing") == 0.0
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="this system has no /proc/stat")
-def test_the_kernel_s_counters_are_read():
-    assert 0 <= busy_cores(0.05) < 4096
+def test_the_kernel_s_counters_are_read(quiet):
+    assert 0 <= quiet.busy_cores(0.05) < 4096
 
 
-def test_a_disturbance_is_said():
-    assert disturbance(QUIET) is None
-    assert "1.3 cores" in disturbance(1.3)
+def test_a_disturbance_is_said(quiet):
+    assert quiet.disturbance(quiet.QUIET) is None
+    assert "1.3 cores" in quiet.disturbance(1.3)
