@@ -11,8 +11,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from pitikit.apis.browse import browse_dataset, browse_degradation
-from pitikit.apis.check_data import SPLITS
+from pitikit.apis.browse import SPLITS, browse_dataset, browse_degradation
 from pitikit.apis.cli import make_parser, run
 from pitikit.engine.config import add_config_arguments
 

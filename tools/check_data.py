@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pitikit.apis.check_data import SPLITS, check_data
+from pitikit.apis.check import SPLITS, check_data
 from pitikit.apis.cli import make_parser, run
 from pitikit.engine.config import add_config_arguments
 

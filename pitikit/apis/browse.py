@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from pitikit.apis.building import components
-from pitikit.apis.check_data import SPLITS
-from pitikit.apis.data_report import write_sheet
-from pitikit.data.images import AnyImage, write_grid
+from pitikit.data.images import AnyImage, condition_image, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.degradations.operation import Degradation, built, degrade
@@ -25,6 +26,7 @@ from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find
 from pitikit.scenes import render_scene
 
+SPLITS = ("train", "val", "test")
 COLUMNS = 6
 #: The scene that stands in where no image is given: a house, trees and a person by day.
 SCENE = 2_000_008
@@ -153,3 +155,52 @@ def _tokens(sample: Mapping[str, Any]) -> str:
         return ""
     known = condition[condition >= 0].tolist()
     return f"{sample.get('id', '')}: {len(known)} tokens: " + " ".join(map(str, known))
+
+
+def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None:
+    """Write samples as a sheet, condition, low_res and image of each in a row; captions as text.
+
+    A condition of one channel that is dark, as distances to edges are, is brightened, so that one can see it.
+    """
+    rows = []
+    small = any(isinstance(sample.get("low_res"), Tensor) for sample, _ in pairs)
+    for sample, caption in pairs:
+        image, condition = sample.get("image"), sample.get("condition")
+        shown: list[AnyImage] = []
+        if isinstance(condition, Tensor) and condition.ndim == 3:
+            shown.append(_condition(condition))
+        elif caption:
+            shown.append(_text(caption))
+        for part in (sample.get("low_res"), image):
+            if isinstance(part, Tensor):
+                shown.append(_stretched(part))
+        rows.append(shown or [_text(str(sample.get("id", "")))])
+    titles = ["condition", *(["low_res"] if small else []), "image"] if max(map(len, rows)) > 1 else []
+    write_grid(path, rows, titles)
+
+
+def _condition(condition: Tensor) -> AnyImage:
+    """To be seen: words for one of a single value, a dark one of one channel brightened."""
+    if condition.min() == condition.max():
+        return _text(f"{condition.min().item():g} everywhere")
+    return condition_image(_stretched(condition))
+
+
+def _stretched(image: Tensor) -> Tensor:
+    """To uint8; floats are stretched from their range to 0..255."""
+    if image.dtype != torch.uint8:
+        low, high = image.min(), image.max()
+        image = ((image - low) / (high - low).clamp(min=1e-9) * 255).to(torch.uint8)
+    return image
+
+
+def _text(text: str, size: int = 256) -> np.ndarray:
+    """Words in a white square, (size, size, 3) uint8; those that do not fit are left out."""
+    square = np.full((size, size, 3), 255, np.uint8)
+    lines = textwrap.wrap(text.encode("ascii", "replace").decode(), 38)
+    room = size // 14 - 1
+    if len(lines) > room:
+        lines = [*lines[: room - 1], "..."]
+    for number, line in enumerate(lines):
+        cv2.putText(square, line, (4, 14 * (number + 1)), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return square

@@ -8,10 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.apis import check_data as module
-from pitikit.apis.check_data import check_data
-from pitikit.apis.data_probe import Probe, Spy, Values, kind_of
-from pitikit.apis.data_report import SplitReport, write_sheet
+from pitikit.apis import check as module
+from pitikit.apis.check import Probe, SplitReport, Values, check_data, kind_of, write_sheet
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError
 
@@ -138,7 +136,9 @@ def test_moments_of_many_items():
 
 def test_numbers_that_are_not_finite_make_an_item_bad():
     item = {"id": "a", "depth": torch.tensor([1.0, float("nan"), 2.0])}
-    found = Probe([item], Spy(), [0])[0]
+    probe = Probe()
+    probe.dataset, probe.places = [item], [0]
+    found = probe[0]
     kind = "depth with values that are not finite"
     assert found.error == (kind, f"item 'a': {kind}, 1 of 3") and not found.values
 
@@ -220,7 +220,7 @@ def test_ctrl_c_reports_what_was_read(config, tmp_path, monkeypatch):
         return read(self, number)
 
     monkeypatch.setattr(Probe, "__getitem__", interrupted)
-    monkeypatch.setattr(module, "_BATCH", 2)
+    monkeypatch.setattr(module, "BATCH", 2)
     report = check_data(config, out=tmp_path / "out", progress=False)
     assert report.status == 130 and [split.read for split in report.splits] == [6]
     assert json.loads((tmp_path / "out" / "report.json").read_text())["interrupted"] is True
