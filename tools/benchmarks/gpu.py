@@ -274,7 +274,7 @@ class Bench:
         synchronize(self.device)
         first = time.perf_counter() - start
         seconds = seconds_of(call, self.device, 1 if self.toy else 2, 0.0 if self.toy else 0.6)
-        steps = self.model(setting).steps if setting.kind == "sampling" else 1
+        steps = self.model(setting).sampling_steps() if setting.kind == "sampling" else 1
         return {
             "ms": 1000 * seconds,
             "images/s": setting.batch / seconds / steps,

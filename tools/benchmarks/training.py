@@ -119,6 +119,8 @@ def measure(config: str, train: str, precision: str, batch: int, repeats: int, t
     hook = Iterations(DTYPES[precision])
     with tempfile.TemporaryDirectory() as folder:
         cfg = load_config(config, options, folder)
+        # By default the second of its start, which two short trainings of a process may share.
+        cfg.experiment_name = Path(folder).name
         if train in LOSSES:
             _switch_losses(cfg.model, LOSSES.index(train), Path(folder))
         else:
