@@ -21,9 +21,10 @@ from stopwatch import matrix_rate
 from pitikit.apis.browse import degradation_of, example_image
 from pitikit.apis.cli import run
 from pitikit.degradations.l0 import l0_smooth
-from pitikit.engine.config import REPOSITORY, add_config_arguments
+from pitikit.engine.config import add_config_arguments
+from pitikit.resources import ROOT
 
-CONFIG = REPOSITORY / "configs/_base_/degradations/bsr_light.py"
+CONFIG = ROOT / "configs/_base_/degradations/bsr_light.py"
 
 
 def measure(degradation: Callable[..., Any], source: np.ndarray, images: int, rounds: int = 5) -> dict[str, float]:

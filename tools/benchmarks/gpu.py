@@ -38,13 +38,14 @@ from stopwatch import (
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
 from pitikit.diffusion.types import Conditioning
-from pitikit.engine.config import REPOSITORY, load_config
+from pitikit.engine.config import load_config
 from pitikit.engine.writing import first_line
 from pitikit.registry import MODELS, SCOPE
+from pitikit.resources import ROOT
 
 CONFIGS = {
-    "base": REPOSITORY / "configs/mask/piti_glide64_two-stage_coco.py",
-    "upsampler": REPOSITORY / "configs/mask/upsampler_glide256_coco.py",
+    "base": ROOT / "configs/mask/piti_glide64_two-stage_coco.py",
+    "upsampler": ROOT / "configs/mask/upsampler_glide256_coco.py",
 }
 PRECISIONS = ("autocast", "bfloat16", "float32")
 PARTS = ("sampling", "training", "small")

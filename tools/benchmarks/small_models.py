@@ -27,14 +27,15 @@ from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
 from pitikit.apis.demo import MODALITIES, run_demo
 from pitikit.engine.checkpoints import find_checkpoints
-from pitikit.engine.config import REPOSITORY, load_config
+from pitikit.engine.config import load_config
 from pitikit.engine.loops import TranslationTrainLoop
 from pitikit.registry import LOOPS, RUNNERS
+from pitikit.resources import ROOT
 
 #: Config of each model of weights/; the first one is where the others begin.
 MODELS_OF_SCENES = {
-    "prior": REPOSITORY / "configs/scenes/pretrain_small_layouts.py",
-    **{modality.name: REPOSITORY / modality.config for modality in MODALITIES},
+    "prior": ROOT / "configs/scenes/pretrain_small_layouts.py",
+    **{modality.name: ROOT / modality.config for modality in MODALITIES},
 }
 #: Parts of the time: of the prior, of the others, which are trained side by side, and of the tests.
 PARTS = {"prior": 0.5, "adaptation": 0.32, "test": 0.18}
@@ -130,7 +131,7 @@ def train_small(
         _train_together(table, out, work_dir, ["prior"], share * budget.left, None, budget, toy)
     if others:
         share = PARTS["adaptation"] / (PARTS["adaptation"] + PARTS["test"])
-        begin = prior if prior.is_file() else REPOSITORY / "weights" / prior.name
+        begin = prior if prior.is_file() else ROOT / "weights" / prior.name
         _train_together(table, out, work_dir, others, share * budget.left, str(begin), budget, toy)
     trained = [name for name in MODELS_OF_SCENES if name != "prior" and exported(out, name).is_file()]
     if trained:
@@ -179,7 +180,7 @@ def _test(table: Table, out: Path, work_dir: Path, names: Sequence[str], budget:
     """Measure mIoU of the 200 scenes of the test set, and of the demonstration."""
     running = {}
     for name in names:
-        command = [sys.executable, REPOSITORY / "tools/test.py", MODELS_OF_SCENES[name], exported(out, name)]
+        command = [sys.executable, ROOT / "tools/test.py", MODELS_OF_SCENES[name], exported(out, name)]
         command += ["--out", work_dir / name / "test", "--overwrite", *(["--count", 2] if toy else [])]
         command += ["--cfg-options", "test_dataloader.num_workers=4", "test_dataloader.batch_size=100"]
         with open(work_dir / name / "output.txt", "a") as output:
@@ -202,10 +203,10 @@ def _test(table: Table, out: Path, work_dir: Path, names: Sequence[str], budget:
 
 
 def _start(command: Sequence[Any], output: Any) -> subprocess.Popen:
-    paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
-        [str(part) for part in command], stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=REPOSITORY
+        [str(part) for part in command], stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=ROOT
     )
 
 

@@ -29,11 +29,12 @@ from stopwatch import DTYPES, Operations, Table, in_fresh_process, matrix_rate, 
 
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
-from pitikit.engine.config import REPOSITORY, ConfigError, add_config_arguments, load_config
+from pitikit.engine.config import ConfigError, add_config_arguments, load_config
 from pitikit.losses.backbones import BLOCKS
 from pitikit.registry import DATASETS, MODELS, RUNNERS, SCOPE
+from pitikit.resources import ROOT
 
-CONFIG = REPOSITORY / "configs/mask/piti_glide64_two-stage_coco.py"
+CONFIG = ROOT / "configs/mask/piti_glide64_two-stage_coco.py"
 #: Parts that learn in each stage of the paper.
 STAGES = {1: ["encoder"], 2: ["encoder", "decoder"]}
 #: Losses of an upsampler, each with those before it.
