@@ -95,14 +95,20 @@ class LossSecondMoment(TimestepSampler):
         keep the same history.
         """
         t, losses = _of_all_processes(t, losses.detach().double())
+        # On the CPU at once: a value at a time, each would wait for the device.
+        kept, counts = self.losses.cpu().numpy(), self.counts.cpu().numpy()
         for step, loss in zip(t.tolist(), losses.tolist(), strict=True):
-            count = int(self.counts[step])
+            count = counts[step]
             if count == self.history:
-                self.losses[step] = self.losses[step].roll(-1)
-                self.losses[step, -1] = loss
+                kept[step, :-1] = kept[step, 1:].copy()
+                kept[step, -1] = loss
             else:
-                self.losses[step, count] = loss
-                self.counts[step] += 1
+                kept[step, count] = loss
+                counts[step] += 1
+        # Where they are on the CPU the arrays are the buffers.
+        if self.losses.device.type != "cpu":
+            self.losses.copy_(torch.from_numpy(kept))
+            self.counts.copy_(torch.from_numpy(counts))
 
 
 def _of_all_processes(t: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
