@@ -141,18 +141,21 @@ HOOKS = _child(
     "pitikit.engine.hooks",
     "pitikit.engine.stages",
     "pitikit.engine.ema",
-    "pitikit.engine.checkpoints",
-    "pitikit.engine.failures",
+    "pitikit.engine.checkpoints.hook",
+    "pitikit.engine.finite_loss",
     "pitikit.engine.logs",
 )
-LOOPS = _child(mm.LOOPS, "pitikit.engine.loops", checked=False)
+MODEL_WRAPPERS = _child(
+    mm.MODEL_WRAPPERS, "pitikit.engine.distributed.replicated", "pitikit.engine.distributed.sharded"
+)
+LOOPS = _child(mm.LOOPS, "pitikit.engine.loop", checked=False)
 RUNNERS = _child(mm.RUNNERS, "pitikit.engine.runner", checked=False)
 OPTIMIZERS = _child(mm.OPTIMIZERS, checked=False)
 OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "pitikit.engine.optim")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "pitikit.engine.optim", checked=False)
 PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, checked=False)
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, checked=False)
-VISUALIZERS = _child(mm.VISUALIZERS, "pitikit.engine.visualizer", checked=False)
+VISUALIZERS = _child(mm.VISUALIZERS, "pitikit.engine.logs", checked=False)
 VISBACKENDS = _child(mm.VISBACKENDS, checked=False)
 
 ALL_REGISTRIES: tuple[Registry, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Registry))

@@ -17,37 +17,41 @@ INSIDE = {
     "resources": set(),
     "__main__": {"apis.cli"},
     "registry": {"arguments"},
+    "files": set(),
+    "weights": set(),
     "diffusion": set(),
     "networks": {"diffusion.types"},
     "kernels": set(),
     "degradations": set(),
-    "losses": {"diffusion.types"},
+    "losses": {"diffusion.types", "weights"},
     "data": FLOOR_1,
     "models": FLOOR_1,
     # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
-    "engine": {"diffusion", "kernels", "data.images", "evaluation.generate"},
-    "evaluation": FLOOR_1 | {"data.images", "models"},
+    "engine": {"diffusion", "kernels", "data.images", "evaluation.generate", "weights"},
+    "evaluation": FLOOR_1 | {"data.images", "models", "weights"},
     "scenes": FLOOR_1 | {"data"},
-    "apis": FLOOR_1 | {"kernels", "data", "models", "scenes", "engine", "evaluation"},
+    "apis": FLOOR_1 | {"kernels", "data", "models", "scenes", "engine", "evaluation", "weights"},
 }
 # The bottom of the house, and what `import pitikit` itself has.
-EVERYWHERE = {"registry", "arguments", "resources", "__version__", "__doc__"}
+EVERYWHERE = {"registry", "arguments", "resources", "files", "__version__", "__doc__"}
 OUTSIDE = {
     "arguments": set(),
     "resources": set(),
     "__main__": set(),
     "registry": {"mmengine"},
+    "files": {"safetensors"},
+    "weights": {"torch", "safetensors"},
     "diffusion": {"torch", "numpy", "tqdm"},
-    "networks": {"torch", "numpy", "safetensors"},
+    "networks": {"torch", "numpy"},
     "kernels": {"torch"},
     "degradations": {"numpy", "cv2", "scipy", "numba"},
-    "losses": {"torch", "torchvision", "lpips", "safetensors"},
+    "losses": {"torch", "torchvision", "lpips"},
     "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
     "models": {"torch", "mmengine"},
     "scenes": {"torch", "numpy", "cv2"},
-    "engine": {"torch", "mmengine", "numpy", "safetensors"},
+    "engine": {"torch", "mmengine", "numpy"},
     "evaluation": {"torch", "torchvision", "torchmetrics", "torch_fidelity", "lpips", "mmengine"}
-    | {"numpy", "scipy", "safetensors", "cv2", "PIL", "tqdm"},
+    | {"numpy", "scipy", "cv2", "PIL", "tqdm"},
 }
 
 

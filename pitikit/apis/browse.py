@@ -21,7 +21,7 @@ from pitikit.data.sampler import Draw
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.writing import write_atomically
+from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find
 from pitikit.scenes import render_scene

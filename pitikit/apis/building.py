@@ -10,11 +10,12 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
+from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.engine.config import apply_options, load_config
-from pitikit.engine.weights import WeightsError, existing_file, load_weights
 from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODELS, SCOPE, find_class
 from pitikit.resources import find_weights
+from pitikit.weights import WeightsError, existing_file
 
 #: A file of weights, None or 'random'; of a cascade those of its parts by name, or 'BASE,UPSAMPLER'.
 Checkpoint = str | Path | Mapping[str, str | Path | None] | None

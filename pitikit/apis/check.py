@@ -24,7 +24,7 @@ from pitikit.apis.protocol import write_json
 from pitikit.data.errors import DataError
 from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.workers import explained
-from pitikit.engine.writing import check_writable, write_atomically
+from pitikit.files import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE
 
 #: Items of a synthetic set that are looked at unless a number is given: it has as many as one likes.

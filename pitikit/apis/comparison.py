@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
 from pitikit.engine.config import load_config
-from pitikit.engine.writing import write_text
-from pitikit.losses.weight_files import file_sha256
+from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
 

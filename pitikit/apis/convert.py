@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pitikit.apis.download import RELEASES, resolve_checkpoint
-from pitikit.engine.weights import WeightsError, read_checkpoint
-from pitikit.engine.writing import write_atomically
-from pitikit.losses.weight_files import file_sha256
+from pitikit.files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
+from pitikit.weights import WeightsError, read_checkpoint, save_weights
 
 DTYPES: dict[str, torch.dtype | None] = {
     "keep": None,
@@ -108,7 +106,7 @@ def convert_checkpoint(
         tensors |= _prior_decoder(path, kind, plan, prior, metadata, cache_dir)
     target = DTYPES[dtype]
     result = {name: _finished(name, tensor, target) for name, tensor in tensors.items()}
-    write_atomically(dst, lambda file: save_file(result, file, metadata={"format": "pt", **metadata}))
+    save_weights(dst, result, {"format": "pt", **metadata})
     values = sum(tensor.numel() for tensor in result.values())
     dropped = _dropped(plan, weights)
     return Conversion(dst, kind, metadata, len(result), values, dropped)

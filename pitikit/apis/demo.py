@@ -20,8 +20,8 @@ from pitikit.data.conditions import encode_normals, voc_palette
 from pitikit.data.images import to_rgb, write_grid
 from pitikit.data.reading import read_grey, read_ids, read_image
 from pitikit.data.transforms import resize_image
-from pitikit.engine.writing import write_atomically
 from pitikit.evaluation.mean_iou import MeanIoU
+from pitikit.files import write_atomically
 from pitikit.resources import ROOT
 from pitikit.scenes import CLASSES, render_scene
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pitikit.arguments import nearest
-from pitikit.engine.writing import FULL
-from pitikit.losses.weight_files import file_sha256
+from pitikit.files import FULL, file_sha256
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0

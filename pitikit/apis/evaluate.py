@@ -29,10 +29,11 @@ from pitikit.apis.protocol import (
 from pitikit.apis.results import save_image
 from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.distributed import join_group, leave_group, lost_contact, on_main, resolve_launcher
-from pitikit.engine.writing import write_atomically
+from pitikit.engine.distributed.failures import lost_contact, on_main
+from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.ranks import RankedMetrics
+from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
 
 GRID_ROWS = 8

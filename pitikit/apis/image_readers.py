@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from pitikit.engine.config import load_config
-from pitikit.engine.weights import save_weights
-from pitikit.engine.writing import check_writable
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
 from pitikit.evaluation.geometry_training import geometry_images, measure_geometry
 from pitikit.evaluation.image_training import ImageSet, loading_steps, train_on_images
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import LabelledImages, dataset_images, measure, scene_images
+from pitikit.files import check_writable
+from pitikit.weights import save_weights
 
 # Apart from the prior's scenes (from 0), the training pairs' (from 1,000,000) and the test set's (2,000,000).
 TRAIN_START, TEST_START = 3_000_000, 2_000_000

@@ -9,7 +9,7 @@ from typing import Any
 
 from pitikit.arguments import nearest
 from pitikit.engine.logs import LOG_NAME, read_log
-from pitikit.engine.writing import write_atomically
+from pitikit.files import write_atomically
 
 _LABELS = ("mode", "iter", "step", "epoch")
 _COLUMNS = 2

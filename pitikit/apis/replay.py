@@ -14,15 +14,15 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
+from pitikit.engine.checkpoints.loading import load_state, load_weights
 from pitikit.engine.config import load_config
 from pitikit.engine.hooks import seeded_draws
-from pitikit.engine.parallel import load_state
-from pitikit.engine.weights import WeightsError, load_weights, read_checkpoint
 from pitikit.kernels.accelerate import accelerate
 from pitikit.losses.denoising import Loss
 from pitikit.registry import MODELS, SCOPE
+from pitikit.weights import WeightsError, read_checkpoint
 
-#: What pitikit.engine.failures.FiniteLossHook saves and a replay cannot do without.
+#: What pitikit.engine.finite_loss.FiniteLossHook saves and a replay cannot do without.
 NEEDED = ("iteration", "seed", "terms", "batch", "state_dict")
 _SHOWN = 5
 
@@ -112,7 +112,7 @@ def replay(
 
     Args:
         config: of the training.
-        failed_batch: what :class:`~pitikit.engine.failures.FiniteLossHook` saved. Its parameters are used.
+        failed_batch: what :class:`~pitikit.engine.finite_loss.FiniteLossHook` saved. Its parameters are used.
         checkpoint: parameters of the denoiser to use instead, to see whether they pass: a training checkpoint (its
             parameters, not the average), or exported weights.
         options: what ``--cfg-options`` gave.

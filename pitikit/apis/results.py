@@ -11,7 +11,7 @@ import numpy as np
 
 from pitikit.apis.inputs import Item
 from pitikit.data.images import AnyImage, write_png
-from pitikit.engine.writing import ensure_folder, write_atomically
+from pitikit.files import ensure_folder, write_atomically
 
 #: Folder in that of the results with what a cascade enlarged.
 LOW_RES_FOLDER = "low_res"

@@ -1,4 +1,4 @@
-"""The items that a training could not read and passed over: counted, said once each, and not too many."""
+"""Items that a training could not read and skipped: counted, warned of once each, and not too many."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class TooManyBadItemsError(RuntimeError):
 
 
 class BadItems:
-    """Counts what the datasets of a training with ``on_error='skip'`` passed over.
+    """Counts what the datasets of a training with ``on_error='skip'`` skipped.
 
     It looks at the batches in the order they are trained on, so that neither workers nor what they have read ahead
-    change what is counted when. Among several processes all know of all.
+    change what is counted when. Every rank counts the items of all.
 
     Args:
         dataset: of the training loader, wrappers such as RepeatDataset included.
@@ -47,7 +47,7 @@ class BadItems:
         if self.missing:
             more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
             shown = "\n  ".join(self.missing[:3])
-            logger.warning(f"{len(self.missing)} items are left out, they miss a partner:\n  {shown}{more}")
+            logger.warning(f"{len(self.missing)} items without a partner are left out:\n  {shown}{more}")
 
     def take(self, batch: Any, runner: Any) -> None:
         """Read from a batch's ids what was passed over; warn of new items, and write the counts to the log.
@@ -68,7 +68,7 @@ class BadItems:
             for name, text in pairs:
                 if name not in self.found:
                     self.found[name] = text
-                    runner.logger.warning(f"another item takes the place of a bad one: {text}")
+                    runner.logger.warning(f"skipping unreadable {text}")
         # Floats, as they come back out of a checkpoint: the log of a resumed run is the same text.
         runner.message_hub.update_scalar("train/bad_items", float(len(self.found)))
         runner.message_hub.update_scalar("train/replaced", float(self.replaced))

@@ -24,14 +24,14 @@ class ConfigError(ValueError):
 
 
 #: Where a name is looked for: ours with their parents, then what only mmengine has.
-SEARCHED: tuple[Registry, ...] = (*registry.ALL_REGISTRIES, mm.FUNCTIONS, mm.MODEL_WRAPPERS)
+SEARCHED: tuple[Registry, ...] = (*registry.ALL_REGISTRIES, mm.FUNCTIONS)
 
 #: The registries a key speaks of. They come first, and alone give the suggestions.
 KINDS: dict[str, tuple[Registry, ...]] = {
     "model": (registry.MODELS,),
     "denoiser": (registry.MODELS,),
     "data_preprocessor": (registry.MODELS,),
-    "parallel": (mm.MODEL_WRAPPERS,),
+    "parallel": (registry.MODEL_WRAPPERS,),
     "segmenter": (registry.MODELS,),
     "estimator": (registry.MODELS,),
     "encoder": (registry.ENCODERS,),

@@ -9,28 +9,22 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
-from pitikit.engine.distributed import on_main
-from pitikit.engine.parallel import gathered, own_share, share_as
-from pitikit.engine.weights import save_weights
+from pitikit.engine.distributed.failures import on_main
+from pitikit.engine.distributed.sharded import gathered, local_shard, shard_like
 from pitikit.registry import HOOKS
-
-
-def unwrap(model: nn.Module) -> Any:
-    """The model inside a distributed wrapper, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
+from pitikit.weights import save_weights
 
 
 @HOOKS.register_module()
 class DenoiserEMA(Hook):
-    """Keeps an average of ``model.denoiser``, validates with it, saves it, and exports it as safetensors.
+    """Keeps the EMA of ``model.denoiser``, validates with it, saves it, and exports it as safetensors.
 
-    The average is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names. Of several
-    processes each has the whole average, or its share where the model is sharded. A frozen parameter is its own
-    average: the two are one tensor, in memory and in the checkpoint, until it learns.
+    The EMA is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names. Each rank has the
+    whole of it, or its shard where the model is sharded. A frozen parameter is its own EMA: the two are one tensor, in
+    memory and in the checkpoint, until it learns.
 
     Args:
         decay: per iteration, from the first one on; 0.9999 is the released setting.
@@ -38,15 +32,19 @@ class DenoiserEMA(Hook):
             look does not average what the network was at the start.
         export: file name within the work directory, rewritten with every checkpoint; None for no export.
         export_dtype: 'float32' or 'float16'.
-        discriminator: average ``model.discriminator`` as well, over the steps of its own optimizer: under
+        discriminator: keep the EMA of ``model.discriminator`` as well, over the steps of its own optimizer: under
             'ema_discriminator' in checkpoints, and exported beside the denoiser as ``<export>_discriminator``. Nothing
             computes with it.
 
+    Attributes:
+        ema: name to tensor, of the denoiser.
+        discriminator_ema: the same of the discriminator; empty if not asked for.
+
     Raises:
-        ValueError: an argument out of range; and, before the run, no discriminator where one shall be averaged.
+        ValueError: an argument out of range; and, before the run, no discriminator in the model where one is asked for.
     """
 
-    # Before the checkpoint hook, which must see the average of the iteration it saves.
+    # Before the checkpoint hook, which must see the EMA of the iteration it saves.
     priority = "NORMAL"
 
     def __init__(
@@ -66,14 +64,14 @@ class DenoiserEMA(Hook):
         self.export = export
         self.export_dtype: torch.dtype = getattr(torch, export_dtype)
         self.discriminator = discriminator
-        self.average: dict[str, Tensor] = {}
-        self.discriminator_average: dict[str, Tensor] = {}
+        self.ema: dict[str, Tensor] = {}
+        self.discriminator_ema: dict[str, Tensor] = {}
         self._resumed = False
         self._learning: list[bool] = []
 
     def before_run(self, runner: Any) -> None:
         """Look at the denoiser; what it begins with is loaded later."""
-        model = unwrap(runner.model)
+        model = runner.model
         self._denoiser: nn.Module = model.denoiser
         if self.discriminator:
             if not hasattr(model, "discriminator"):
@@ -84,41 +82,41 @@ class DenoiserEMA(Hook):
             self._discriminator: nn.Module = model.discriminator
 
     def reset(self) -> None:
-        """Make the average equal to the parameters."""
-        self.average = {name: value.detach() for name, value in self._denoiser.state_dict().items()}
+        """Make the EMA equal to the parameters."""
+        self.ema = {name: value.detach() for name, value in self._denoiser.state_dict().items()}
         self._settle()
 
     def _settle(self) -> None:
-        """Copy what the average shares with the parameters and may not, and share what it may."""
+        """Give the EMA of what learns memory of its own, and let that of what is frozen share the parameters'."""
         parameters = dict(self._denoiser.named_parameters())
         self._learning = [parameter.requires_grad for parameter in parameters.values()]
         for name, value in self._denoiser.state_dict().items():
-            average = self.average.get(name)
-            if average is None:
+            ema = self.ema.get(name)
+            if ema is None:
                 continue
             frozen = name in parameters and not parameters[name].requires_grad and value.dtype == torch.float32
-            if not frozen and _is_same(average, value):
-                self.average[name] = value.detach().clone().float()
-            elif frozen and not _is_same(average, value) and torch.equal(own_share(average), own_share(value)):
-                self.average[name] = value.detach()
+            if not frozen and _is_same(ema, value):
+                self.ema[name] = value.detach().clone().float()
+            elif frozen and not _is_same(ema, value) and torch.equal(local_shard(ema), local_shard(value)):
+                self.ema[name] = value.detach()
 
     def copy_to_model(self) -> None:
-        """Make the parameters equal to the average."""
+        """Make the parameters equal to the EMA."""
         with torch.no_grad():
             for name, value in self._denoiser.state_dict().items():
-                # Nothing is written to a tensor that is its own average: what was cast from it stays valid.
-                if not _is_same(self.average[name], value):
-                    own_share(value).copy_(own_share(self.average[name]))
+                # Nothing is written to a tensor that is its own EMA: what was cast from it stays valid.
+                if not _is_same(self.ema[name], value):
+                    local_shard(value).copy_(local_shard(self.ema[name]))
 
     def before_train(self, runner: Any) -> None:
-        """Begin with the parameters, unless the average was resumed."""
+        """Begin with the parameters, unless the EMA was resumed."""
         if not self._resumed:
             self.reset()
         else:
             self._settle()
         # Not in checkpoints of a run that did not ask for it.
-        if self.discriminator and not (self._resumed and self.discriminator_average):
-            self.discriminator_average = _copied(self._discriminator)
+        if self.discriminator and not (self._resumed and self.discriminator_ema):
+            self.discriminator_ema = _copied(self._discriminator)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Take note of parameters that have been frozen or thawed, by a new stage."""
@@ -127,23 +125,23 @@ class DenoiserEMA(Hook):
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Move the average towards the parameters; frozen ones are equal to it already.
+        """Move the EMA towards the parameters; frozen ones are equal to it already.
 
         An iteration that only accumulates gradients changes nothing, so that k small batches average as one large.
         """
         decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
         if _stepped(runner.optim_wrapper, "denoiser"):
-            _move(self.average, self._denoiser, decay)
+            _move(self.ema, self._denoiser, decay)
         if self.discriminator and _stepped(runner.optim_wrapper, "discriminator"):
-            _move(self.discriminator_average, self._discriminator, decay)
+            _move(self.discriminator_ema, self._discriminator, decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within the context the model computes with the average."""
+        """Let the model compute with the EMA within the context."""
         kept = {
-            name: own_share(value).detach().clone()
+            name: local_shard(value).detach().clone()
             for name, value in self._denoiser.state_dict().items()
-            if not _is_same(self.average[name], value)
+            if not _is_same(self.ema[name], value)
         }
         self.copy_to_model()
         try:
@@ -152,10 +150,10 @@ class DenoiserEMA(Hook):
             with torch.no_grad():
                 state = self._denoiser.state_dict()
                 for name, value in kept.items():
-                    own_share(state[name]).copy_(value)
+                    local_shard(state[name]).copy_(value)
 
     def before_val(self, runner: Any) -> None:
-        """Validate with the average."""
+        """Validate with the EMA."""
         self._context = self.applied()
         self._context.__enter__()
 
@@ -164,10 +162,10 @@ class DenoiserEMA(Hook):
         self._context.__exit__(None, None, None)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Put the average into the checkpoint and export it."""
-        checkpoint["ema"] = gathered(self.average)
+        """Put the EMA into the checkpoint and export it."""
+        checkpoint["ema"] = gathered(self.ema)
         if self.discriminator:
-            checkpoint["ema_discriminator"] = gathered(self.discriminator_average)
+            checkpoint["ema_discriminator"] = gathered(self.discriminator_ema)
         if self.export is not None:
             metadata = {
                 "iteration": checkpoint["meta"]["iter"],
@@ -181,22 +179,22 @@ class DenoiserEMA(Hook):
                 on_main(save_weights, path, checkpoint["ema_discriminator"], metadata, self.export_dtype)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
-        """Take the average out of a resumed checkpoint."""
+        """Take the EMA out of a resumed checkpoint."""
         if "ema" in checkpoint:
-            self.average = _shared(checkpoint["ema"], self._denoiser)
+            self.ema = _sharded(checkpoint["ema"], self._denoiser)
             self._resumed = True
         if self.discriminator:
-            self.discriminator_average = _shared(checkpoint.get("ema_discriminator", {}), self._discriminator)
+            self.discriminator_ema = _sharded(checkpoint.get("ema_discriminator", {}), self._discriminator)
 
 
 def _stepped(wrapper: Any, part: str) -> bool:
-    """Whether the optimizer of a part, or the only one, has made a step in this iteration."""
+    """True if the optimizer of a part, or the only one, has made a step in this iteration."""
     return (wrapper[part] if isinstance(wrapper, OptimWrapperDict) else wrapper).should_update()
 
 
-def _is_same(average: Tensor, value: Tensor) -> bool:
-    """Whether the two are one tensor."""
-    a, b = own_share(average), own_share(value)
+def _is_same(ema: Tensor, value: Tensor) -> bool:
+    """True if the two share their memory."""
+    a, b = local_shard(ema), local_shard(value)
     return a.data_ptr() == b.data_ptr() and a.dtype == b.dtype and a.device == b.device
 
 
@@ -204,16 +202,16 @@ def _copied(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone().float() for name, value in module.state_dict().items()}
 
 
-def _move(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
-    """Move an average towards the parameters that learn; buffers, as those of spectral norms, are taken as they are."""
-    moving = [(name, own_share(p.detach()).float()) for name, p in module.named_parameters() if p.requires_grad]
-    torch._foreach_lerp_([own_share(average[name]) for name, _ in moving], [p for _, p in moving], 1 - decay)
+def _move(ema: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    """Move an EMA towards the parameters that learn; buffers, such as those of spectral norms, are copied."""
+    moving = [(name, local_shard(p.detach()).float()) for name, p in module.named_parameters() if p.requires_grad]
+    torch._foreach_lerp_([local_shard(ema[name]) for name, _ in moving], [p for _, p in moving], 1 - decay)
     for name, value in module.named_buffers():
-        if name in average:
-            own_share(average[name]).copy_(own_share(value))
+        if name in ema:
+            local_shard(ema[name]).copy_(local_shard(value))
 
 
-def _shared(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """A resumed average, shared out as the module is; names of another network are left to the error of loading it."""
+def _sharded(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """A resumed EMA, sharded as the module is; names of another network are left to the error of loading it."""
     own = module.state_dict()
-    return {name: share_as(value, own[name]) for name, value in state.items() if name in own}
+    return {name: shard_like(value, own[name]) for name, value in state.items() if name in own}

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from pitikit.data.images import condition_image, write_grid
 from pitikit.diffusion.noise import BatchDraws
 from pitikit.diffusion.samplers import SamplingRequest
-from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.engine.ema import DenoiserEMA
 from pitikit.evaluation.generate import generate
 from pitikit.registry import DATASETS, HOOKS
 
@@ -52,8 +52,8 @@ class IterationSeedHook(Hook):
 
 
 @HOOKS.register_module()
-class ProcessMeanHook(Hook):
-    """Makes the loss terms that are logged the means over all processes; with one they are left as they are."""
+class RankMeanHook(Hook):
+    """Replaces the loss terms that are logged by their means over all ranks."""
 
     # Before RuntimeInfoHook logs them.
     priority = "HIGHEST"
@@ -70,7 +70,7 @@ class ProcessMeanHook(Hook):
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Logs ``images_per_s``, over all processes."""
+    """Logs ``images_per_s``, over all ranks."""
 
     def __init__(self) -> None:
         self._last: float | None = None
@@ -88,7 +88,7 @@ class ThroughputHook(Hook):
 class SampleGridHook(Hook):
     """Writes ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
 
-    All processes sample, a sharded model needs them all; the first one writes.
+    All ranks sample, since a sharded model needs them all; rank 0 writes.
 
     Args:
         dataset: config of the dataset that the rows come from; the config's `val_dataset` by default.
@@ -97,7 +97,7 @@ class SampleGridHook(Hook):
         seeds: one column of results each.
     """
 
-    # After the average and the checkpoint.
+    # After the EMA and the checkpoint.
     priority = "LOW"
 
     def __init__(
@@ -130,7 +130,7 @@ class SampleGridHook(Hook):
         request = SamplingRequest(seeds=self.seeds)
         size = len(self._batch["id"])
         with ema.applied() if ema else nullcontext():
-            (made,) = generate(unwrap(runner.model), [self._batch], request, rows=size)
+            (made,) = generate(runner.model, [self._batch], request, rows=size)
         if runner.rank != 0:
             return
 

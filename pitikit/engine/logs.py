@@ -14,11 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+import mmengine.visualization
+import numpy as np
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook, LoggerHook
+from mmengine.logging import print_log
 
-from pitikit.engine.writing import write_text
-from pitikit.registry import HOOKS
+from pitikit.files import write_text
+from pitikit.registry import HOOKS, VISUALIZERS
 
 #: Name of the log in a work directory.
 LOG_NAME = "log.jsonl"
@@ -160,7 +163,7 @@ class RunLogHook(Hook):
 
 
 class WarnOnce:
-    """What a logging handler does with a line that it cannot write: Python's prints a traceback for each.
+    """Warns of the first line that a logging handler cannot write; Python's prints a traceback for each.
 
     Args:
         name: of the file.
@@ -178,7 +181,7 @@ class WarnOnce:
 
 @contextmanager
 def only_to_files(logger: logging.Logger) -> Iterator[None]:
-    """Within the context a logger writes to its files and not to the terminal."""
+    """Let a logger write to its files and not to the terminal within the context."""
     others = [handler for handler in logger.handlers if not isinstance(handler, logging.FileHandler)]
     for handler in others:
         logger.removeHandler(handler)
@@ -207,3 +210,45 @@ def _set_aside(path: Path) -> None:
     while (other := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
         number += 1
     path.rename(other)
+
+
+# ---- mmengine's visualizer
+
+
+class _NoFigure:
+    """Stands in until something is drawn."""
+
+    def get_dpi(self) -> float:
+        return 0.0
+
+
+@VISUALIZERS.register_module()
+class Visualizer(mmengine.visualization.Visualizer):
+    """Takes the place of mmengine's: the figure is made when an image is set, and Matplotlib imported then.
+
+    Every Runner has a visualizer, which its vis_backends belong to; most never draw. That saves a second at the start
+    of each process, and 30 MB.
+    """
+
+    ax_save: Any = None
+    _warned = False
+
+    def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None) -> None:
+        """Hand numbers to the backends; a disk without room is warned of once, as by the RunLogHook."""
+        try:
+            super().add_scalars(scalar_dict, step, file_path)
+        except OSError as error:
+            if not self._warned:
+                print_log(f"numbers for the backends cannot be written: {error}", "current", logging.WARNING)
+            self._warned = True
+
+    def _initialize_fig(self, fig_cfg: Any) -> tuple[Any, Any, Any]:
+        return None, _NoFigure(), None
+
+    @master_only
+    def set_image(self, image: np.ndarray) -> None:
+        """Set the image to draw on: RGB uint8 (H, W, 3)."""
+        if self.ax_save is None:
+            self.fig_save_canvas, self.fig_save, self.ax_save = super()._initialize_fig(self.fig_save_cfg)
+            self.dpi = self.fig_save.get_dpi()
+        super().set_image(image)

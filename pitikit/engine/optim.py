@@ -10,7 +10,6 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
-from pitikit.engine.ema import unwrap
 from pitikit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -114,7 +113,7 @@ def _measured_norm(parameters: Iterable[nn.Parameter], **_: Any) -> torch.Tensor
 
 
 def _is_plain(gradient: torch.Tensor) -> bool:
-    """Whether a gradient lies whole, in one piece, in float32 in the CPU's memory."""
+    """True if a gradient lies whole, in one piece, in float32 in the CPU's memory."""
     return (
         type(gradient) is torch.Tensor
         and gradient.device.type == "cpu"
@@ -137,9 +136,9 @@ class PartwiseConstructor:
             raise ValueError(f"PartwiseConstructor: paramwise_cfg={paramwise_cfg!r} is not taken; stages set the rates")
         self.config = dict(optim_wrapper_cfg)
 
-    def __call__(self, model: nn.Module) -> OptimWrapper:
+    def __call__(self, model: Any) -> OptimWrapper:
         """Group the decoder first, then the encoder, then what is not the denoiser's."""
-        denoiser = unwrap(model).denoiser
+        denoiser = model.denoiser
         groups = _parts(denoiser)
         known = {id(p) for p in denoiser.parameters()}
         others = [p for p in model.parameters() if id(p) not in known]
@@ -160,7 +159,7 @@ class SeparateOptimWrappers(OptimWrapperDict):
         return self["denoiser"].optimizer
 
     def should_update(self) -> bool:
-        """Whether the denoiser has made a step in this iteration."""
+        """True if the denoiser has made a step in this iteration."""
         return self["denoiser"].should_update()
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
@@ -199,19 +198,18 @@ class SeparateConstructor:
             )
         self.config = config
 
-    def __call__(self, model: nn.Module) -> SeparateOptimWrappers:
+    def __call__(self, model: Any) -> SeparateOptimWrappers:
         """Build both.
 
         Raises:
             ValueError: the model has no discriminator.
         """
-        whole = unwrap(model)
-        if not hasattr(whole, "discriminator"):
+        if not hasattr(model, "discriminator"):
             raise ValueError(
-                f"SeparateConstructor: {type(whole).__name__} has no discriminator; expected an AdversarialUpsampler"
+                f"SeparateConstructor: {type(model).__name__} has no discriminator; expected an AdversarialUpsampler"
             )
-        denoiser = _build(self.config["denoiser"], _parts(whole.denoiser))
-        discriminator = _build(self.config["discriminator"], list(whole.discriminator.parameters()))
+        denoiser = _build(self.config["denoiser"], _parts(model.denoiser))
+        discriminator = _build(self.config["discriminator"], list(model.discriminator.parameters()))
         # Both would log 'grad_norm'.
         discriminator.grad_name = "grad_norm_discriminator"
         return SeparateOptimWrappers(denoiser=denoiser, discriminator=discriminator)

@@ -10,30 +10,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
-from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner
 from torch import nn
 
-from pitikit.engine.checkpoints import find_checkpoints, verify_checkpoint
-from pitikit.engine.distributed import join_group, lost_contact, on_main
-from pitikit.engine.ema import unwrap
+from pitikit.engine.checkpoints.contents import collect, restore_optimizer, restore_progress, restore_schedulers
+from pitikit.engine.checkpoints.hook import newest_whole
+from pitikit.engine.checkpoints.loading import load_state, load_weights
+from pitikit.engine.distributed.failures import lost_contact, on_main
+from pitikit.engine.distributed.groups import join_group
+from pitikit.engine.distributed.sharded import is_sharded
 from pitikit.engine.logs import WarnOnce, only_to_files
-from pitikit.engine.loops import TranslationTrainLoop
-from pitikit.engine.parallel import WholeState, gathered, is_sharded, load_optimizer, load_state, share_as
-from pitikit.engine.weights import DamagedFileError, WeightsError, load_weights, read_checkpoint, save_checkpoint_file
 from pitikit.engine.work_dir import make_work_dir, occupied
 from pitikit.kernels.accelerate import accelerate
-from pitikit.registry import RUNNERS
+from pitikit.registry import MODEL_WRAPPERS, RUNNERS
+from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file
 
-#: What every training needs, whatever its config says.
-ALWAYS = ("IterationSeedHook", "FiniteLossHook", "ProcessMeanHook")
-#: Values of each logged number that a checkpoint keeps: the logs are means over a window.
-LOG_WINDOW = 1000
+#: Hooks of every training, whatever its config names.
+ALWAYS = ("IterationSeedHook", "FiniteLossHook", "RankMeanHook")
 
 
 @RUNNERS.register_module()
@@ -46,10 +42,11 @@ class TranslationRunner(Runner):
     - ``resume`` takes the newest whole checkpoint of the work directory, or the one ``load_from`` names, whole.
     - checkpoints hold tensors and plain values only, so that they load with ``weights_only=True``, and are written
       to a temporary file first.
-    - random numbers are seeded anew for every iteration (IterationSeedHook), and a loss that is no number stops the
+    - random numbers are seeded anew for every iteration (IterationSeedHook), and a loss that is not finite stops the
       run (FiniteLossHook), without a word in the config.
-    - several processes (``launcher``) share the work; ``parallel`` in the config says how the model is spread over
-      them: :class:`~pitikit.engine.parallel.Replicated` or :class:`~pitikit.engine.parallel.FullySharded`.
+    - several ranks (``launcher``) share the work; ``parallel`` in the config names how the model is spread over them:
+      :class:`~pitikit.engine.distributed.replicated.Replicated` or
+      :class:`~pitikit.engine.distributed.sharded.FullySharded`.
     """
 
     optim_wrapper: Any
@@ -82,40 +79,42 @@ class TranslationRunner(Runner):
         super().register_hooks(default_hooks, [*needed, *(custom_hooks or ())])
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Meet the other processes, then as mmengine; ``env_cfg.dist_cfg`` takes what ``join_group`` does.
+        """Meet the other ranks, then as mmengine; ``env_cfg.dist_cfg`` takes what ``join_group`` does.
 
         Raises:
-            pitikit.engine.distributed.DistributedError: they do not come, or the environment is not that of a group.
+            pitikit.engine.distributed.failures.DistributedError: they do not come, or the environment is not a group's.
         """
         if self.distributed:
             join_group(self.launcher, **env_cfg.get("dist_cfg", {}))
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to the device and spread it over the processes, as ``parallel`` in the config says.
+        """Move the model to the device and spread it over the ranks, as ``parallel`` in the config names it.
 
         With ``accelerate`` in the config, the default, its layers on the CPU take their faster forms.
         """
         parallel = self.cfg.get("parallel") or dict(type="Replicated")
         if self.distributed:
-            model = MODEL_WRAPPERS.build({"_scope_": "mmengine", **parallel})(model)
+            model = MODEL_WRAPPERS.build(parallel)(model)
         else:
             if parallel.get("type") != "Replicated":
-                self.logger.warning(f"parallel={dict(parallel)!r} is of no use to one process; start it with torchrun")
+                self.logger.warning(f"parallel={dict(parallel)!r}: ignored, only one process is running; use torchrun")
             model = model.to(get_device())
-        # A share is gathered for one use, and a cast of it would stay.
-        return accelerate(model, keep_casts=not is_sharded(model)) if self.cfg.get("accelerate", True) else model
+        if not self.cfg.get("accelerate", True):
+            return model
+        # A shard is gathered for one use, and a cast of it would stay.
+        return accelerate(model, keep_casts=not any(map(is_sharded, model.parameters())))
 
     def _init_model_weights(self) -> None:
-        # mmengine's sends the first process's tensors to all afterwards: shares differ, and the whole was equal before.
-        unwrap(self.model).init_weights()
+        # mmengine's sends the tensors of rank 0 to all afterwards: shards differ, and the whole was equal before.
+        self.model.init_weights()
 
     def train(self) -> nn.Module:
         """Train.
 
         Raises:
             ValueError: the config has nothing to train with.
-            pitikit.engine.distributed.DistributedError: another process has failed.
+            pitikit.engine.distributed.failures.DistributedError: another rank has failed.
             pitikit.engine.work_dir.OccupiedError: another training writes the work directory.
         """
         if self._train_loop is None:
@@ -139,21 +138,21 @@ class TranslationRunner(Runner):
         """Load what the config names, or resume; a damaged newest checkpoint gives way to the one before it.
 
         Raises:
-            pitikit.engine.weights.WeightsError: nothing to resume from is whole, or it does not fit.
+            pitikit.weights.WeightsError: nothing to resume from is whole, or it does not fit.
         """
         if not self._has_loaded and not self._resume and self.cfg.get("load_discriminator"):
             self._load_discriminator(self.cfg.load_discriminator)
         if self._has_loaded or not self._resume or self._load_from is not None:
             super().load_or_resume()
             return
-        newest = on_main(self._newest_whole)
+        newest = on_main(newest_whole, self.work_dir, self.logger)
         if newest is None:
             self.logger.info(f"{self.work_dir}: no checkpoint yet, nothing to resume from")
         else:
             self.resume(newest)
 
     def _load_discriminator(self, path: str) -> None:
-        model = unwrap(self.model)
+        model = self.model
         if not hasattr(model, "discriminator"):
             raise WeightsError(
                 f"load_discriminator={path!r}: {type(model).__name__} has none; expected an AdversarialUpsampler"
@@ -164,33 +163,16 @@ class TranslationRunner(Runner):
             raise WeightsError(f"load_discriminator: {error}") from error
         self.logger.info(f"loaded {path} into the discriminator")
 
-    def _newest_whole(self) -> str | None:
-        candidates = find_checkpoints(self.work_dir)
-        for path in candidates:
-            try:
-                verify_checkpoint(path)
-            except DamagedFileError as error:
-                self.logger.warning(f"{error}; trying the checkpoint before it")
-            else:
-                return str(path)
-        if candidates:
-            raise WeightsError(
-                f"{self.work_dir}: none of {len(candidates)} checkpoints is whole, nothing to resume from"
-            )
-        return None
-
     def load_checkpoint(
         self, filename: str, map_location: str | Callable = "cpu", strict: bool = True, revise_keys: Any = ()
     ) -> dict:
         """Load a training checkpoint when resuming, exported weights or an EMA otherwise.
 
         Raises:
-            pitikit.engine.weights.WeightsError: the file is damaged or does not fit.
+            pitikit.weights.WeightsError: the file is damaged or does not fit.
         """
         if not self._resume:
-            whole = WholeState(unwrap(self.model).denoiser)
-            left = load_weights(whole, filename, self.cfg.get("load_parts"))  # type: ignore[arg-type]
-            whole.put_back()
+            left = load_weights(self.model.denoiser, filename, self.cfg.get("load_parts"))
             self.logger.info(f"loaded {filename}" + (f" without its {', '.join(left)}" if left else ""))
             self._has_loaded = True
             return {}
@@ -199,7 +181,7 @@ class TranslationRunner(Runner):
             raise WeightsError(f"{filename}: not a training checkpoint, it cannot be resumed; use load_from instead")
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         try:
-            load_state(unwrap(self.model), checkpoint["state_dict"])
+            load_state(self.model, checkpoint["state_dict"])
         except WeightsError as error:
             raise WeightsError(f"{filename} does not fit the model of the config: {error}") from error
         self._has_loaded = True
@@ -215,43 +197,33 @@ class TranslationRunner(Runner):
         """Take model, optimizer, place in the data, seed and log windows from a training checkpoint.
 
         Raises:
-            pitikit.engine.weights.WeightsError: the file is damaged or does not fit.
+            pitikit.weights.WeightsError: the file is damaged or does not fit.
         """
         checkpoint = self.load_checkpoint(filename)
-        meta = checkpoint["meta"]
-        if meta.get("seed") is not None and meta["seed"] != self.seed:
+        seed = checkpoint["meta"].get("seed")
+        if seed is not None and seed != self.seed:
             if self._randomness_cfg.get("seed") is not None:
-                self.logger.warning(f"seed {meta['seed']} of {filename} is used, not {self.seed} of the config")
-            self._randomness_cfg.update(seed=meta["seed"])
+                self.logger.warning(f"resuming with seed {seed} of {filename}, not {self.seed} of the config")
+            self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)
-        loop = self.train_loop
-        if isinstance(loop, TranslationTrainLoop):
-            loop.resume(meta["iter"], meta.get("data"))
-        else:
-            loop._epoch, loop._iter = meta["epoch"], meta["iter"]
         if resume_optimizer:
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
             try:
-                load_optimizer(self.optim_wrapper, checkpoint["optimizer"])
-            except (ValueError, KeyError) as error:
-                raise WeightsError(f"{filename} does not fit the optimizer: {error}") from error
+                restore_optimizer(self.optim_wrapper, checkpoint["optimizer"])
+            except WeightsError as error:
+                raise WeightsError(f"{filename} {error}") from error
         if resume_param_scheduler and self.param_schedulers is not None and "param_schedulers" in checkpoint:
             self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
-            _load_schedulers(self.param_schedulers, checkpoint["param_schedulers"])
-        parameters = dict(unwrap(self.model).named_parameters())
-        for name, gradient in checkpoint.get("gradients", {}).items():
-            parameters[name].grad = share_as(gradient, parameters[name])
-        for name, (values, counts) in checkpoint.get("logs", {}).items():
-            self.message_hub.log_scalars[name] = HistoryBuffer(values.tolist(), counts.tolist())
-        self.message_hub.update_info_dict(checkpoint.get("best", {}))
+            restore_schedulers(self.param_schedulers, checkpoint["param_schedulers"])
+        restore_progress(self, checkpoint)
         self._has_loaded = True
-        self.logger.info(f"resumed {filename} after iteration {meta['iter']}")
+        self.logger.info(f"resumed {filename} after iteration {self.iter}")
 
     # ---- saving
 
     @cached_property
-    def _config_text(self) -> str:
-        # Formatting takes a tenth of a second.
+    def config_text(self) -> str:
+        """The config as text, for checkpoints; formatting takes a tenth of a second, and is done once."""
         return self.cfg.pretty_text
 
     def save_checkpoint(
@@ -267,39 +239,14 @@ class TranslationRunner(Runner):
     ) -> None:
         """Write a checkpoint; the arguments are those of mmengine's hook, ``meta['iter']`` counts finished iterations.
 
-        Every process takes part, and the hooks' ``before_save_checkpoint`` is called in all: a sharded state has to
-        be gathered. The first one writes, and all raise its error.
+        Every rank takes part, and the hooks' ``before_save_checkpoint`` is called on all: a sharded state has to be
+        gathered. Rank 0 writes, and all raise its error.
 
         Raises:
             OSError: it cannot be written; a file of the name that was there before still is.
         """
         meta = {"epoch": self.epoch, "iter": self.iter + 1, **(meta or {})}
-        loop = self.train_loop
-        checkpoint: dict[str, Any] = {
-            "meta": {
-                **meta,
-                "cfg": self._config_text,
-                "seed": self.seed,
-                "data": loop.data_state(meta["iter"]) if isinstance(loop, TranslationTrainLoop) else None,
-                "experiment_name": self.experiment_name,
-                "mmengine_version": mmengine.__version__,
-            },
-            "state_dict": gathered(unwrap(self.model).state_dict()),
-            "logs": {name: _window(buffer) for name, buffer in self.message_hub.log_scalars.items()},
-            "best": {name: _plain(v) for name, v in self.message_hub.runtime_info.items() if name.startswith("best_")},
-        }
-        if save_optimizer:
-            checkpoint["optimizer"] = gathered(self.optim_wrapper.state_dict())
-            # Between two steps of gradient accumulation; after a step there are none.
-            parameters = unwrap(self.model).named_parameters()
-            checkpoint["gradients"] = gathered({name: p.grad for name, p in parameters if p.grad is not None})
-        schedulers = self.param_schedulers
-        if save_param_scheduler and schedulers is not None:
-            checkpoint["param_schedulers"] = (
-                {name: [s.state_dict() for s in group] for name, group in schedulers.items()}
-                if isinstance(schedulers, dict)
-                else [s.state_dict() for s in schedulers]
-            )
+        checkpoint = collect(self, meta, save_optimizer, save_param_scheduler)
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         on_main(save_checkpoint_file, Path(out_dir, filename), checkpoint)
 
@@ -318,29 +265,11 @@ class TranslationRunner(Runner):
         return ", ".join(type(hook).__name__ for hook in self.hooks)
 
     def _log_env(self, env_cfg: dict) -> None:
-        """The whole environment and config into the log file; to the terminal only what tells runs apart."""
+        """Log the whole environment and config to the file, and a line to the terminal."""
         with only_to_files(self.logger):
             super()._log_env(env_cfg)
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
         self.logger.info(
-            f"python {platform.python_version()}, torch {torch.__version__}, {device}, {self.world_size} process(es), "
-            f"seed {self.seed}; log and results in {self.work_dir}"
+            f"python {platform.python_version()}, torch {torch.__version__}, {device}, world size "
+            f"{self.world_size}, seed {self.seed}; log and results in {self.work_dir}"
         )
-
-
-def _window(buffer: HistoryBuffer) -> tuple[torch.Tensor, torch.Tensor]:
-    values, counts = buffer.data
-    return torch.tensor(values[-LOG_WINDOW:], dtype=torch.float64), torch.tensor(counts[-LOG_WINDOW:])
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str)) else float(value)
-
-
-def _load_schedulers(schedulers: Any, states: Any) -> None:
-    if isinstance(schedulers, dict):
-        for name, group in schedulers.items():
-            _load_schedulers(group, states[name])
-        return
-    for scheduler, state in zip(schedulers, states, strict=True):
-        scheduler.load_state_dict(state)

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from pitikit.arguments import check_arguments
-from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.engine.ema import DenoiserEMA
 from pitikit.registry import HOOKS
 
 PARTS = ("encoder", "decoder")
@@ -84,7 +84,7 @@ class StageHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Warn of stages that the training is too short to reach, and freeze what does not learn at the beginning.
 
-        Not only in the first iteration: an average of what is frozen need not be kept.
+        Not only in the first iteration: the EMA of what is frozen takes no memory.
 
         Raises:
             ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated.
@@ -95,7 +95,7 @@ class StageHook(Hook):
                 raise ValueError(
                     f"stage {stage.name!r}: until={stage.until}: expected a multiple of accumulative_counts={count}"
                 )
-        self._freeze(unwrap(runner.model), self.stage_at(runner.iter)[0])
+        self._freeze(runner.model, self.stage_at(runner.iter)[0])
         for stage, later in zip(self.stages, self.stages[1:], strict=False):
             if stage.until is not None and stage.until >= runner.max_iters > runner.iter:
                 runner.logger.warning(
@@ -116,7 +116,7 @@ class StageHook(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Enter a stage at its border, and keep frozen parts in eval mode."""
         stage, start = self.stage_at(runner.iter)
-        model = unwrap(runner.model)
+        model = runner.model
         if stage is not self.current:
             self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
         if stage.lr is not None:
@@ -145,10 +145,10 @@ class StageHook(Hook):
             group["lr"] = group["initial_lr"] = lr * (stage.encoder_lr if group.get("part") == "encoder" else 1.0)
 
     def _enter(self, runner: Any, model: Any, stage: Stage, fresh: bool) -> None:
-        averages = [hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)]
+        ema = next((hook for hook in runner.hooks if isinstance(hook, DenoiserEMA)), None)
         if fresh:
-            if averages:
-                averages[0].copy_to_model()
+            if ema:
+                ema.copy_to_model()
             runner.optim_wrapper.optimizer.state.clear()
             # What was accumulated for the parameters of the stage before. Not when a run is resumed in a stage.
             runner.optim_wrapper.zero_grad(set_to_none=True)
@@ -158,5 +158,5 @@ class StageHook(Hook):
         runner.logger.info(
             f"stage {stage.name!r} from iteration {runner.iter}: trains {', '.join(stage.train)}, "
             f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {drop:g}"
-            + (", starts from the EMA" if fresh and averages else "")
+            + (", starts from the EMA" if fresh and ema else "")
         )

@@ -1,4 +1,4 @@
-"""The folder of a run: whether it can be written, and that one run at a time writes it."""
+"""The folder of a run: made, checked, and held against other runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pitikit.engine.config_places import ConfigError
 
-#: Held by the run that writes the folder; its text says which that is.
+#: Held by the run that writes the folder; its text names that run.
 LOCK_NAME = ".lock"
 
 
@@ -37,7 +37,7 @@ def make_work_dir(path: str | Path) -> Path:
 
 @contextmanager
 def occupied(folder: str | Path) -> Iterator[None]:
-    """Within the context no other run may write ``folder``. The lock falls with the process, whatever ends it.
+    """Hold ``folder`` against other runs within the context. The lock falls with the process, whatever ends it.
 
     Raises:
         OccupiedError: another run does.

@@ -1,4 +1,4 @@
-"""Data workers that die: when it is noticed, and in which words."""
+"""Data workers that die: noticed between two iterations, and explained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DataWorkerError(RuntimeError):
 def explain(
     error: BaseException, workers: int, place: str, exit_codes: Sequence[int | None] = ()
 ) -> DataWorkerError | None:
-    """What happened to a data worker and what to try, or None for an error that is about something else.
+    """Explain what happened to a data worker and what to try; None for an error about something else.
 
     Args:
         error: as torch's loader raised it.
@@ -63,7 +63,7 @@ def explain(
 
 
 def _room() -> str:
-    """Memory that is left, where the system tells."""
+    """Memory that is left, where the system shows it."""
     found = []
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -79,60 +79,59 @@ def _room() -> str:
 
 @contextmanager
 def explained(workers: int, place: str, iterator: Any = None) -> Iterator[None]:
-    """Within the context the death of a data worker is a :class:`DataWorkerError`.
+    """Turn the death of a data worker within the context into a :class:`DataWorkerError`.
 
-    ``iterator`` is torch's, whose processes are asked how they ended.
+    ``iterator`` is torch's, for the exit codes of its processes.
     """
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
         codes = [process.exitcode for process in getattr(iterator, "_workers", ())]
-        told = explain(error, workers, place, codes)
-        if told is None:
+        explained_error = explain(error, workers, place, codes)
+        if explained_error is None:
             raise
-        raise told from error
+        raise explained_error from error
 
 
 class WorkerWatch:
-    """Lets torch speak of a dead worker while data are waited for, and at no other time.
+    """Lets torch's handler of SIGCHLD raise while data are waited for, and at no other time.
 
-    Its handler of SIGCHLD raises wherever the main thread is: in the middle of an optimizer step, or of a checkpoint
-    that is written because the same SIGTERM has reached workers and main process. What is not said at once is said
-    when the next batch is asked for.
+    It raises wherever the main thread is: in the middle of an optimizer step, or of a checkpoint that is written
+    because the same SIGTERM has reached workers and main process. A death in between is raised with the next batch.
     """
 
     def __init__(self) -> None:
         self._listening = False
-        self._speak: Callable[[int, Any], Any] | None = None
+        self._raise_if_dead: Callable[[int, Any], Any] | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Within the context, which begins after the workers were started, torch's handler is ours."""
-        speak = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-        if not callable(speak) or threading.current_thread() is not threading.main_thread():
+        """Replace torch's handler within the context, which begins after the workers were started."""
+        handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+        if not callable(handler) or threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def note(number: int, frame: Any) -> None:
             if self._listening:
-                speak(number, frame)
+                handler(number, frame)
 
-        self._speak = speak
+        self._raise_if_dead = handler
         signal.signal(signal.SIGCHLD, note)
         try:
             yield
         finally:
-            self._speak = None
+            self._raise_if_dead = None
             if signal.getsignal(signal.SIGCHLD) is note:
-                signal.signal(signal.SIGCHLD, speak)
+                signal.signal(signal.SIGCHLD, handler)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within the context the death of a worker raises, one from before as well."""
+        """Raise at the death of a worker within the context, or from before."""
         self._listening = True
         try:
-            if self._speak is not None:
-                self._speak(signal.SIGCHLD, None)
+            if self._raise_if_dead is not None:
+                self._raise_if_dead(signal.SIGCHLD, None)
             yield
         finally:
             self._listening = False

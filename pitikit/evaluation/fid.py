@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pitikit.evaluation.image_metric import ImageMetric, image_pair, member, to_bytes
 from pitikit.evaluation.inception import FEATURES, FILE_NAME, HOW_TO_GET, InceptionFeatures, find_inception
-from pitikit.losses.weight_files import file_sha256
+from pitikit.files import file_sha256
 from pitikit.registry import DATASETS, METRICS
 
 KID_SUBSET = 1000

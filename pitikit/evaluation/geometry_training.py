@@ -1,4 +1,4 @@
-"""What the estimator of geometry learns from: images, their depth and normals, and its loss."""
+"""Training data of the geometry estimator: images, their depth and normals; and its loss."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pitikit.registry import DATASETS
 
 
 class ImageSet(Protocol):
-    """Images in memory, what there is to be read in them, and how an answer is judged."""
+    """Images in memory, the targets to be read in them, and the loss."""
 
     @property
     def images(self) -> Tensor:
@@ -27,7 +27,7 @@ class ImageSet(Protocol):
         """(N, ..., S, S)."""
 
     def mirror(self, targets: Tensor) -> Tensor:
-        """What a left-right flip of the images does to ``targets``."""
+        """Targets of the images flipped left to right."""
 
     def objective(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The loss: (B, K, S, S) float32 of a network and targets (B, ..., S, S) to a scalar."""

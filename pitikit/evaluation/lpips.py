@@ -13,9 +13,10 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_unit
-from pitikit.losses.weight_files import file_sha256, find_downloaded, read_tensors
+from pitikit.files import file_sha256
 from pitikit.registry import METRICS
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.weights import find_downloaded, read_checkpoint
 
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31
@@ -46,13 +47,13 @@ def build_lpips(path: Path) -> nn.Module:
     """
     import lpips
 
-    state = read_tensors(path)
+    state = read_checkpoint(path)
     with warnings.catch_warnings():
         # torchvision warns of the argument by which lpips declines pretrained weights.
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(pretrained=False, net="alex", pnet_rand=True, verbose=False)
     linear = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
-    heads = torch.load(linear, map_location="cpu", weights_only=True)
+    heads = read_checkpoint(linear)
     for name, value in heads.items():
         network.get_parameter(name).data.copy_(value)
     # 'net.slice2.3.weight' is torchvision's 'features.3.weight'.

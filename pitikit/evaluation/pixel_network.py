@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.weights import read_checkpoint, read_header
 
 
 class _Convs(nn.Sequential):
@@ -102,26 +101,13 @@ def find_file(weights: str | Path, what: str) -> Path:
 
 
 def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors in float32, and what the header says, its values read as JSON where they are.
+    """Tensors in float32, and the header.
 
     Raises:
-        ValueError: the file is damaged, or no safetensors file.
+        ValueError: the file is damaged, or none of weights.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            header = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: damaged or not a safetensors file ({error})") from error
-    state = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return state, {key: _value(text) for key, text in header.items()}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    state = {name: t.float() if t.is_floating_point() else t for name, t in read_checkpoint(path).items()}
+    return state, read_header(path)
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

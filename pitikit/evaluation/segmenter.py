@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pitikit.evaluation.pixel_network import PixelNetwork, find_file, load_state, read_file
-from pitikit.losses.weight_files import file_sha256
+from pitikit.files import file_sha256
 from pitikit.registry import MODELS
 
 

@@ -1,4 +1,4 @@
-"""What the segmenter learns from: images and their labels, and its loss."""
+"""Training data of the segmenter: images and their labels; and its loss."""
 
 from __future__ import annotations
 

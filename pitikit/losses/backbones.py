@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.losses.weight_files import find_downloaded, read_tensors
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.weights import find_downloaded, read_checkpoint
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -99,7 +99,7 @@ def read_features(path: Path, network: str, expected: Mapping[str, Tensor]) -> d
     Raises:
         ValueError: the file is damaged, or of another network.
     """
-    state = read_tensors(path)
+    state = read_checkpoint(path)
     found = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     if network in BLOCKS and len(found) != 2 * sum(BLOCKS[network]):
         # The first blocks of VGG-16 and VGG-19 have the same names and shapes.
@@ -158,8 +158,7 @@ def lpips_network(backbone: str, weights: str | Path | None = None) -> nn.Module
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(pretrained=False, net=name, pnet_rand=True, verbose=False)
     linear = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"
-    # Saved from a GPU.
-    heads = torch.load(linear, map_location="cpu", weights_only=True)
+    heads = read_checkpoint(linear)
     for key, value in heads.items():
         network.get_parameter(key).data.copy_(value)
     # 'slice2.3.weight' of the package is 'features.3.weight' of torchvision.

@@ -16,8 +16,8 @@ from pitikit.apis.protocol import ProtocolError
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
 from pitikit.diffusion.samplers import SamplingRequest
-from pitikit.engine.weights import WeightsError, save_weights
 from pitikit.scenes import render_scene
+from pitikit.weights import WeightsError, save_weights
 
 UPSAMPLER = """
 _base_ = ["{tiny}"]

@@ -8,15 +8,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pitikit.apis import convert
 from pitikit.apis.convert import convert_checkpoint, read_state_dict
-from pitikit.engine.weights import WeightsError
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks import checkpoint_keys
 from pitikit.networks.checkpoint_keys import KINDS, Kind
 from pitikit.networks.decoders import GlideUNet
 from pitikit.networks.encoders import SemanticEncoder
 from pitikit.networks.text import TextEncoder
+from pitikit.weights import WeightsError
 from tools.convert_checkpoint import main
 
 SMALL = dict(image_size=16, channels=32, multipliers=(1, 2), res_blocks=1, head_width=32)
@@ -208,7 +207,7 @@ def test_dst_is_safe(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(convert, "save_file", broken)
+        patch.setattr("pitikit.weights.save_file", broken)
         convert_checkpoint(source, dst, "glide-base", overwrite=True)
     assert dst.read_bytes() == b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "source.pt"]

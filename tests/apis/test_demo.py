@@ -8,10 +8,10 @@ from PIL import Image
 from pitikit.apis import demo
 from pitikit.apis.building import build_model
 from pitikit.apis.inputs import ConditionReader
-from pitikit.engine.weights import save_weights
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.registry import DATASETS
 from pitikit.scenes import CLASSES, render_scene
+from pitikit.weights import save_weights
 
 
 def test_what_is_shown_exists(repo):

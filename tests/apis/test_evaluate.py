@@ -17,10 +17,10 @@ from pitikit.apis.protocol import ProtocolError
 from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
 from pitikit.engine.config import ConfigError
-from pitikit.engine.weights import WeightsError, save_weights
 from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.models import translator
 from pitikit.registry import MODELS
+from pitikit.weights import WeightsError, save_weights
 
 CONFIG = """
 model = dict(

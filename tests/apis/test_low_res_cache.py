@@ -16,10 +16,10 @@ from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS
 from pitikit.scenes import SceneWorld
+from pitikit.weights import save_weights
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
 PIPELINE = [LoadImage(), LoadMask(num_classes=22), ResizePair(32, 16), PackInputs()]

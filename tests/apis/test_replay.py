@@ -9,9 +9,9 @@ from mmengine.hooks import Hook
 
 from pitikit.apis.replay import ReplayError, replay
 from pitikit.engine.config import load_config
-from pitikit.engine.failures import NonFiniteLossError
+from pitikit.engine.finite_loss import NonFiniteLossError
 from pitikit.engine.runner import TranslationRunner
-from pitikit.engine.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights
+from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
 

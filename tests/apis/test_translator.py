@@ -10,10 +10,10 @@ from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
-from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import DATASETS
 from pitikit.scenes import render_scene
+from pitikit.weights import save_weights
 
 KINDS = ("mask", "sketch", "geometry")
 

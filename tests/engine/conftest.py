@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 
 from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
-from pitikit.engine.weights import save_weights
 from pitikit.registry import MODELS
+from pitikit.weights import save_weights
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
 _NUMBERS = itertools.count()

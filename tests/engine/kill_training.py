@@ -19,7 +19,8 @@ import torch
 from mmengine.hooks import Hook
 from quick_logs import quick_logs
 
-from pitikit.engine import checkpoints, weights
+from pitikit import weights
+from pitikit.engine.checkpoints import hook
 from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
 
@@ -63,14 +64,14 @@ def kill_while_saving(iteration):
 
 def kill_before_pointer(iteration):
     """Die when the checkpoint has its name, and last_checkpoint does not have it yet."""
-    write = checkpoints.write_text
+    write = hook.write_text
 
     def die(path, text):
         if f"iter_{iteration}.pth" in {p.name for p in Path(path).parent.iterdir()}:
             os.kill(os.getpid(), signal.SIGKILL)
         return write(path, text)
 
-    checkpoints.write_text = die
+    hook.write_text = die
 
 
 def kill_between_steps(runner, iteration):

@@ -14,12 +14,12 @@ from mmengine.hooks import Hook
 from safetensors.torch import load_file
 
 from pitikit.apis.replay import replay
-from pitikit.engine.checkpoints import POINTER
+from pitikit.engine.checkpoints.hook import POINTER
 from pitikit.engine.config import load_config
-from pitikit.engine.failures import NonFiniteLossError
+from pitikit.engine.finite_loss import NonFiniteLossError
 from pitikit.engine.runner import TranslationRunner
-from pitikit.engine.weights import WeightsError, read_checkpoint, save_weights
 from pitikit.registry import MODELS
+from pitikit.weights import WeightsError, read_checkpoint, save_weights
 
 pytestmark = pytest.mark.timeout(900)
 

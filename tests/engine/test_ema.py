@@ -8,9 +8,9 @@ from mmengine.optim import OptimWrapper
 from safetensors import safe_open
 from torch import nn
 
+from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.engine.optim import SeparateOptimWrappers
-from pitikit.engine.weights import load_weights
 
 
 class Wrapper:
@@ -60,7 +60,7 @@ def test_arithmetic(runner):
         for name, value in state(runner).items():
             expected[name] = 0.75 * expected[name] + 0.25 * value.double()
     for name, value in expected.items():
-        torch.testing.assert_close(ema.average[name].double(), value, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(ema.ema[name].double(), value, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_parameters_are_equal_to_the_bit(runner):
@@ -69,37 +69,37 @@ def test_frozen_parameters_are_equal_to_the_bit(runner):
         move(runner, step)
         ema.after_train_iter(runner, step)
     for name, value in state(runner).items():
-        assert torch.equal(ema.average[name], value) == name.startswith("decoder")
+        assert torch.equal(ema.ema[name], value) == name.startswith("decoder")
 
 
 def test_warmup_follows_the_early_parameters_faster(runner):
     ema, slow = started(runner, decay=0.9999, warmup=True), started(runner, decay=0.9999)
-    before = ema.average["encoder.weight"].clone()
+    before = ema.ema["encoder.weight"].clone()
     move(runner, 1)
     now = runner.model.denoiser["encoder"].weight
     for each in (ema, slow):
         each.after_train_iter(runner, 0)
-    torch.testing.assert_close(ema.average["encoder.weight"], 0.1 * before + 0.9 * now.detach())
-    torch.testing.assert_close(slow.average["encoder.weight"], 0.9999 * before + 0.0001 * now.detach())
+    torch.testing.assert_close(ema.ema["encoder.weight"], 0.1 * before + 0.9 * now.detach())
+    torch.testing.assert_close(slow.ema["encoder.weight"], 0.9999 * before + 0.0001 * now.detach())
     runner.iter = 10**6
-    kept = ema.average["encoder.weight"].clone()
+    kept = ema.ema["encoder.weight"].clone()
     ema.after_train_iter(runner, 10**6)
-    torch.testing.assert_close(ema.average["encoder.weight"], 0.9999 * kept + 0.0001 * now.detach())
+    torch.testing.assert_close(ema.ema["encoder.weight"], 0.9999 * kept + 0.0001 * now.detach())
 
 
 def test_iterations_that_only_accumulate_change_nothing(runner):
     ema = started(runner, decay=0.5)
-    before = {name: value.clone() for name, value in ema.average.items()}
+    before = {name: value.clone() for name, value in ema.ema.items()}
     move(runner, 1)
     runner.optim_wrapper.stepped = False
     ema.after_train_iter(runner, 0)
-    assert all(torch.equal(before[name], ema.average[name]) for name in before)
+    assert all(torch.equal(before[name], ema.ema[name]) for name in before)
 
 
 def test_with_two_optimizers_the_denoiser_s_steps_count(runner):
     for steps in (False, True):
         ema = started(runner, decay=0.5)
-        before = ema.average["encoder.weight"].clone()
+        before = ema.ema["encoder.weight"].clone()
         move(runner, 1 + steps)
         runner.optim_wrapper = SeparateOptimWrappers(
             denoiser=OptimWrapper(torch.optim.SGD(runner.model.parameters(), lr=1), accumulative_counts=2),
@@ -108,7 +108,7 @@ def test_with_two_optimizers_the_denoiser_s_steps_count(runner):
         runner.optim_wrapper["denoiser"]._inner_count = 2 if steps else 1
         runner.optim_wrapper["denoiser"]._max_counts = 10
         ema.after_train_iter(runner, 0)
-        assert torch.equal(before, ema.average["encoder.weight"]) == (not steps)
+        assert torch.equal(before, ema.ema["encoder.weight"]) == (not steps)
 
 
 @pytest.fixture
@@ -141,14 +141,14 @@ def test_a_discriminator_is_averaged_over_its_own_steps(runner, discriminator):
     ema = started(runner, decay=0.75, discriminator=True)
     before = {name: value.clone() for name, value in discriminator.state_dict().items()}
     learn(runner, ema, 5)
-    assert ema.discriminator_average.keys() == before.keys() and len(before) == 4
+    assert ema.discriminator_ema.keys() == before.keys() and len(before) == 4
     for name, value in discriminator.named_parameters():
         # After the second and the fourth iteration.
-        torch.testing.assert_close(ema.discriminator_average[name], before[name] + (0.25 * 2) * 0.75 + 0.25 * 4)
+        torch.testing.assert_close(ema.discriminator_ema[name], before[name] + (0.25 * 2) * 0.75 + 0.25 * 4)
         torch.testing.assert_close(value, before[name] + 5)
     learn(runner, ema, 1)
     for name, value in discriminator.named_buffers():
-        assert torch.equal(ema.discriminator_average[name], value) and not torch.equal(before[name], value)
+        assert torch.equal(ema.discriminator_ema[name], value) and not torch.equal(before[name], value)
 
 
 def test_a_discriminator_s_average_is_saved_exported_and_resumed(runner, discriminator, tmp_path):
@@ -158,14 +158,14 @@ def test_a_discriminator_s_average_is_saved_exported_and_resumed(runner, discrim
     ema.before_save_checkpoint(runner, checkpoint)
     with safe_open(tmp_path / "ema_discriminator.safetensors", "pt") as file:
         for name in file.keys():
-            assert torch.equal(file.get_tensor(name), ema.discriminator_average[name].half())
+            assert torch.equal(file.get_tensor(name), ema.discriminator_ema[name].half())
     again = DenoiserEMA(discriminator=True)
     for expected in (checkpoint["ema_discriminator"], discriminator.state_dict()):
         again.before_run(runner)
         again.after_load_checkpoint(runner, checkpoint)
         again.before_train(runner)
-        assert again.discriminator_average.keys() == expected.keys()
-        assert all(torch.equal(value, expected[name]) for name, value in again.discriminator_average.items())
+        assert again.discriminator_ema.keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in again.discriminator_ema.items())
         # Of a run that did not ask for it.
         checkpoint.pop("ema_discriminator", None)
 
@@ -182,7 +182,7 @@ def test_applied_restores_to_the_bit_even_after_an_error(runner):
     before = state(runner)
     with pytest.raises(KeyError), ema.applied():
         inside = state(runner)
-        assert all(torch.equal(inside[name], ema.average[name]) for name in inside)
+        assert all(torch.equal(inside[name], ema.ema[name]) for name in inside)
         assert not torch.equal(inside["encoder.weight"], before["encoder.weight"])
         raise KeyError
     assert all(torch.equal(value, before[name]) for name, value in state(runner).items())
@@ -193,7 +193,7 @@ def test_validation_sees_the_average(runner):
     move(runner, 1)
     before = state(runner)
     ema.before_val(runner)
-    assert torch.equal(state(runner)["encoder.weight"], ema.average["encoder.weight"])
+    assert torch.equal(state(runner)["encoder.weight"], ema.ema["encoder.weight"])
     ema.after_val(runner)
     assert torch.equal(state(runner)["encoder.weight"], before["encoder.weight"])
 
@@ -208,8 +208,8 @@ def test_export_loads_strictly(runner, tmp_path, dtype, tolerance):
     fresh = nn.ModuleDict(dict(encoder=nn.Linear(3, 3), decoder=nn.Linear(3, 3)))
     assert load_weights(fresh, tmp_path / "ema.safetensors") == []
     for name, value in fresh.state_dict().items():
-        torch.testing.assert_close(value, ema.average[name], rtol=tolerance, atol=tolerance)
-        assert torch.equal(checkpoint["ema"][name], ema.average[name])
+        torch.testing.assert_close(value, ema.ema[name], rtol=tolerance, atol=tolerance)
+        assert torch.equal(checkpoint["ema"][name], ema.ema[name])
     with safe_open(tmp_path / "ema.safetensors", "pt") as file:
         assert file.metadata()["iteration"] == "17"
         assert file.get_tensor("encoder.weight").dtype == getattr(torch, dtype)
@@ -225,7 +225,7 @@ def test_weights_loaded_after_the_start_are_where_it_begins(runner):
     ema.before_run(runner)
     move(runner, 5)
     ema.before_train(runner)
-    assert torch.equal(ema.average["encoder.weight"], runner.model.denoiser["encoder"].weight)
+    assert torch.equal(ema.ema["encoder.weight"], runner.model.denoiser["encoder"].weight)
 
 
 def test_a_resumed_average_is_kept_and_one_without_begins_anew(runner):
@@ -236,8 +236,8 @@ def test_a_resumed_average_is_kept_and_one_without_begins_anew(runner):
         hook.after_load_checkpoint(runner, checkpoint)
         hook.before_train(runner)
     weight = runner.model.denoiser["encoder"].weight
-    assert torch.equal(ema.average["encoder.weight"], weight + 1)
-    assert torch.equal(without.average["encoder.weight"], weight)
+    assert torch.equal(ema.ema["encoder.weight"], weight + 1)
+    assert torch.equal(without.ema["encoder.weight"], weight)
 
 
 @pytest.mark.parametrize("arguments", [dict(decay=1.0), dict(decay=-0.1), dict(export_dtype="int8")])
@@ -249,8 +249,8 @@ def test_impossible_arguments(arguments):
 def test_a_frozen_parameter_is_its_own_average_until_it_learns(runner):
     ema = started(runner, decay=0.5)
     decoder = runner.model.denoiser["decoder"]
-    assert ema.average["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
-    assert ema.average["encoder.weight"].data_ptr() != runner.model.denoiser["encoder"].weight.data_ptr()
+    assert ema.ema["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
+    assert ema.ema["encoder.weight"].data_ptr() != runner.model.denoiser["encoder"].weight.data_ptr()
     version = decoder.weight._version
     with ema.applied():
         assert decoder.weight._version == version
@@ -260,16 +260,16 @@ def test_a_frozen_parameter_is_its_own_average_until_it_learns(runner):
     with torch.no_grad():
         decoder.weight += 2
     ema.after_train_iter(runner, 0)
-    torch.testing.assert_close(ema.average["decoder.weight"], before + 1)
+    torch.testing.assert_close(ema.ema["decoder.weight"], before + 1)
     # Frozen again, the two differ, and become one only where they are equal.
     decoder.requires_grad_(False)
     ema.before_train_iter(runner, 1)
-    torch.testing.assert_close(ema.average["decoder.weight"], before + 1)
+    torch.testing.assert_close(ema.ema["decoder.weight"], before + 1)
     assert torch.equal(decoder.weight, before + 2)
     ema.copy_to_model()
     runner.model.denoiser["encoder"].requires_grad_(False)
     ema.before_train_iter(runner, 2)
-    assert ema.average["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
+    assert ema.ema["decoder.weight"].data_ptr() == decoder.weight.data_ptr()
 
 
 def test_a_resumed_average_of_frozen_parameters_is_shared_again(runner):
@@ -278,4 +278,4 @@ def test_a_resumed_average_of_frozen_parameters_is_shared_again(runner):
     ema.after_load_checkpoint(runner, {"ema": state(runner)})
     ema.before_train(runner)
     for name, value in runner.model.denoiser.state_dict().items():
-        assert (ema.average[name].data_ptr() == value.data_ptr()) == name.startswith("decoder")
+        assert (ema.ema[name].data_ptr() == value.data_ptr()) == name.startswith("decoder")

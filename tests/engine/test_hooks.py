@@ -8,7 +8,7 @@ import torch
 
 from pitikit.engine import hooks
 from pitikit.engine.ema import DenoiserEMA
-from pitikit.engine.hooks import IterationSeedHook, ProcessMeanHook, ThroughputHook
+from pitikit.engine.hooks import IterationSeedHook, RankMeanHook, ThroughputHook
 
 
 def test_seed_depends_on_run_and_iteration_alone():
@@ -33,7 +33,7 @@ def test_logged_terms_are_means_over_the_processes(monkeypatch):
     monkeypatch.setattr(hooks, "all_reduce", lambda values, op: values.add_(0.5) if op == "mean" else None)
     outputs = {"loss": torch.tensor(1.0, requires_grad=True), "loss_mse": torch.tensor([2.0]), "text": "a"}
     for size, expected in ((1, [1.0, 2.0]), (2, [1.5, 2.5])):
-        ProcessMeanHook().after_train_iter(SimpleNamespace(world_size=size), 0, None, outputs)
+        RankMeanHook().after_train_iter(SimpleNamespace(world_size=size), 0, None, outputs)
         assert [outputs[name].item() for name in ("loss", "loss_mse")] == expected
     assert outputs["text"] == "a" and not outputs["loss"].requires_grad
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from pitikit.engine.checkpoints import POINTER, find_checkpoints, verify_checkpoint
-from pitikit.engine.weights import DamagedFileError, WeightsError, read_checkpoint
+from pitikit.engine.checkpoints.hook import POINTER, find_checkpoints, verify_checkpoint
 from pitikit.scenes import SceneWorld
+from pitikit.weights import DamagedFileError, WeightsError, read_checkpoint
 
 PROGRAM = Path(__file__).with_name("kill_training.py")
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pitikit.engine.checkpoints import verify_checkpoint
+from pitikit.engine.checkpoints.hook import verify_checkpoint
 from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
-from pitikit.engine.weights import read_checkpoint, save_weights
 from pitikit.registry import MODELS
+from pitikit.weights import read_checkpoint, save_weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

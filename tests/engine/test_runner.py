@@ -1,12 +1,11 @@
-"""What a runner loads, saves and says."""
+"""Loading, saving and logging of a runner."""
 
 import pytest
 import torch
-from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
 
-from pitikit.engine.weights import WeightsError, read_checkpoint, read_weights, save_weights
+from pitikit.engine.checkpoints.loading import read_weights
 from pitikit.kernels.convolution import FastConv2d
+from pitikit.weights import WeightsError, read_checkpoint, save_weights
 
 ONE = dict(train_cfg__max_iters=1)
 
@@ -37,7 +36,7 @@ def test_load_from_a_prior(make_runner, prior, tmp_path):
     assert all(torch.equal(value, weights[name]) for name, value in denoiser_of(runner).items())
 
 
-def test_load_from_a_checkpoint_takes_its_average(run, make_runner, tmp_path):
+def test_load_from_a_checkpoint_takes_its_ema(run, make_runner, tmp_path):
     run(tmp_path / "a", train_cfg__max_iters=3)
     runner = make_runner(tmp_path / "b")
     runner._load_from = str(tmp_path / "a" / "iter_3.pth")
@@ -100,7 +99,7 @@ def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, 
 
 def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
     names = make_runner(tmp_path).get_hooks_info().split(", ")
-    assert names.count("IterationSeedHook") == names.count("FiniteLossHook") == names.count("ProcessMeanHook") == 1
+    assert names.count("IterationSeedHook") == names.count("FiniteLossHook") == names.count("RankMeanHook") == 1
     given = make_runner(tmp_path, custom_hooks=[dict(type="IterationSeedHook")]).get_hooks_info().split(", ")
     assert given.count("IterationSeedHook") == given.count("FiniteLossHook") == 1
 
@@ -108,16 +107,6 @@ def test_hooks_that_every_training_needs_are_there_once(make_runner, tmp_path):
 def test_a_split_without_its_evaluator_is_left_out(make_runner, tmp_path):
     # The tiny config has a test_dataloader and no test_evaluator.
     assert make_runner(tmp_path)._test_loop is None
-
-
-def test_a_checkpoint_keeps_the_newest_values_of_the_logs(run, tmp_path):
-    class Fill(Hook):
-        def before_train(self, runner):
-            runner.message_hub.log_scalars["train/long"] = HistoryBuffer(list(range(1500)), list(range(1500)))
-
-    run(tmp_path, hooks=(Fill(),), **ONE)
-    values, counts = read_checkpoint(tmp_path / "iter_1.pth")["logs"]["train/long"]
-    assert values.tolist() == counts.tolist() == list(range(500, 1500))
 
 
 def test_nothing_to_train_with(make_runner, tmp_path):

@@ -7,9 +7,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
-from pitikit.engine.ema import DenoiserEMA, unwrap
+from pitikit.engine.checkpoints.loading import read_weights
+from pitikit.engine.ema import DenoiserEMA
 from pitikit.engine.stages import Stage, StageHook
-from pitikit.engine.weights import read_weights
 
 BORDERS = (3, 6)
 STAGES = [
@@ -33,9 +33,9 @@ class Watcher(Hook):
         self.seen = []
 
     def before_train(self, runner):
-        denoiser = unwrap(runner.model).denoiser
+        denoiser = runner.model.denoiser
         self.ema = next(hook for hook in runner.hooks if isinstance(hook, DenoiserEMA))
-        unwrap(runner.model).register_forward_pre_hook(self.note_drop, with_kwargs=True)
+        runner.model.register_forward_pre_hook(self.note_drop, with_kwargs=True)
         denoiser.register_forward_pre_hook(lambda *_: self.note_forward(runner, denoiser))
         runner.optim_wrapper.optimizer.register_step_pre_hook(lambda *_: self.note_gradients(denoiser))
 
@@ -47,7 +47,7 @@ class Watcher(Hook):
         self.seen.append(
             dict(
                 before=copied(denoiser.state_dict()),
-                ema_before=copied(self.ema.average),
+                ema_before=copied(self.ema.ema),
                 modes=(denoiser.encoder.training, denoiser.decoder.training),
                 deep_modes={module.training for module in denoiser.decoder.modules()},
                 lr=group["lr"],
@@ -63,11 +63,11 @@ class Watcher(Hook):
         }
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        denoiser = unwrap(runner.model).denoiser
+        denoiser = runner.model.denoiser
         steps = {float(state["step"]) for state in runner.optim_wrapper.optimizer.state.values()}
         logged = runner.message_hub.get_scalar("train/lr").current()
         self.seen[-1].update(
-            after=copied(denoiser.state_dict()), ema_after=copied(self.ema.average), steps=steps, logged=logged
+            after=copied(denoiser.state_dict()), ema_after=copied(self.ema.ema), steps=steps, logged=logged
         )
 
 

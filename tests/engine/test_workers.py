@@ -9,8 +9,8 @@ import time
 import pytest
 from mmengine.hooks import Hook
 
-from pitikit.engine.weights import read_checkpoint
 from pitikit.engine.workers import DataWorkerError, explain
+from pitikit.weights import read_checkpoint
 
 TRACE = "Caught {} in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  ...\n{}"
 

@@ -1,4 +1,4 @@
-"""Trains in two processes, one job after the other, and leaves each in its folder. A program of test_parallel.py.
+"""Trains on two ranks, one job after the other, and leaves each in its folder. A program of test_two_ranks.py.
 
 python train_together.py CONFIG PRIOR OUT JOBS
 
@@ -22,7 +22,7 @@ from quick_logs import quick_logs
 
 from pitikit.engine import runner as runner_module
 from pitikit.engine.config import load_config
-from pitikit.engine.distributed import leave_group
+from pitikit.engine.distributed.groups import leave_group
 from pitikit.engine.runner import TranslationRunner
 
 PROCESSES = 2

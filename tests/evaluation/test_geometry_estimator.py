@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from pitikit.engine.weights import save_weights
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
 from pitikit.evaluation.segmenter import SceneSegmenter
+from pitikit.weights import save_weights
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 32), (50, 70)])

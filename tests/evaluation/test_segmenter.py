@@ -50,7 +50,7 @@ def test_wrong_weights_are_errors(tmp_path):
         SceneSegmenter(classes=["a"], size=20)
     path = tmp_path / "s.safetensors"
     path.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="a text file; expected a file of weights"):
         SceneSegmenter(path)
     save_file(halves(SceneSegmenter(classes=["a", "b"])), path)
     with pytest.raises(ValueError, match="does not fit"):

@@ -8,8 +8,8 @@ import sys
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.engine.weights import save_weights
 from pitikit.registry import MODELS
+from pitikit.weights import save_weights
 
 CONFIG = """
 model = dict(

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from pitikit.engine.distributed import LAUNCHERS
+from pitikit.engine.distributed.groups import LAUNCHERS
 from pitikit.kernels.processor import has_matrix_units
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from pitikit.apis.cli import run
 from pitikit.engine.config import load_config
-from pitikit.engine.weights import save_weights
 from pitikit.registry import MODELS
 from pitikit.scenes import render_scene, scene_layout
+from pitikit.weights import save_weights
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
 from pitikit.diffusion.types import Conditioning
 from pitikit.engine.config import load_config
-from pitikit.engine.writing import first_line
+from pitikit.files import first_line
 from pitikit.registry import MODELS, SCOPE
 from pitikit.resources import ROOT
 

@@ -26,9 +26,9 @@ from stopwatch import Budget, Table
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
 from pitikit.apis.demo import MODALITIES, run_demo
-from pitikit.engine.checkpoints import find_checkpoints
+from pitikit.engine.checkpoints.hook import find_checkpoints
 from pitikit.engine.config import load_config
-from pitikit.engine.loops import TranslationTrainLoop
+from pitikit.engine.loop import TranslationTrainLoop
 from pitikit.registry import LOOPS, RUNNERS
 from pitikit.resources import ROOT
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from pitikit.engine import failures
-from pitikit.engine.failures import NonFiniteLossError
+from pitikit.engine import finite_loss
+from pitikit.engine.finite_loss import NonFiniteLossError
 from pitikit.engine.hooks import seeded_draws
-from pitikit.engine.weights import read_checkpoint
 from pitikit.losses.denoising import Loss
 from pitikit.registry import LOSSES
+from pitikit.weights import read_checkpoint
 
 
 @LOSSES.register_module()
@@ -97,12 +97,12 @@ def test_a_full_disk_does_not_hide_the_failure(run, tmp_path, monkeypatch):
     def full(path, checkpoint):
         raise OSError(f"{path} cannot be written: No space left on device")
 
-    monkeypatch.setattr(failures, "save_checkpoint_file", full)
+    monkeypatch.setattr(finite_loss, "save_checkpoint_file", full)
     with pytest.raises(NonFiniteLossError, match="loss_exploding=nan.*failed_batch.pth cannot be written: No space"):
         run(tmp_path, model__losses=losses(float("nan")))
 
 
-def test_each_process_leaves_a_file_of_its_own(make_runner, tmp_path):
+def test_each_rank_leaves_a_file_of_its_own(make_runner, tmp_path):
     runner = make_runner(tmp_path, model__losses=losses(float("nan")))
     runner._rank, runner._world_size = 1, 2
     with pytest.raises(NonFiniteLossError, match=r"failed_batch_rank1\.pth"):
@@ -111,8 +111,8 @@ def test_each_process_leaves_a_file_of_its_own(make_runner, tmp_path):
     assert read_checkpoint(tmp_path / "failed_batch_rank1.pth")["place"] == [1, 2]
 
 
-def test_all_processes_stop_when_one_has_to(run, tmp_path, monkeypatch):
-    """Another process has found something in its third iteration."""
+def test_all_ranks_stop_when_one_has_to(run, tmp_path, monkeypatch):
+    """Another rank has found something in its third iteration."""
     asked = []
 
     def reduce(flag, op):
@@ -120,8 +120,8 @@ def test_all_processes_stop_when_one_has_to(run, tmp_path, monkeypatch):
         # Once before the step, once after the iteration.
         flag.fill_(2 * (len(asked) == 5))
 
-    monkeypatch.setattr(failures, "get_world_size", lambda: 2)
-    monkeypatch.setattr(failures, "all_reduce", reduce)
-    with pytest.raises(NonFiniteLossError, match="iteration 3: the loss of another process is not finite"):
+    monkeypatch.setattr(finite_loss, "get_world_size", lambda: 2)
+    monkeypatch.setattr(finite_loss, "all_reduce", reduce)
+    with pytest.raises(NonFiniteLossError, match="iteration 3: the loss is not finite on another rank"):
         run(tmp_path)
     assert not (tmp_path / "failed_batch.pth").exists()

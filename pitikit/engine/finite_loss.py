@@ -1,4 +1,4 @@
-"""Stops a training whose loss is no number, before the parameters are spoilt, and keeps what is needed to see why."""
+"""Stop of a training at a loss that is not finite, before the optimizer uses it, with what is needed to see why."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
-from pitikit.engine.ema import unwrap
-from pitikit.engine.weights import save_checkpoint_file
+from pitikit.engine.distributed.sharded import full_tensor
 from pitikit.registry import HOOKS
+from pitikit.weights import save_checkpoint_file
 
 
 class NonFiniteLossError(RuntimeError):
@@ -27,12 +27,12 @@ class FiniteLossHook(Hook):
     """Stops at the first loss or gradient norm that is infinite or NaN, before the optimizer uses it.
 
     The error names the iteration, the loss terms and the ids of the batch. ``failed_batch.pth`` in the work
-    directory (``failed_batch_rank<r>.pth`` of other processes) has what ``tools/replay.py`` repeats the iteration
+    directory (``failed_batch_rank<r>.pth`` of ranks other than 0) has what ``tools/replay.py`` repeats the iteration
     from, as tensors and plain values: 'iteration', 'seed' (see IterationSeedHook), 'drop', 'ids', 'terms',
     'batch' (as collated), 'state_dict' (of the model before the iteration), 'resting' (names of the modules in eval
     mode), 'frozen' (names of the parameters without gradients), 'autocast' (name of its type, or None), 'device' and
-    'place' (process and number of processes).
-    The Runner adds the hook to every training. Among several processes all stop when one has to.
+    'place' (rank and world size).
+    The Runner adds the hook to every training. All ranks stop when one has to.
 
     It looks where the iteration waits for the device anyway: after the gradient norm, and at the logs.
     """
@@ -47,7 +47,7 @@ class FiniteLossHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Listen to the model's losses and to the optimizers' steps."""
-        self._handles = [unwrap(runner.model).register_forward_hook(self._listen)]
+        self._handles = [runner.model.register_forward_hook(self._listen)]
         wrapper = runner.optim_wrapper
         wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
         for each in wrappers:
@@ -78,7 +78,7 @@ class FiniteLossHook(Hook):
         self._batch = data_batch
         self._terms = {}
         self._stepped = False
-        sampler = getattr(unwrap(runner.model), "timestep_sampler", None)
+        sampler = getattr(runner.model, "timestep_sampler", None)
         # Learns in the forward pass, so the draw of t could not be repeated with its later state.
         state = sampler.state_dict() if sampler is not None else {}
         self._before = {f"timestep_sampler.{name}": value.clone() for name, value in state.items()}
@@ -100,13 +100,13 @@ class FiniteLossHook(Hook):
         worst = self._worst(severity, runner)
         if not worst:
             return
-        # Of a sharded model every process has to ask for the whole.
-        model = unwrap(runner.model)
-        state = {name: _whole(value).cpu() for name, value in {**model.state_dict(), **self._before}.items()}
+        # Gathering a sharded model takes all ranks.
+        model = runner.model
+        state = {name: full_tensor(value).cpu() for name, value in {**model.state_dict(), **self._before}.items()}
         iteration = runner.iter + 1
         if severity < worst:
             raise NonFiniteLossError(
-                f"iteration {iteration}: the loss of another process is not finite; failed_batch*.pth in "
+                f"iteration {iteration}: the loss is not finite on another rank; failed_batch*.pth in "
                 f"{runner.work_dir} has its batch"
             )
         given = dict(self._batch or {})
@@ -145,20 +145,15 @@ class FiniteLossHook(Hook):
 
     @staticmethod
     def _worst(severity: int, runner: Any) -> int:
-        """The highest of all processes: one that stops alone would leave the others waiting for it.
+        """The highest of all ranks: one that stops alone would leave the others waiting for it.
 
-        The gradient is everybody's; 2 for a loss tells the process whose batch it was from the rest.
+        The gradient is common to all; 2 for a loss tells the rank whose batch it was from the rest.
         """
         if get_world_size() == 1:
             return severity
-        highest = torch.tensor(severity, device=next(unwrap(runner.model).parameters()).device)
+        highest = torch.tensor(severity, device=next(runner.model.parameters()).device)
         all_reduce(highest, op="max")
         return int(highest)
-
-
-def _whole(value: Tensor) -> Tensor:
-    """A tensor that fully_shard has distributed, in one piece."""
-    return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
 def _autocast_type(device: str) -> str | None:

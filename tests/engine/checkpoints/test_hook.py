@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pitikit.engine.checkpoints import POINTER, CheckpointHook, find_checkpoints
+from pitikit.engine.checkpoints.hook import POINTER, CheckpointHook, find_checkpoints
 from pitikit.engine.config_check import check_config
 from pitikit.engine.config_places import ConfigError
 

@@ -8,8 +8,8 @@ import pytest
 from mmengine.hooks import Hook
 
 from pitikit.engine.logs import LOG_NAME, read_log
-from pitikit.engine.loops import TranslationTrainLoop
-from pitikit.engine.weights import read_checkpoint
+from pitikit.engine.loop import TranslationTrainLoop
+from pitikit.weights import read_checkpoint
 
 
 class Interrupt(Hook):

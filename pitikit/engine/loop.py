@@ -17,7 +17,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.runner.utils import calc_dynamic_intervals
 
 from pitikit.engine.bad_items import BadItems
-from pitikit.engine.checkpoints import CheckpointHook
+from pitikit.engine.checkpoints.hook import CheckpointHook
 from pitikit.engine.workers import DataWorkerError, WorkerWatch, explained
 from pitikit.registry import LOOPS
 
@@ -28,7 +28,7 @@ _STOPPING = b"\nstopping after this iteration; once more to stop at once, withou
 class TranslationTrainLoop(IterBasedTrainLoop):
     """Counts iterations and draws, so that a resumed run sees the samples that an unbroken one sees.
 
-    mmengine's loop reads and throws away every batch of the past. This one tells the sampler where to begin: one
+    mmengine's loop reads and throws away every batch of the past. This one lets the sampler begin in the middle: one
     that has ``start`` (:class:`~pitikit.data.sampler.DrawSampler`) passes over them without decoding any. Workers
     are started by :meth:`run`, when that is known.
 
@@ -78,9 +78,9 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         return len(dataset) if hasattr(dataset, "__len__") else None
 
     def data_state(self, iteration: int) -> dict[str, Any]:
-        """What :meth:`resume` needs of the data after ``iteration`` iterations: plain values.
+        """Plain values that :meth:`resume` needs of the data after ``iteration`` iterations.
 
-        ``draws`` counts samples over all processes, so that it holds for another batch size or number of processes.
+        ``draws`` counts samples over all ranks, so that it holds for another batch size or world size.
         """
         since, draws = self._resumed_at
         batch = self.dataloader.batch_size or self.dataloader.batch_sampler.batch_size
@@ -152,7 +152,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         return runner.model
 
     def validation_is_due(self) -> bool:
-        """Whether the iteration that was the last is followed by a validation."""
+        """True if a validation follows the last iteration."""
         if self.runner.val_loop is None or self._iter < max(1, self.val_begin):
             return False
         self._decide_current_val_interval()
@@ -185,7 +185,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
 
     @contextmanager
     def _deferred_signals(self) -> Iterator[None]:
-        """Within the context the first signal is only noted."""
+        """Note the first signal within the context, and do nothing else."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -208,8 +208,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             yield
         except Exception:
             if self.runner.world_size > 1:
-                # What fails in one process fails in all, and a launcher sends SIGTERM to those that are left as soon
-                # as the first has ended: the others still have to say why they end.
+                # What fails on one rank fails on all, and a launcher sends SIGTERM to those that are left as soon as
+                # the first has ended: the others still have to explain why they end.
                 before[signal.SIGTERM] = signal.SIG_IGN
             raise
         finally:
@@ -219,7 +219,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
     def _asked_to_stop(self) -> bool:
         if self.runner.world_size == 1:
             return self._signal is not None
-        # Processes get their signals in different iterations, and none may wait for one that has left.
+        # Ranks get their signals in different iterations, and none may wait for one that has left.
         number = torch.tensor(self._signal or 0, device=next(self.runner.model.parameters()).device)
         all_reduce(number, op="max")
         self._signal = int(number) or None

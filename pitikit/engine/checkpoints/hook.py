@@ -1,7 +1,8 @@
-"""When checkpoints are written, which are kept, and which one a resumed run begins with."""
+"""Checkpoints of a work directory: when they are written, which are kept, and which one a run is resumed from."""
 
 from __future__ import annotations
 
+import logging
 import re
 import zipfile
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ import mmengine.hooks
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 
-from pitikit.engine.distributed import on_main
-from pitikit.engine.weights import DamagedFileError
-from pitikit.engine.writing import temporaries, write_text
+from pitikit.engine.distributed.failures import on_main
+from pitikit.files import temporaries, write_text
 from pitikit.registry import HOOKS
+from pitikit.weights import DamagedFileError, WeightsError
 
 POINTER = "last_checkpoint"
-#: What it says until a run that began in the folder of an older one has written its first.
+#: Its content until a run that began in the folder of an older one has written its first checkpoint.
 NONE = "none"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
@@ -33,7 +34,7 @@ def find_checkpoints(folder: str | Path) -> list[Path]:
     """The training checkpoints of a work directory, the newest first.
 
     Where the file 'last_checkpoint' names one, later ones are left out: they are of an older, longer run. Where it
-    says 'none' all are: a run that began anew has not come to its first.
+    holds 'none' all are: a run that began anew has not come to its first.
     """
     folder = Path(folder)
     found = [path for path in folder.glob("iter_*.pth") if iteration_of(path) >= 0]
@@ -63,11 +64,30 @@ def verify_checkpoint(path: str | Path) -> None:
         raise DamagedFileError(f"{path}: damaged (checksum of {damaged})")
 
 
+def newest_whole(folder: str | Path, logger: logging.Logger) -> str | None:
+    """The newest training checkpoint of a work directory that is not damaged; None where there are none.
+
+    Raises:
+        WeightsError: all are damaged.
+    """
+    candidates = find_checkpoints(folder)
+    for path in candidates:
+        try:
+            verify_checkpoint(path)
+        except DamagedFileError as error:
+            logger.warning(f"{error}; trying the checkpoint before it")
+        else:
+            return str(path)
+    if candidates:
+        raise WeightsError(f"{folder}: none of {len(candidates)} checkpoints is whole, nothing to resume from")
+    return None
+
+
 @HOOKS.register_module()
 class CheckpointHook(mmengine.hooks.CheckpointHook):
     """Writes ``iter_<n>.pth``; at every moment the newest whole checkpoint is on disk.
 
-    Of several processes the first one writes. It takes the place of mmengine's hook of that name, which removes an
+    Rank 0 writes. It takes the place of mmengine's hook of that name, which removes an
     old checkpoint before the new one is there and forgets after a resume which ones it may remove.
 
     Args:

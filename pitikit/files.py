@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files: written whole or not at all, and told apart by their hash."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -43,7 +44,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before the work whether :func:`write_atomically` will write ``path``; its folder is created.
+    """Check, before long work, that :func:`write_atomically` will be able to write ``path``; create its folder.
 
     Raises:
         OSError: it will not.
@@ -85,7 +86,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def temporaries(folder: str | Path) -> list[Path]:
-    """What :func:`write_atomically` left unfinished in a folder when its process was killed."""
+    """Temporary files of :func:`write_atomically` in a folder whose processes were killed."""
     found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]
     return [path for path, name in found if name and not _is_running(int(name[1]))]
 
@@ -105,7 +106,7 @@ def _is_running(process: int) -> bool:
 
 @contextmanager
 def _failing_clearly(path: Path) -> Iterator[None]:
-    """Within the context a failure to write ``path`` names it and, where the disk is full, the room that is left."""
+    """Let a failure to write ``path`` name it and, where the disk is full, the room that is left."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -115,8 +116,8 @@ def _failing_clearly(path: Path) -> Iterator[None]:
             raise
         reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else first_line(cause)
         # safetensors gives the number in its text alone.
-        told = re.search(r"os error (\d+)", reason)
-        number = int(told[1]) if told else getattr(cause, "errno", None)
+        named = re.search(r"os error (\d+)", reason)
+        number = int(named[1]) if named else getattr(cause, "errno", None)
         text = f"{path} cannot be written: {reason}"
         if number in FULL:
             text += f" ({_room(path)}). Free some"
@@ -139,5 +140,14 @@ def _room(path: Path) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its class where it says nothing."""
+    """First line of an error's message, or its class where there is none."""
     return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

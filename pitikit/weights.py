@@ -1,19 +1,22 @@
-"""Weights on disk: read safely, written atomically, loaded strictly."""
+"""Files of weights and checkpoints: found, read without running code in them, written whole or not at all.
+
+Nothing here is downloaded.
+"""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from pitikit.engine.writing import first_line, write_atomically
+from pitikit.files import first_line, write_atomically
 from pitikit.resources import find_weights
 
 
@@ -25,8 +28,15 @@ class DamagedFileError(WeightsError):
     """A file of weights is cut off or its bytes have changed."""
 
 
+# ---- writing
+
+
 def save_checkpoint_file(path: str | Path, checkpoint: Mapping[str, Any]) -> Path:
-    """Write a dictionary of tensors and plain values for :func:`read_checkpoint`; see :func:`write_atomically`."""
+    """Write a dictionary of tensors and plain values for :func:`read_checkpoint`.
+
+    Raises:
+        OSError: as of :func:`~pitikit.files.write_atomically`.
+    """
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
@@ -41,13 +51,16 @@ def save_weights(
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Write tensors as safetensors; see :func:`write_atomically`.
+    """Write tensors as safetensors.
 
     Args:
         path: destination; its folder is created.
         state: name to tensor.
         metadata: kept in the header, values as JSON.
         dtype: floating tensors are cast to it; None keeps theirs.
+
+    Raises:
+        OSError: as of :func:`~pitikit.files.write_atomically`.
     """
     tensors = {
         name: (tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor).cpu().contiguous()
@@ -55,6 +68,9 @@ def save_weights(
     }
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
     return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+# ---- reading
 
 
 def existing_file(path: str | Path) -> Path:
@@ -109,6 +125,23 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Metadata of a safetensors file, values read as JSON where they are; empty for any other file."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
+    return {key: _value(text) for key, text in metadata.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 _IMAGES = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -120,13 +153,13 @@ _IMAGES = {
 
 
 def _foreign(head: bytes, is_zip: bool) -> str | None:
-    """What a file is that begins with ``head``, if it is none of weights."""
+    """Name the kind of a file that begins with ``head``, if it cannot be one of weights."""
     if not head:
         return "an empty file; expected a file of weights"
     kind = next((kind for start, kind in _IMAGES.items() if head.startswith(start)), None)
     if kind is not None:
         return f"an image ({kind}); expected a file of weights"
-    # A zip file has its table at the end, so that a truncated one is told by its absence.
+    # A zip file has its table at the end, which a truncated one lacks.
     if head.startswith(b"PK\x03\x04") and not is_zip:
         return "a truncated PyTorch file; download or copy it again"
     if head.startswith(b"version https://git-lfs"):
@@ -145,94 +178,10 @@ def _reason(error: Exception) -> str:
     return named[0][:200] if named else first_line(error)
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Float32 weights of a denoiser, named 'encoder.*' and 'decoder.*'.
-
-    Takes an exported file (safetensors) or a training checkpoint, of which the EMA is used where there is one.
-    """
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("ema") or checkpoint.get("state_dict") or checkpoint
-    if "state_dict" in checkpoint and state is checkpoint["state_dict"]:
-        prefix = "denoiser."
-        state = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-    weights = {name: value.float() for name, value in state.items() if isinstance(value, Tensor)}
-    if not weights:
-        raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(checkpoint)[:5]})")
-    return weights
+# ---- finding
 
 
-def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | None = None) -> list[str]:
-    """Load a file into a denoiser, strictly.
-
-    Args:
-        denoiser: module with the children 'encoder' and 'decoder'.
-        path: what :func:`read_weights` takes.
-        parts: names of the children to load, such as ('decoder',) for a prior whose encoder is another; all of
-            them by default.
-
-    Returns:
-        Top-level names in the file that were left out.
-
-    Raises:
-        WeightsError: a tensor is missing, left over, or of another shape; nothing is loaded then.
-    """
-    children = [name for name, _ in denoiser.named_children()]
-    chosen = list(parts or children)
-    for part in chosen:
-        if part not in children:
-            raise WeightsError(f"load_parts: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
-    weights = read_weights(path)
-    wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in chosen}
-    # With all parts asked for, nothing in the file may be left over.
-    given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
-    faults = misfits(wanted, given)
-    if faults:
-        text = "; ".join([*faults, *_likely_reasons(path, wanted, given)])
-        raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
-    with torch.no_grad():
-        for name, value in given.items():
-            wanted[name].copy_(value)
-    return sorted({name.split(".")[0] for name in weights} - set(chosen))
-
-
-def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """How the tensors of a file differ from those of a network, in words, with an example each; empty: they fit."""
-    missing, extra = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    shapes = [
-        f"{name}: {tuple(given[name].shape)} in the file, {tuple(wanted[name].shape)} in the network"
-        for name in sorted(wanted.keys() & given.keys())
-        if given[name].shape != wanted[name].shape
-    ]
-    said = [
-        f"{len(missing)} tensors missing, such as {missing[0]!r}" if missing else "",
-        f"{len(extra)} left over, such as {extra[0]!r}" if extra else "",
-        f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
-    ]
-    return [text for text in said if text]
-
-
-def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What the user may have mixed up, as far as names and shapes tell."""
-    reasons = []
-    for name in sorted(wanted.keys() & given.keys()):
-        here, there = wanted[name].shape, given[name].shape
-        # Only the first convolution sees the condition; those after it differ in more than what goes in.
-        same_outside = len(here) == len(there) == 4 and here[:1] + here[2:] == there[:1] + there[2:]
-        if here != there and same_outside and name.startswith("encoder."):
-            reasons.append(
-                f"its conditions have {there[1]} channels, those of the config have {here[1]}: another modality?"
-            )
-    encoder = [{name for name in names if name.startswith("encoder.")} for names in (wanted, given)]
-    if all(encoder) and len(encoder[0] & encoder[1]) < len(encoder[0]) / 2:
-        reasons.append("its encoder is of another kind: another modality?")
-    origin = _origin(path)
-    return [*reasons, f"it was written by a training of {origin!r}"] if origin else reasons
-
-
-def _origin(path: str | Path) -> str | None:
-    """Name of the config in the header of an exported file."""
-    try:
-        with safe_open(path, "pt") as file:
-            return Path((file.metadata() or {}).get("config", "")).stem or None
-    except (SafetensorError, OSError):
-        return None
+def find_downloaded(pattern: str) -> Path | None:
+    """A file that somebody downloaded earlier through torch.hub or torchvision, by a glob of its name, or None."""
+    folder = Path(torch.hub.get_dir(), "checkpoints")
+    return next(iter(sorted(folder.glob(pattern))), None) if folder.is_dir() else None

@@ -1,0 +1,1 @@
+"""Several ranks: how they meet, share the work, and fail together."""
