@@ -17,6 +17,7 @@ INSIDE = {
     "resources": set(),
     "__main__": {"apis.cli"},
     "registry": {"arguments"},
+    "config": set(),
     "diffusion": set(),
     "networks": {"diffusion.types"},
     "degradations": set(),
@@ -24,17 +25,18 @@ INSIDE = {
     "data": FLOOR_1,
     "models": FLOOR_1,
     # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
-    "engine": {"diffusion", "data.images", "evaluation.generate"},
+    "engine": {"config", "diffusion", "data.images", "evaluation.generate"},
     "evaluation": FLOOR_1 | {"data.images", "models"},
-    "apis": FLOOR_1 | {"data", "models", "engine", "evaluation"},
+    "apis": FLOOR_1 | {"config", "data", "models", "engine", "evaluation"},
 }
 # The bottom of the house, and what `import pitikit` itself has.
 EVERYWHERE = {"registry", "arguments", "resources", "__version__", "__doc__"}
 OUTSIDE = {
-    "arguments": set(),
+    "arguments": {"mmengine"},
     "resources": set(),
     "__main__": set(),
     "registry": {"mmengine"},
+    "config": {"mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy", "safetensors"},
     "degradations": {"numpy", "cv2", "scipy", "numba"},
@@ -122,7 +124,7 @@ def test_a_wrong_import_is_found(folder, line):
         ("networks", "from pitikit.diffusion.types import Conditioning"),
         ("networks", "from pitikit.diffusion import types"),
         ("models", "from pitikit.networks import unet"),
-        ("apis", "from pitikit.engine.config import load_config"),
+        ("apis", "from pitikit.config import load_config"),
         ("diffusion", "from pitikit.registry import SAMPLERS"),
         ("diffusion", "import math\nfrom torch import nn"),
     ],

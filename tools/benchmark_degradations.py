@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import run
 from pitikit.apis.degradation_speed import degradation_speed
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 from pitikit.resources import ROOT
 
 CONFIG = ROOT / "configs/_base_/degradations/bsr_light.py"

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 from pitikit.apis.benchmark_training import CONFIG, STAGES, benchmark_training, table
 from pitikit.apis.cli import run
 from pitikit.apis.protocol import write_json
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 from pitikit.engine.optim import PRECISIONS
 from pitikit.engine.writing import check_writable
 

@@ -19,7 +19,7 @@ from pitikit.apis.benchmark_sampling import benchmark_sampling, sampling_table
 from pitikit.apis.benchmark_upsampler import CONFIG, benchmark_upsampler, training_table
 from pitikit.apis.cli import run
 from pitikit.apis.protocol import write_json
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 from pitikit.engine.optim import PRECISIONS
 from pitikit.engine.writing import check_writable
 

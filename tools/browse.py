@@ -14,7 +14,7 @@ from pathlib import Path
 from pitikit.apis.browse import browse_dataset, browse_degradation
 from pitikit.apis.check_data import SPLITS
 from pitikit.apis.cli import make_parser, run
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:

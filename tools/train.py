@@ -21,8 +21,8 @@ if __name__ == "__main__":
 import torch
 
 from pitikit.apis.cli import make_parser, run
+from pitikit.config import add_config_arguments, load_config
 from pitikit.engine.checkpoints import find_checkpoints
-from pitikit.engine.config import add_config_arguments, load_config
 from pitikit.engine.distributed import LAUNCHERS, leave_group, resolve_launcher
 from pitikit.networks.convolution import has_matrix_units
 from pitikit.registry import RUNNERS

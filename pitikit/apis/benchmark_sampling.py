@@ -17,7 +17,7 @@ from pitikit.apis.benchmark_training import RELEASED_RATE, in_fresh_process, pai
 from pitikit.apis.benchmark_upsampler import CONFIG, checked, where
 from pitikit.apis.building import to_device
 from pitikit.apis.stopwatch import Rates
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import MODELS, SCOPE
 

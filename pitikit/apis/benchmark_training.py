@@ -22,7 +22,7 @@ from mmengine.hooks import Hook
 from pitikit.apis.cli import is_for_user, message
 from pitikit.apis.quiet import busy_cores, disturbance
 from pitikit.apis.stopwatch import WARM_UP, Rates, Stopwatch, cores
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.registry import DATASETS, MODELS, RUNNERS
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pitikit.apis.benchmark_training import in_fresh_process, pair_shapes, peak, train
 from pitikit.apis.stopwatch import Rates, Stopwatch, cores
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.optim import PRECISIONS
 from pitikit.losses.backbones import BLOCKS
 from pitikit.losses.perceptual import ClampedImageLoss, PerceptualLoss

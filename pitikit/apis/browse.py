@@ -14,13 +14,13 @@ from torch import Tensor
 from pitikit.apis.building import components
 from pitikit.apis.check_data import SPLITS
 from pitikit.apis.data_report import write_sheet
+from pitikit.config import ConfigError, load_config
 from pitikit.data.images import AnyImage, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.data.scenes import render_scene
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.writing import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find

@@ -10,7 +10,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.engine.config import apply_options, load_config
+from pitikit.config import apply_options, load_config
 from pitikit.engine.weights import WeightsError, existing_file, load_weights
 from pitikit.registry import MODELS, SCOPE, find_class
 from pitikit.resources import find_weights
@@ -22,7 +22,7 @@ RANDOM = "random"
 
 
 def read_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
-    """A config by path, or as :func:`~pitikit.engine.config.load_config` gave it, and changed."""
+    """A config by path, or as :func:`~pitikit.config.load_config` gave it, and changed."""
     if not isinstance(config, Config):
         return load_config(config, options)
     return Config(apply_options(config.to_dict(), options)) if options else config

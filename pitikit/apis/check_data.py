@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from pitikit.apis.data_probe import Probe, Spy
 from pitikit.apis.data_report import REPORT_NAME, DataReport, SplitReport, write_sheet
+from pitikit.config import ConfigError, load_config
 from pitikit.data.errors import DataError
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.workers import explained
 from pitikit.engine.writing import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE

@@ -27,8 +27,8 @@ from pitikit.apis.protocol import (
     write_json,
 )
 from pitikit.apis.results import save_image
+from pitikit.config import ConfigError, load_config
 from pitikit.data.images import condition_image, write_grid
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.distributed import join_group, leave_group, lost_contact, on_main, resolve_launcher
 from pitikit.engine.writing import write_atomically
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate

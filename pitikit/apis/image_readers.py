@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.weights import save_weights
 from pitikit.engine.writing import check_writable
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.hooks import seeded_draws
 from pitikit.engine.parallel import load_state
 from pitikit.engine.weights import WeightsError, load_weights, read_checkpoint

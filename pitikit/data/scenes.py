@@ -15,8 +15,8 @@ y up, z towards the camera; the sky's is (0, 0, 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -120,7 +120,7 @@ class SceneWorld(Dataset):
         start: int = 0,
         size: int = 256,
         members: Sequence[str] = ("image", "mask"),
-        pipeline: Sequence[dict[str, Any] | Callable[[dict[str, Any]], Any]] = (),
+        pipeline: Sequence[Annotated[Any, TRANSFORMS]] = (),
         subset: float = 1.0,
         subset_seed: int = 0,
         cache: bool = False,

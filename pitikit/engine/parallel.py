@@ -11,11 +11,11 @@ from mmengine.device import get_device
 from mmengine.dist import get_rank, get_world_size
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
-from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 
 from pitikit.engine.distributed import DistributedError
 from pitikit.engine.weights import WeightsError, misfits
+from pitikit.registry import MODEL_WRAPPERS
 
 # ---- a copy in every process
 

@@ -16,7 +16,6 @@ import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import Runner
 from torch import nn
 
@@ -29,7 +28,7 @@ from pitikit.engine.memory import not_imported
 from pitikit.engine.parallel import WholeState, gathered, load_optimizer, load_state, share_as
 from pitikit.engine.weights import DamagedFileError, WeightsError, load_weights, read_checkpoint, save_checkpoint_file
 from pitikit.engine.work_dir import make_work_dir, occupied
-from pitikit.registry import RUNNERS
+from pitikit.registry import MODEL_WRAPPERS, RUNNERS
 
 #: What every training needs, whatever its config says.
 ALWAYS = ("IterationSeedHook", "FiniteLossHook", "ProcessMeanHook")
@@ -99,7 +98,7 @@ class TranslationRunner(Runner):
         """Move the model to the device and spread it over the processes, as ``parallel`` in the config says."""
         parallel = self.cfg.get("parallel") or dict(type="Replicated")
         if self.distributed:
-            return MODEL_WRAPPERS.build({"_scope_": "mmengine", **parallel})(model)
+            return MODEL_WRAPPERS.build(parallel)(model)
         if parallel.get("type") != "Replicated":
             self.logger.warning(f"parallel={dict(parallel)!r} is of no use to one process; start it with torchrun")
         return model.to(get_device())

@@ -22,7 +22,7 @@ from pitikit.apis.benchmark_training import (
     table,
 )
 from pitikit.apis.cli import is_for_user
-from pitikit.engine.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config
 
 TINY = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
 

@@ -20,7 +20,7 @@ from pitikit.apis.benchmark_upsampler import (
     write_random_vgg,
 )
 from pitikit.apis.stopwatch import Rates
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.losses.backbones import AbsentWeightsError, vgg_features
 from pitikit.losses.perceptual import PerceptualLoss
 

@@ -12,8 +12,8 @@ from pitikit.apis import check_data as module
 from pitikit.apis.check_data import check_data
 from pitikit.apis.data_probe import Probe, Spy, Values, kind_of
 from pitikit.apis.data_report import SplitReport, write_sheet
+from pitikit.config import ConfigError
 from pitikit.data.errors import DataError
-from pitikit.engine.config import ConfigError
 
 LOAD = """
 load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=5), dict(type="ResizePair", size=32, image_size=16)]

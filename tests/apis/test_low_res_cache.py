@@ -12,11 +12,11 @@ from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import read_image
 from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
+from pitikit.config import ConfigError, load_config
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.weights import save_weights
 from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS

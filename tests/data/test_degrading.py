@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pitikit.config import load_config
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
 from pitikit.data.scenes import SceneWorld
 from pitikit.data.transforms import LoadImage, PackInputs, RandomFlip, ResizePair, resize_image
 from pitikit.degradations.operation import DegradationError
-from pitikit.engine.config import load_config
 from pitikit.registry import TRANSFORMS
 
 NOISY = dict(type="Downscale", scale=4, degradation=dict(type="GaussianNoise", level=20))

@@ -19,8 +19,8 @@ import torch
 from mmengine.hooks import Hook
 from quick_logs import quick_logs
 
+from pitikit.config import load_config
 from pitikit.engine import checkpoints, weights
-from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
 
 

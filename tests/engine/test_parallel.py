@@ -14,8 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from pitikit.config import load_config
 from pitikit.engine import parallel
-from pitikit.engine.config import load_config
 from pitikit.engine.distributed import DistributedError
 from pitikit.engine.parallel import (
     FullySharded,

@@ -10,7 +10,7 @@ from pitikit.engine.visualizer import Visualizer
 
 MADE = """
 import sys
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.runner import TranslationRunner
 cfg = load_config("tests/configs/tiny_training.py", None, sys.argv[1])
 runner = TranslationRunner.from_cfg(cfg)

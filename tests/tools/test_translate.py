@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pitikit.apis.cli import run
+from pitikit.config import load_config
 from pitikit.data.scenes import render_scene, scene_layout
-from pitikit.engine.config import load_config
 from pitikit.engine.weights import save_weights
 from pitikit.registry import MODELS
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from pitikit.engine.config import ConfigError, add_config_arguments, load_config
+from pitikit.config import ConfigError, add_config_arguments, load_config
 
 
 def parsed(text):
