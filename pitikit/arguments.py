@@ -1,4 +1,4 @@
-"""What a component accepts: the arguments of a signature, the source of its parts, the values of its annotations."""
+"""Signatures of components: their arguments, the values that these allow, and the registries of their parts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Argument(NamedTuple):
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]:
-    """Arguments that ``target`` takes by keyword, and whether it takes others too (or cannot tell).
+    """Arguments that ``target`` takes by keyword, and whether it takes others too (or that is unknown).
 
     A class that has ``**kwargs`` is followed along its base classes, so that the names of its
     parents count. Where no parent is left to take them, it reads ``**kwargs`` itself: any name.
@@ -67,7 +67,7 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
 
 
 def _parameters(function: Any, skip: int = 0) -> tuple[dict[str, Argument], bool]:
-    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or it cannot be told)."""
+    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or that is unknown)."""
     try:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
     except (TypeError, ValueError):
@@ -166,8 +166,8 @@ def value_fault(value: Any, argument: Argument) -> str | None:
     """Such as ``found 'abc', a str; expected float``; None for a value that the annotation allows or leaves open.
 
     Only what a config is written in is judged: numbers, texts, None, lists and dicts; a whole number may stand for
-    a float, 0 and 1 for a bool, a list for a tuple. Of classes that are not ours only misplaced texts are told,
-    because many of their annotations promise less than the class takes.
+    a float, 0 and 1 for a bool, a list for a tuple. In classes that are not ours only misplaced texts are
+    faults, because many of their annotations promise less than the class takes.
     """
     hint, default = argument.annotation, argument.default
     if not argument.ours and not isinstance(value, str):
@@ -207,7 +207,7 @@ _PLAIN = (str, bytes, bool, int, float, complex, list, tuple, Mapping, NoneType)
 
 
 def _judge(value: Any, hint: Any) -> bool | None:
-    """Whether ``value`` is what an annotation says; None where that cannot be told."""
+    """Compare ``value`` with an annotation: True where it fits, None where that is unknown."""
     kind, parts = get_origin(hint) or hint, get_args(hint)
     if not isinstance(value, _PLAIN) or hint is Any:
         return None

@@ -1,8 +1,8 @@
 """Every registry of pitikit, and the loader of plugins.
 
 A config names a component by ``type``; the registry of its kind finds the class without anybody
-importing its module (``locations``), checks the arguments against the signature, and says what was
-meant when a name is off.
+importing its module (``locations``), checks the arguments against the signature, and names the
+nearest valid ones when a name is off.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a component accepts: names, values and parts, by its signature."""
+"""Signatures of components: names, values and parts."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

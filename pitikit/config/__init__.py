@@ -1,7 +1,7 @@
 """Configs: reading a file with its plugins, ``--cfg-options``, and the check of both against the components.
 
-A config names components by ``type``, and the signature of a component says which registry each of its parts comes
-from. The check of a config, the options of a command line and the hints for a misspelt name all follow these
+A config names components by ``type``, and the signature of a component names the registry of each of its parts. The
+check of a config, the options of a command line and the hints for a misspelt name all follow these
 annotations, those of a plugin's components as well as ours::
 
     @MODELS.register_module()

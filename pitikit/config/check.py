@@ -64,7 +64,7 @@ def _fault(value: Any, argument: Argument) -> str | None:
 
 
 def _is_unknown(key: str, value: Any, reader: Reader, place: Place) -> bool:
-    """Whether mmengine would ignore ``key``, or trip over it later and less clearly."""
+    """Find out whether mmengine would ignore ``key``, or trip over it later and less clearly."""
     if reader.keys is None or key in reader.keys or not place:
         return False
     if source_of(reader.others) and isinstance(value, Mapping) and "type" in value:

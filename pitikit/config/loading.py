@@ -95,7 +95,7 @@ def _is_beside(weights: Any, path: Path) -> bool:
 
 
 def _is_about(text: str, place: str) -> bool:
-    """Whether a line of ``text`` complains of an argument of the component at ``place``."""
+    """Look for a line of ``text`` about an argument of the component at ``place``."""
     lines = [line for line in text.splitlines() if line.startswith(place + ".")]
     return any(not line.startswith(place + ".type:") for line in lines)
 
@@ -113,7 +113,7 @@ def _warn_of_near_misses(tree: Mapping[str, Any], path: Path) -> None:
 
 
 def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
-    """For each option that only changes a ``type``: its place, and what to say if it fails."""
+    """A note for each option that only changes a ``type``, by its place, to be given if it fails."""
     notes = {}
     for key, value in options.items():
         place, _, last = key.rpartition(".")
@@ -127,7 +127,7 @@ def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str
 
 
 def _idle_rate(cfg: Mapping[str, Any]) -> str | None:
-    """What to say of an optimizer's ``lr`` that the stages of ``cfg`` replace; None if it counts, or is not given."""
+    """A complaint about an optimizer's ``lr`` that the stages of ``cfg`` replace; None if it counts or is not given."""
     rate = _rate(cfg)
     hooks = [hook for hook in cfg.get("custom_hooks") or () if isinstance(hook, Mapping)]
     places = {f"custom_hooks.{i}.stages": h.get("stages") for i, h in enumerate(hooks) if h.get("type") == "StageHook"}

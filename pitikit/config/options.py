@@ -1,4 +1,4 @@
-"""What ``--cfg-options KEY=VALUE`` means: read from the command line, set in a config's tree."""
+"""``--cfg-options KEY=VALUE``: read from the command line, set in a config's tree."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _merge(old: Any, argument: Argument, new: Any, place: Place, beside: frozens
 
 
 def _argument(node: Mapping[str, Any], argument: Argument, key: str, place: Place, beside: frozenset[str]) -> Argument:
-    """What ``key`` of the dict ``node`` is.
+    """The argument that ``key`` of the dict ``node`` is.
 
     Raises:
         ConfigError: neither its reader takes the key, nor does the dict or one beside it have it.
@@ -130,7 +130,7 @@ class _OptionAction(Action):
 
 
 def _value(text: str) -> Any:
-    """What a VALUE means; see :func:`add_config_arguments`.
+    """The value that a text stands for; see :func:`add_config_arguments`.
 
     Raises:
         ValueError: it holds a dict, or brackets, that cannot be read.

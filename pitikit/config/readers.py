@@ -1,4 +1,4 @@
-"""Who reads a dict of a config: the component that its ``type`` names, or a group of keys of the schema."""
+"""Readers of the dicts of a config: the component that a ``type`` names, or a group of keys of the schema."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TAKEN_OUT = {
 
 
 class ConfigError(ValueError):
-    """A config or command-line option that cannot be used; the message says where and why."""
+    """A config or command-line option that cannot be used; the message has the place and the reason."""
 
 
 def place_name(place: Sequence[str | int]) -> str:
@@ -38,7 +38,7 @@ def place_name(place: Sequence[str | int]) -> str:
 
 
 class Reader(NamedTuple):
-    """What may stand in a dict of a config.
+    """The keys that may stand in a dict of a config, and their annotations.
 
     Attributes:
         title: the component's name; None for a group of keys without a ``type``.
@@ -73,7 +73,7 @@ class Reader(NamedTuple):
 
 
 def reader_of(node: Mapping[str, Any], argument: Argument, place: Place) -> Reader:
-    """Who reads the dict ``node``, given at ``place`` as ``argument``; for a mere group of values, one of any keys.
+    """The reader of the dict ``node``, given at ``place`` as ``argument``; for a mere group of values, one of any keys.
 
     Raises:
         ConfigError: its ``type`` is no component, or not one that is expected there.
@@ -121,7 +121,7 @@ def _accepted(component: Any) -> tuple[dict[str, Argument], frozenset[str] | Non
 def _find(kind: Any, source: Source | None, place: Place) -> tuple[list[Any], tuple[Registry, ...]]:
     """Components that ``type=kind`` may be at ``place``, more than one is rare, and the registries that have them.
 
-    Where no annotation says what is expected, the registry that is named like the key comes first, then all.
+    Where no annotation names a registry, the registry that is named like the key comes first, then all.
     """
     where = f"{place_name(place)}.type"
     if not isinstance(kind, str):

@@ -78,7 +78,7 @@ class Randomness(TypedDict, total=False):
 
 
 class Environment(TypedDict, total=False):
-    """What ``Runner.setup_env`` reads."""
+    """Keys that ``Runner.setup_env`` reads."""
 
     cudnn_benchmark: bool
     mp_cfg: dict[str, Any]
@@ -87,7 +87,7 @@ class Environment(TypedDict, total=False):
 
 
 class AutoScaleLR(TypedDict, total=False):
-    """What ``Runner.scale_lr`` reads."""
+    """Keys that ``Runner.scale_lr`` reads."""
 
     enable: bool
     base_batch_size: int

@@ -1,4 +1,4 @@
-"""What a value on the command line means, and in which words it is refused."""
+"""Values on the command line, and the words in which one is refused."""
 
 import argparse
 import math

@@ -69,7 +69,7 @@ def test_a_part_of_another_kind_is_named_where_it_stands(cfg, place, kind):
 
 
 def test_no_argument_of_ours_is_left_open():
-    """What has no plain type is a part, and has to say of which registry; but for what mmengine hands to a loop."""
+    """An argument without a plain type is a part, and names its registry; but for those mmengine gives to a loop."""
     left = [
         f"{name}.{key}"
         for registry in ALL_REGISTRIES
