@@ -1,4 +1,4 @@
-"""What a component accepts: the arguments of a signature, the values its annotations allow, the name that was meant."""
+"""Signatures of components: their arguments, the values that these allow, and the registries of their parts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from mmengine.registry import Registry
 
 _NN_MODULE = "torch.nn.modules.module.Module"
 
@@ -24,26 +28,26 @@ def nearest(name: str, known: Iterable[str], count: int = 3, cutoff: float = 0.5
     return "known: " + (", ".join(names[:20]) + more if names else "nothing")
 
 
+# ---- signatures
+
+
 class Argument(NamedTuple):
     """An argument of a constructor; ``ours`` where pitikit or a plugin wrote it, so that its annotation counts."""
 
-    annotation: Any
-    default: Any
-    ours: bool
-
-
-def accepted_arguments(target: Callable[..., Any]) -> set[str] | None:
-    """Names that ``target(**kwargs)`` takes, or None where it takes any (or cannot tell); see :func:`arguments_of`."""
-    found, open_ended = arguments_of(target)
-    return None if open_ended else set(found)
+    annotation: Any = Any
+    default: Any = inspect.Parameter.empty
+    ours: bool = True
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]:
-    """Arguments that ``target`` takes by keyword, and whether it takes others too.
+    """Arguments that ``target`` takes by keyword, and whether it takes others too (or that is unknown).
 
     A class that has ``**kwargs`` is followed along its base classes, so that the names of its
     parents count. Where no parent is left to take them, it reads ``**kwargs`` itself: any name.
+    A TypedDict takes its keys.
     """
+    if is_typeddict(target):
+        return {name: Argument(hint) for name, hint in _hints(target).items()}, False
     if not inspect.isclass(target):
         return _parameters(target)
     found: dict[str, Argument] = {}
@@ -63,28 +67,86 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
 
 
 def _parameters(function: Any, skip: int = 0) -> tuple[dict[str, Argument], bool]:
-    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or it cannot be told)."""
+    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or that is unknown)."""
     try:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
     except (TypeError, ValueError):
         return {}, True
-    ours = (getattr(function, "__module__", None) or "").startswith("pitikit")
+    hints = _hints(function)
+    # One that names the registries of its parts was written for pitikit, wherever it is installed.
+    ours = (getattr(function, "__module__", None) or "").startswith("pitikit") or any(map(source_of, hints.values()))
     found = {
-        p.name: Argument(_annotation(p, function), p.default, ours)
+        p.name: Argument(hints.get(p.name, Any), p.default, ours)
         for p in parameters
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     return found, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _annotation(parameter: inspect.Parameter, function: Any) -> Any:
-    hint = parameter.annotation
-    if isinstance(hint, str):
-        try:
-            return eval(hint, getattr(inspect.unwrap(function), "__globals__", {}))
-        except Exception:  # Such as a name that only type checkers import.
-            return Any
-    return Any if hint is parameter.empty else hint
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(target, include_extras=True)
+    except Exception:  # Such as a name that only type checkers import: the other annotations still count.
+        names = getattr(inspect.unwrap(target), "__globals__", {})
+        return {name: _evaluated(hint, names) for name, hint in getattr(target, "__annotations__", {}).items()}
+
+
+def _evaluated(hint: Any, names: dict[str, Any]) -> Any:
+    try:
+        return eval(hint, names) if isinstance(hint, str) else hint
+    except Exception:
+        return Any
+
+
+# ---- parts
+
+
+class Source(NamedTuple):
+    """Where the part that an annotation describes comes from; see :mod:`pitikit.config`.
+
+    Attributes:
+        registries: those that have its ``type``; none for a dict that never has one.
+        untyped: the class (or TypedDict) whose arguments are the keys of a dict without a ``type``.
+        named: whether a text may stand for the part: its name in a registry.
+    """
+
+    registries: tuple[Registry, ...]
+    untyped: Any
+    named: bool
+
+
+def source_of(hint: Any) -> Source | None:
+    """The source of a part, from the registries and the class that ``Annotated`` has beside its type."""
+    for part in _alternatives(hint):
+        if get_origin(part) is Annotated:
+            base, *metadata = get_args(part)
+            registries = tuple(each for each in metadata if isinstance(each, Registry))
+            untyped = next((each for each in metadata if inspect.isclass(each)), None)
+            if registries or untyped:
+                return Source(registries, untyped, base is not Any and _judge("", base) is True)
+    return None
+
+
+def item_of(hint: Any, container: type) -> Any:
+    """The annotation of what a list (or dict) holds that is given where ``hint`` stands, as far as it has a source.
+
+    A list where one part is expected: each of its items may be that part.
+    """
+    kinds = (dict, Mapping) if container is dict else _SEQUENCES
+    for part in _alternatives(hint):
+        for inner in _alternatives(get_args(part)[0] if get_origin(part) is Annotated else part):
+            if get_origin(inner) in kinds and get_args(inner):
+                item = get_args(inner)[1 if container is dict else 0]
+                if source_of(item) or item_of(item, list) is not Any or item_of(item, dict) is not Any:
+                    return item
+    return hint if container is list and source_of(hint) else Any
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+# ---- values
 
 
 def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place: str) -> None:
@@ -104,21 +166,40 @@ def value_fault(value: Any, argument: Argument) -> str | None:
     """Such as ``found 'abc', a str; expected float``; None for a value that the annotation allows or leaves open.
 
     Only what a config is written in is judged: numbers, texts, None, lists and dicts; a whole number may stand for
-    a float, 0 and 1 for a bool, a list for a tuple. Of classes that are not ours only misplaced texts are told,
-    because many of their annotations promise less than the class takes.
+    a float, 0 and 1 for a bool, a list for a tuple. In classes that are not ours only misplaced texts are
+    faults, because many of their annotations promise less than the class takes.
     """
     hint, default = argument.annotation, argument.default
     if not argument.ours and not isinstance(value, str):
         return None
-    if (type(value) is type(default) and value == default) or _judge(value, hint) is not False:
+    if type(value) is type(default) and value == default:
         return None
+    verdict = _judge(value, hint)
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+    source = source_of(hint)
+    if verdict is None and source is not None and isinstance(value, (str, int, float)):
+        example = f", such as dict(type={shown}, ...)" if isinstance(value, str) and source.registries else ""
+        return f"found {shown}; expected a dict{example}"
+    if verdict is not False:
+        return None
     kind = "" if value is None else f", {'an' if type(value) is int else 'a'} {type(value).__name__}"
+    hint = _bare(hint)
     expected = hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint)
     expected = re.sub(r"\b(?:[a-z_]+\.)+(?=\w)", "", expected).replace("NoneType", "None")
-    choices = [get_args(part) for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    choices = [get_args(part) for part in _alternatives(hint) if get_origin(part) is Literal]
     near = nearest(value, (str(choice) for group in choices for choice in group)) if isinstance(value, str) else ""
     return f"found {shown}{kind}; expected {expected}" + (f"; {near}" if near.startswith("did") else "")
+
+
+def _bare(hint: Any) -> Any:
+    """An annotation without what only :func:`source_of` reads, for a message."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        return _bare(parts[0])
+    inner = tuple(map(_bare, parts))
+    if inner == parts:
+        return hint
+    return reduce(or_, inner) if kind in (Union, UnionType) else kind[inner]
 
 
 _SEQUENCES = (list, tuple, set, frozenset, Sequence, Collection, Iterable)
@@ -126,7 +207,7 @@ _PLAIN = (str, bytes, bool, int, float, complex, list, tuple, Mapping, NoneType)
 
 
 def _judge(value: Any, hint: Any) -> bool | None:
-    """Whether ``value`` is what an annotation says; None where that cannot be told."""
+    """Compare ``value`` with an annotation: True where it fits, None where that is unknown."""
     kind, parts = get_origin(hint) or hint, get_args(hint)
     if not isinstance(value, _PLAIN) or hint is Any:
         return None

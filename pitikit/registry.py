@@ -1,8 +1,8 @@
 """Every registry of pitikit, and the loader of plugins.
 
 A config names a component by ``type``; the registry of its kind finds the class without anybody
-importing its module (``locations``), checks the arguments against the signature, and says what was
-meant when a name is off.
+importing its module (``locations``), checks the arguments against the signature, and names the
+nearest valid ones when a name is off.
 """
 
 from __future__ import annotations
@@ -43,19 +43,25 @@ def registered(registry: Registry) -> dict[str, Any]:
     return found
 
 
-def find_class(name: str, registry: Registry) -> Any:
-    """The class registered as ``name`` in ``registry`` or its parents.
+def look_up(name: str, registry: Registry) -> Any:
+    """The class registered as ``name`` in ``registry`` or its parents; None if there is none.
 
     A dotted name is a scope (``'mmengine.AdamW'``) or an import path (``'torch.nn.Linear'``).
+    """
+    # Registry.get takes any importable word for a class: 'random' gave the module of that name.
+    found = registered(registry).get(name) if "." not in name else registry.get(name)
+    return None if inspect.ismodule(found) else found
+
+
+def find_class(name: str, registry: Registry) -> Any:
+    """As :func:`look_up`.
 
     Raises:
         KeyError: there is none; the message has the nearest names.
     """
-    known = registered(registry)
-    # Registry.get takes any importable word for a class: 'random' gave the module of that name.
-    found = known.get(name) if "." not in name else registry.get(name)
-    if found is None or inspect.ismodule(found):
-        hint = nearest(name, known)
+    found = look_up(name, registry)
+    if found is None:
+        hint = nearest(name, registered(registry))
         raise KeyError(f"type={name!r} is not registered in {registry.name!r}; {hint}")
     return found
 
@@ -157,6 +163,7 @@ PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, checked=False)
 LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, checked=False)
 VISUALIZERS = _child(mm.VISUALIZERS, "pitikit.engine.logs", checked=False)
 VISBACKENDS = _child(mm.VISBACKENDS, checked=False)
+FUNCTIONS = _child(mm.FUNCTIONS, checked=False)
 
 ALL_REGISTRIES: tuple[Registry, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Registry))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pitikit.apis.browse import SPLITS, browse_dataset, browse_degradation
 from pitikit.apis.cli import make_parser, run
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:

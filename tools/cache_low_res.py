@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.low_res_cache import cache_low_res
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pitikit.apis.check import SPLITS, check_data
 from pitikit.apis.cli import make_parser, run
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:

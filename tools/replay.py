@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.replay import replay
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.evaluate import evaluate
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,8 +15,8 @@ import sys
 import torch
 
 from pitikit.apis.cli import make_parser, run
+from pitikit.config import add_config_arguments, load_config
 from pitikit.engine.checkpoints.hook import find_checkpoints
-from pitikit.engine.config import add_config_arguments, load_config
 from pitikit.engine.distributed.groups import LAUNCHERS, leave_group, resolve_launcher
 from pitikit.kernels.processor import has_matrix_units
 from pitikit.registry import RUNNERS

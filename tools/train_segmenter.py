@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.image_readers import Plan, train_reader, train_scene_segmenter
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 DEFAULT = Path("weights/scenes_segmenter.safetensors")
 

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.translator import Translator
-from pitikit.engine.config import add_config_arguments
+from pitikit.config import add_config_arguments
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -15,12 +15,12 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from pitikit.apis.building import components
+from pitikit.config import ConfigError, load_config
 from pitikit.data.images import AnyImage, condition_image, write_grid
 from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find

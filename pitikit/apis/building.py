@@ -10,8 +10,8 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
+from pitikit.config import apply_options, load_config
 from pitikit.engine.checkpoints.loading import load_weights
-from pitikit.engine.config import apply_options, load_config
 from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODELS, SCOPE, find_class
 from pitikit.resources import find_weights
@@ -24,7 +24,7 @@ RANDOM = "random"
 
 
 def read_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
-    """A config by path, or as :func:`~pitikit.engine.config.load_config` gave it, and changed."""
+    """A config by path, or as :func:`~pitikit.config.load_config` gave it, and changed."""
     if not isinstance(config, Config):
         return load_config(config, options)
     return Config(apply_options(config.to_dict(), options)) if options else config

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from pitikit.apis.browse import SPLITS, write_sheet
 from pitikit.apis.protocol import write_json
+from pitikit.config import ConfigError, load_config
 from pitikit.data.errors import DataError
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.workers import explained
 from pitikit.files import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
@@ -77,7 +77,7 @@ def plan(
         prior: weights to start from in place of the config's; a config that starts from none stays so.
 
     Raises:
-        pitikit.engine.config.ConfigError: a config that does not hold.
+        pitikit.config.ConfigError: a config that does not hold.
         ValueError: a share or a number out of range, two configs of one name, or a config that trains nothing.
     """
     paths = [Path(config) for config in configs]

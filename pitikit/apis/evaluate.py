@@ -27,8 +27,8 @@ from pitikit.apis.protocol import (
     write_json,
 )
 from pitikit.apis.results import save_image
+from pitikit.config import ConfigError, load_config
 from pitikit.data.images import condition_image, write_grid
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate

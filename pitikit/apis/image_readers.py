@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
 from pitikit.evaluation.geometry_training import geometry_images, measure_geometry
 from pitikit.evaluation.image_training import ImageSet, loading_steps, train_on_images

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import ImageFolder, claim
 from pitikit.apis.protocol import make_protocol
+from pitikit.config import ConfigError, load_config
 from pitikit.diffusion.samplers import SamplingRequest
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.evaluation.generate import build_test_loader, generate
 from pitikit.models.translator import DenoisingTranslator
 from pitikit.registry import DATASETS, SCOPE

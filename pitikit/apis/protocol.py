@@ -14,7 +14,7 @@ import torch
 
 from pitikit import __version__
 from pitikit.apis.building import RANDOM, Checkpoint, components, weight_files
-from pitikit.engine.config_file import as_list
+from pitikit.config import as_list
 from pitikit.files import file_sha256, write_text
 from pitikit.registry import INSTALLED
 from pitikit.resources import ROOT

@@ -14,8 +14,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
+from pitikit.config import load_config
 from pitikit.engine.checkpoints.loading import load_state, load_weights
-from pitikit.engine.config import load_config
 from pitikit.engine.hooks import seeded_draws
 from pitikit.kernels.accelerate import accelerate
 from pitikit.losses.denoising import Loss

@@ -85,7 +85,7 @@ class Translator:
         """Build the model of a config and load its weights.
 
         Args:
-            config: path of a config, or what :func:`~pitikit.engine.config.load_config` gave.
+            config: path of a config, or what :func:`~pitikit.config.load_config` gave.
             checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or
                 'random' leaves the weights random (always the same ones), to time a model. Of a cascade
                 those of its stages: ``{'base': path, 'upsampler': path}``.

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmengine.dataset import Compose
@@ -125,7 +125,7 @@ class PairedImageDataset(Dataset):
         image: str | None = "images/{id}.jpg",
         conditions: Mapping[str, str] | None = None,
         list_file: str | Path | None = None,
-        pipeline: Sequence[Any] = (),
+        pipeline: Sequence[Annotated[Any, TRANSFORMS]] = (),
         subset: float = 1.0,
         subset_seed: int = 0,
         seed: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -12,7 +12,7 @@ from pitikit.data.errors import DataError
 from pitikit.data.reading import read_image
 from pitikit.data.transforms import resize_image
 from pitikit.degradations.operation import DegradationError, built, degrade
-from pitikit.registry import TRANSFORMS
+from pitikit.registry import DEGRADATIONS, TRANSFORMS
 
 
 @TRANSFORMS.register_module()
@@ -34,7 +34,7 @@ class Degrade(BaseTransform):
         ValueError: ``size`` below 1.
     """
 
-    def __init__(self, degradation: Any = None, size: int = 64) -> None:
+    def __init__(self, degradation: Annotated[Any, DEGRADATIONS] = None, size: int = 64) -> None:
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"Degrade: size={size!r}; expected a whole number of pixels, 1 or more")
         self.degradation = None if degradation is None else built(degradation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -271,7 +271,11 @@ class LoadCaption(BaseTransform):
     """
 
     def __init__(
-        self, tokenizer: dict[str, Any], length: int = 48, source: str = "caption", text: str | None = None
+        self,
+        tokenizer: Annotated[dict[str, Any], TOKENIZERS],
+        length: int = 48,
+        source: str = "caption",
+        text: str | None = None,
     ) -> None:
         self.tokenizer = TOKENIZERS.build(tokenizer)
         self.length, self.source, self.text = length, source, text

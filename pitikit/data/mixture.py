@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
 
 from torch.utils.data import Dataset
 
@@ -27,7 +27,7 @@ class MixedDataset(Dataset):
         IndexError: an index outside.
     """
 
-    def __init__(self, datasets: Sequence[Any]) -> None:
+    def __init__(self, datasets: Sequence[Annotated[Any, DATASETS]]) -> None:
         self.datasets = [DATASETS.build(part) if isinstance(part, dict) else part for part in datasets]
         if not self.datasets:
             raise ValueError("datasets=[]: expected at least one dataset")

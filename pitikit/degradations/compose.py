@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Sequence(Operation):
         degradations: their configs, first to last.
     """
 
-    def __init__(self, degradations: SequenceOf[Any]) -> None:
+    def __init__(self, degradations: SequenceOf[Annotated[Any, DEGRADATIONS]]) -> None:
         self.degradations = _built_list("Sequence", degradations)
 
     def apply(self, image: np.ndarray, rng: np.random.Generator, final: Size | None) -> np.ndarray:
@@ -57,7 +57,9 @@ class RandomOrder(Operation):
         DegradationError: an index that is not there, or is in two groups.
     """
 
-    def __init__(self, degradations: SequenceOf[Any], keep: SequenceOf[SequenceOf[int]] = ()) -> None:
+    def __init__(
+        self, degradations: SequenceOf[Annotated[Any, DEGRADATIONS]], keep: SequenceOf[SequenceOf[int]] = ()
+    ) -> None:
         self.degradations = _built_list("RandomOrder", degradations)
         self.keep = [list(group) for group in keep]
         named = [index for group in self.keep for index in group]
@@ -92,7 +94,7 @@ class RandomApply(Operation):
         prob: probability that it is run.
     """
 
-    def __init__(self, degradation: Any, prob: float = 0.5) -> None:
+    def __init__(self, degradation: Annotated[Any, DEGRADATIONS], prob: float = 0.5) -> None:
         self.degradation = built(degradation)
         self.prob = checked_prob("RandomApply: prob", prob)
 
@@ -113,7 +115,9 @@ class OneOf(Operation):
         DegradationError: weights that are negative, all zero, or of another number.
     """
 
-    def __init__(self, degradations: SequenceOf[Any], weights: SequenceOf[float] | None = None) -> None:
+    def __init__(
+        self, degradations: SequenceOf[Annotated[Any, DEGRADATIONS]], weights: SequenceOf[float] | None = None
+    ) -> None:
         if isinstance(degradations, (str, dict)) or not len(degradations):
             raise DegradationError(f"OneOf: degradations={degradations!r}; expected a list of one or more")
         self.degradations = [None if step is None else built(step) for step in degradations]
@@ -147,7 +151,12 @@ class Downscale(Operation):
         DegradationError: ``scale`` is no whole number above 0; and, on an image, it does not divide the size.
     """
 
-    def __init__(self, scale: int = 4, degradation: Any = None, interpolations: SequenceOf[str] = ("area",)) -> None:
+    def __init__(
+        self,
+        scale: int = 4,
+        degradation: Annotated[Any, DEGRADATIONS] = None,
+        interpolations: SequenceOf[str] = ("area",),
+    ) -> None:
         if not isinstance(scale, int) or scale < 1:
             raise DegradationError(f"Downscale: scale={scale!r}; expected a whole number, 1 or more")
         self.scale = scale

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from pitikit.diffusion.guidance import CFG, build_guidance
 from pitikit.diffusion.schedule import VARIANCES, NoiseSchedule, Steps, posterior_variance
 from pitikit.diffusion.types import BoundDenoiser, Denoise, Prediction, mixed_log_variance
-from pitikit.registry import SAMPLERS
+from pitikit.registry import GUIDANCES, SAMPLERS
 
 # A bar for a sampling shorter than this only flickers.
 PROGRESS_FROM_STEPS = 20
@@ -127,7 +127,13 @@ class Sampler(ABC):
 
     memory = 0
 
-    def __init__(self, steps: Steps = 50, guidance: Any = None, clip_x0: bool = True, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        steps: Steps = 50,
+        guidance: Annotated[Any, GUIDANCES] = None,
+        clip_x0: bool = True,
+        temperature: float = 1.0,
+    ) -> None:
         self.steps = steps
         self.guidance = build_guidance(guidance)
         self.clip_x0 = clip_x0
@@ -309,7 +315,7 @@ class DDPMSampler(Sampler):
     def __init__(
         self,
         steps: Steps = 250,
-        guidance: Any = None,
+        guidance: Annotated[Any, GUIDANCES] = None,
         clip_x0: bool = True,
         temperature: float = 1.0,
         variance: str = "learned",
@@ -359,7 +365,7 @@ class DDIMSampler(Sampler):
     def __init__(
         self,
         steps: Steps = 50,
-        guidance: Any = None,
+        guidance: Annotated[Any, GUIDANCES] = None,
         clip_x0: bool = True,
         temperature: float = 1.0,
         eta: float = 0.0,

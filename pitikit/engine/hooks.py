@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from mmengine.dist import all_reduce
@@ -101,7 +101,11 @@ class SampleGridHook(Hook):
     priority = "LOW"
 
     def __init__(
-        self, dataset: Any = None, interval: int = 1000, rows: int = 6, seeds: Sequence[int] = (0, 1, 2)
+        self,
+        dataset: Annotated[Any, DATASETS] = None,
+        interval: int = 1000,
+        rows: int = 6,
+        seeds: Sequence[int] = (0, 1, 2),
     ) -> None:
         self.dataset = dataset
         self.interval = interval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -29,7 +29,8 @@ class AutocastOptimWrapper(OptimWrapper):
         precision: 'float32', 'bfloat16' or, on a GPU, 'float16'.
         clip_grad: as for OptimWrapper, such as dict(max_norm=1.0); without it the norm is only measured.
         loss_scale: of float16 at the beginning.
-        kwargs: of OptimWrapper: optimizer, accumulative_counts.
+        optimizer: of the parameters; a config where mmengine's constructor of the wrapper builds it.
+        kwargs: of OptimWrapper: accumulative_counts.
 
     Raises:
         ValueError: another precision, or float16 on the CPU.
@@ -40,12 +41,14 @@ class AutocastOptimWrapper(OptimWrapper):
         precision: str = "float32",
         clip_grad: dict | None = None,
         loss_scale: float = 2.0**16,
+        *,
+        optimizer: Annotated[Any, OPTIMIZERS],
         **kwargs: Any,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision={precision!r}: expected one of {', '.join(map(repr, PRECISIONS))}")
         # An infinite bound leaves gradients as they are, and the norm is logged all the same.
-        super().__init__(clip_grad=clip_grad or dict(max_norm=float("inf")), **kwargs)
+        super().__init__(optimizer, clip_grad=clip_grad or dict(max_norm=float("inf")), **kwargs)
         if not clip_grad and hasattr(torch.nn.utils, "get_total_norm"):
             # Clipping to an infinite norm reads and writes every gradient only to multiply it by 1.
             self.clip_func = _measured_norm

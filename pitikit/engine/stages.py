@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from mmengine.hooks import Hook
 
@@ -71,7 +71,7 @@ class StageHook(Hook):
     # Before everything that looks at learning rates (RuntimeInfoHook logs them) or parameters.
     priority = "HIGHEST"
 
-    def __init__(self, stages: Sequence[dict]) -> None:
+    def __init__(self, stages: Sequence[Annotated[dict, Stage]]) -> None:
         for index, stage in enumerate(stages):
             check_arguments(Stage, stage, f"stages[{index}]")
         self.stages = [Stage(**stage) for stage in stages]

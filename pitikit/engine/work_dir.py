@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from pitikit.engine.config_places import ConfigError
+from pitikit.config import ConfigError
 
 #: Held by the run that writes the folder; its text names that run.
 LOCK_NAME = ".lock"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ class EdgeError(ImageMetric):
 
     def __init__(
         self,
-        extractor: Any = None,
+        extractor: Annotated[Any, TRANSFORMS] = None,
         tolerance: float = 2.0,
         collect_device: str = "cpu",
         prefix: str | None = None,

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -122,7 +122,7 @@ class FID(ImageMetric):
     def __init__(
         self,
         weights: str | Path | None = None,
-        reference: str | Path | Mapping[str, Any] | None = None,
+        reference: str | Path | Annotated[Mapping[str, Any], DATASETS] | None = None,
         batch: int = 16,
         device: str | torch.device | None = None,
         collect_device: str = "cpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ class GeometryError(ImageMetric):
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Annotated[Any, MODELS],
         normals: int | None = 0,
         collect_device: str = "cpu",
         prefix: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ class MeanIoU(ImageMetric):
 
     def __init__(
         self,
-        segmenter: Any,
+        segmenter: Annotated[Any, MODELS],
         ignore: int = IGNORE,
         collect_device: str = "cpu",
         prefix: str | None = None,

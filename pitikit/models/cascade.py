@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from mmengine.model import BaseModel
@@ -47,10 +47,10 @@ class Cascade(BaseModel):
 
     def __init__(
         self,
-        base: Any,
-        upsampler: Any,
+        base: Annotated[Any, MODELS],
+        upsampler: Annotated[Any, MODELS],
         seed: int | None = None,
-        data_preprocessor: Any = None,
+        data_preprocessor: Annotated[Any, MODELS] = None,
         conditioned: bool = True,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))

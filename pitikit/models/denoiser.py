@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Denoiser(nn.Module):
         TypeError: the encoder lacks a method that :class:`~pitikit.networks.encoders.Encoder` names.
     """
 
-    def __init__(self, encoder: Any, decoder: Any) -> None:
+    def __init__(self, encoder: Annotated[Any, ENCODERS], decoder: Annotated[Any, DECODERS]) -> None:
         super().__init__()
         self.encoder: Encoder = ENCODERS.build(encoder)
         # The null condition would be missed when a stage that drops conditions begins, or at the first sampling.

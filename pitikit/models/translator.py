@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
@@ -17,7 +17,7 @@ from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
-from pitikit.registry import LOSSES, MODELS, SCHEDULES, TIMESTEP_SAMPLERS
+from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
 class NonFiniteImageError(RuntimeError):
@@ -59,14 +59,14 @@ class DenoisingTranslator(BaseModel):
 
     def __init__(
         self,
-        denoiser: Any,
-        schedule: Any = None,
-        losses: Sequence[Any] = (dict(type="EpsMSE"), dict(type="VariationalBound")),
-        timestep_sampler: Any = "loss-second-moment",
-        sampler: Any = None,
+        denoiser: Annotated[Any, MODELS, Denoiser],
+        schedule: Annotated[Any, SCHEDULES] = None,
+        losses: Sequence[Annotated[Any, LOSSES]] = (dict(type="EpsMSE"), dict(type="VariationalBound")),
+        timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "loss-second-moment",
+        sampler: Annotated[Any, SAMPLERS] = None,
         drop: float = 0.0,
         seed: int = 0,
-        data_preprocessor: Any = None,
+        data_preprocessor: Annotated[Any, MODELS] = None,
         predicts: str = "eps",
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.

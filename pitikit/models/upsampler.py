@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,9 @@ from pitikit.diffusion.samplers import SamplingRequest, steps_of
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.losses.perceptual import ClampedImageLoss
+from pitikit.models.denoiser import Denoiser
 from pitikit.models.translator import DenoisingTranslator, Samples
-from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
+from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 
 PLAIN_LOSSES = (dict(type="EpsMSE"), dict(type="VariationalBound"))
 #: The released losses beside the adversarial one.
@@ -50,14 +51,14 @@ class Upsampler(DenoisingTranslator):
 
     def __init__(
         self,
-        denoiser: Any,
-        schedule: Any = None,
-        losses: Sequence[Any] = PLAIN_LOSSES,
-        timestep_sampler: Any = "uniform",
-        sampler: Any = None,
+        denoiser: Annotated[Any, MODELS, Denoiser],
+        schedule: Annotated[Any, SCHEDULES] = None,
+        losses: Sequence[Annotated[Any, LOSSES]] = PLAIN_LOSSES,
+        timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "uniform",
+        sampler: Annotated[Any, SAMPLERS] = None,
         drop: float = 0.0,
         seed: int = 0,
-        data_preprocessor: Any = None,
+        data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,
         strength: float = 1.0,
     ) -> None:
@@ -194,17 +195,17 @@ class AdversarialUpsampler(Upsampler):
 
     def __init__(
         self,
-        denoiser: Any,
-        schedule: Any = None,
-        losses: Sequence[Any] = RELEASED_LOSSES,
-        timestep_sampler: Any = "uniform",
-        sampler: Any = None,
+        denoiser: Annotated[Any, MODELS, Denoiser],
+        schedule: Annotated[Any, SCHEDULES] = None,
+        losses: Sequence[Annotated[Any, LOSSES]] = RELEASED_LOSSES,
+        timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "uniform",
+        sampler: Annotated[Any, SAMPLERS] = None,
         drop: float = 0.0,
         seed: int = 0,
-        data_preprocessor: Any = None,
+        data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,
-        discriminator: Any = None,
-        adversarial: Any = None,
+        discriminator: Annotated[Any, DISCRIMINATORS] = None,
+        adversarial: Annotated[Any, LOSSES] = None,
         strength: float = 1.0,
     ) -> None:
         super().__init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class TextEncoder(Encoder):
 
     def __init__(
         self,
-        tokenizer: Any = None,
+        tokenizer: Annotated[Any, TOKENIZERS] = None,
         vocabulary: int = 50257,
         length: int = 128,
         width: int = 512,

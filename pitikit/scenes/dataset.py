@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -83,7 +83,7 @@ class SceneWorld(Dataset):
         start: int = 0,
         size: int = 256,
         members: Sequence[str] = ("image", "mask"),
-        pipeline: Sequence[dict[str, Any] | Callable[[dict[str, Any]], Any]] = (),
+        pipeline: Sequence[Annotated[Any, TRANSFORMS]] = (),
         subset: float = 1.0,
         subset_seed: int = 0,
         cache: bool | int = False,

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pitikit.apis.browse import browse_dataset, browse_degradation, degradation_of
+from pitikit.config import ConfigError
 from pitikit.degradations.operation import DegradationError
-from pitikit.engine.config import ConfigError
 
 DATASET = """
 train_dataloader = dict(dataset=dict(type="SceneWorld", length=5, size=64, members=["image", "mask"], pipeline=[

@@ -3,7 +3,7 @@
 import pytest
 
 from pitikit.apis.building import build_model, pipeline_of
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.kernels.convolution import FastConv2d
 
 STEPS = [dict(type="LoadImage")]

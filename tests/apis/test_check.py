@@ -10,8 +10,8 @@ from PIL import Image
 
 from pitikit.apis import check as module
 from pitikit.apis.check import Probe, SplitReport, Values, check_data, kind_of, write_sheet
+from pitikit.config import ConfigError
 from pitikit.data.errors import DataError
-from pitikit.engine.config import ConfigError
 
 LOAD = """
 load = [dict(type="LoadImage"), dict(type="LoadMask", num_classes=5), dict(type="ResizePair", size=32, image_size=16)]

@@ -5,9 +5,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pitikit.apis.cli import is_for_user, message, run
+from pitikit.config import ConfigError, load_config
 from pitikit.data.conditions import voc_palette
 from pitikit.data.errors import DataError
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.networks.recomputing import Recomputable
 from pitikit.registry import GUIDANCES
 

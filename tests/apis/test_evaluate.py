@@ -14,9 +14,9 @@ from pitikit.apis import evaluate as module
 from pitikit.apis import results
 from pitikit.apis.evaluate import evaluate, image_path, read_image
 from pitikit.apis.protocol import ProtocolError
+from pitikit.config import ConfigError
 from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
-from pitikit.engine.config import ConfigError
 from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.models import translator
 from pitikit.registry import MODELS

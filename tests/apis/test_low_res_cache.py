@@ -12,10 +12,10 @@ from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import read_image
 from pitikit.apis.low_res_cache import _unflipped, cache_low_res
 from pitikit.apis.protocol import ProtocolError
+from pitikit.config import ConfigError, load_config
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
-from pitikit.engine.config import ConfigError, load_config
 from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS
 from pitikit.scenes import SceneWorld

@@ -8,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 
 from pitikit.apis.replay import ReplayError, replay
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.finite_loss import NonFiniteLossError
 from pitikit.engine.runner import TranslationRunner
 from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights

@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
+from pitikit.config import load_config
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.errors import DataError
 from pitikit.data.transforms import LoadImage, PackInputs, RandomFlip, ResizePair, resize_image
 from pitikit.degradations.operation import DegradationError
-from pitikit.engine.config import load_config
 from pitikit.registry import TRANSFORMS
 from pitikit.scenes import SceneWorld
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from pitikit.config import load_config
 from pitikit.degradations.operation import DegradationError
-from pitikit.engine.config import load_config
 from pitikit.registry import DEGRADATIONS
 
 RECIPES = ("bsr_light", "bsr", "real_esrgan")

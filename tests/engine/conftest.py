@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.runner import TranslationRunner
 from pitikit.registry import MODELS
 from pitikit.weights import save_weights

@@ -20,8 +20,8 @@ from mmengine.hooks import Hook
 from quick_logs import quick_logs
 
 from pitikit import weights
+from pitikit.config import load_config
 from pitikit.engine.checkpoints import hook
-from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
 
 

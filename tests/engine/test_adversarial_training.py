@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from safetensors.torch import load_file
 
 from pitikit.apis.replay import replay
+from pitikit.config import load_config
 from pitikit.engine.checkpoints.hook import POINTER
-from pitikit.engine.config import load_config
 from pitikit.engine.finite_loss import NonFiniteLossError
 from pitikit.engine.runner import TranslationRunner
 from pitikit.registry import MODELS

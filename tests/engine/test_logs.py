@@ -194,7 +194,7 @@ def test_tensorboard_is_one_run(run, tmp_path, monkeypatch):
 
 MADE = """
 import sys
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.engine.runner import TranslationRunner
 cfg = load_config("tests/configs/tiny_training.py", None, sys.argv[1])
 runner = TranslationRunner.from_cfg(cfg)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pitikit.config import load_config
 from pitikit.engine.checkpoints.hook import verify_checkpoint
-from pitikit.engine.config import load_config
 from pitikit.engine.runner import TranslationRunner
 from pitikit.registry import MODELS
 from pitikit.weights import read_checkpoint, save_weights

@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from pitikit.engine.config_places import ConfigError
+from pitikit.config import ConfigError
 from pitikit.engine.work_dir import OccupiedError, make_work_dir, occupied
 
 

@@ -20,8 +20,8 @@ import torch.distributed.tensor  # noqa: F401
 from mmengine.hooks import Hook
 from quick_logs import quick_logs
 
+from pitikit.config import load_config
 from pitikit.engine import runner as runner_module
-from pitikit.engine.config import load_config
 from pitikit.engine.distributed.groups import leave_group
 from pitikit.engine.runner import TranslationRunner
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine import Config
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.registry import METRICS
 
 COLUMNS = {

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from pitikit.config import load_config
 from pitikit.data.conditions import encode_normals
-from pitikit.engine.config import load_config
 from pitikit.evaluation.geometry_error import Errors, geometry_errors, geometry_target, mean_errors
 from pitikit.registry import DATASETS, METRICS
 from pitikit.resources import find_weights

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pitikit.apis.inputs import ConditionReader
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.registry import DATASETS, MODELS
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS
 
 ROWS = ("plain", "degradation", "perceptual", "adversarial")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from pitikit.config import load_config
 from pitikit.diffusion.noise import BatchDraws
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction
-from pitikit.engine.config import load_config
 from pitikit.registry import MODELS
 
 

@@ -9,8 +9,8 @@ from torch.utils.data import default_collate
 
 from pitikit.apis.building import build_model
 from pitikit.apis.translator import Translator
+from pitikit.config import load_config
 from pitikit.data.errors import DataError
-from pitikit.engine.config import load_config
 from pitikit.registry import DATASETS, load_plugins
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pitikit.apis.cli import run
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.registry import MODELS
 from pitikit.scenes import render_scene, scene_layout
 from pitikit.weights import save_weights

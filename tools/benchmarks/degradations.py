@@ -20,8 +20,8 @@ from stopwatch import matrix_rate
 
 from pitikit.apis.browse import degradation_of, example_image
 from pitikit.apis.cli import run
+from pitikit.config import add_config_arguments
 from pitikit.degradations.l0 import l0_smooth
-from pitikit.engine.config import add_config_arguments
 from pitikit.resources import ROOT
 
 CONFIG = ROOT / "configs/_base_/degradations/bsr_light.py"

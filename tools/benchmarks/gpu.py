@@ -37,8 +37,8 @@ from stopwatch import (
 
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
+from pitikit.config import load_config
 from pitikit.diffusion.types import Conditioning
-from pitikit.engine.config import load_config
 from pitikit.files import first_line
 from pitikit.registry import MODELS, SCOPE
 from pitikit.resources import ROOT

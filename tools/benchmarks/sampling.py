@@ -17,7 +17,7 @@ from stopwatch import Table, in_fresh_process
 
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
-from pitikit.engine.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config
 
 
 def measure(config: str, setting: Setting, threads: int) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from stopwatch import Budget, Table
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
 from pitikit.apis.demo import MODALITIES, run_demo
+from pitikit.config import load_config
 from pitikit.engine.checkpoints.hook import find_checkpoints
-from pitikit.engine.config import load_config
 from pitikit.engine.loop import TranslationTrainLoop
 from pitikit.registry import LOOPS, RUNNERS
 from pitikit.resources import ROOT

@@ -29,7 +29,7 @@ from stopwatch import DTYPES, Operations, Table, in_fresh_process, matrix_rate, 
 
 from pitikit.apis.cli import run
 from pitikit.apis.comparison import cores
-from pitikit.engine.config import ConfigError, add_config_arguments, load_config
+from pitikit.config import ConfigError, add_config_arguments, load_config
 from pitikit.losses.backbones import BLOCKS
 from pitikit.registry import DATASETS, MODELS, RUNNERS, SCOPE
 from pitikit.resources import ROOT

@@ -4,9 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from pitikit.config import ConfigError, check_config
 from pitikit.engine.checkpoints.hook import POINTER, CheckpointHook, find_checkpoints
-from pitikit.engine.config_check import check_config
-from pitikit.engine.config_places import ConfigError
 
 
 class Runner(SimpleNamespace):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from pitikit.config import load_config
 from pitikit.engine.checkpoints.loading import load_state
-from pitikit.engine.config import load_config
 from pitikit.engine.distributed.failures import DistributedError
 from pitikit.engine.distributed.sharded import FullySharded, full_tensor, gathered, is_sharded, local_shard, shard_like
 from pitikit.registry import MODELS

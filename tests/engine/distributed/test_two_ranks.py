@@ -12,7 +12,7 @@ import cv2
 import pytest
 import torch
 
-from pitikit.engine.config import load_config
+from pitikit.config import load_config
 from pitikit.weights import read_checkpoint
 
 # Nine trainings, which wait for each other's processes: two minutes where others compute too.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pitikit.engine.config import ConfigError
+from pitikit.config import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pitikit.engine.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config
 from pitikit.losses.backbones import AbsentWeightsError, vgg_features
 from pitikit.losses.perceptual import PerceptualLoss
 

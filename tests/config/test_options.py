@@ -1,11 +1,11 @@
-"""What a value on the command line means, and in which words it is refused."""
+"""Values on the command line, and the words in which one is refused."""
 
 import argparse
 import math
 
 import pytest
 
-from pitikit.engine.config import ConfigError, add_config_arguments, load_config
+from pitikit.config import ConfigError, add_config_arguments, load_config
 
 
 def parsed(text):

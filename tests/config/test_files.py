@@ -2,8 +2,8 @@
 
 import pytest
 
-from pitikit.engine.config import ConfigError, load_config
-from pitikit.engine.config_file import resolve_parts
+from pitikit.config import ConfigError, load_config
+from pitikit.config.files import resolve_parts
 
 PART = (
     "model = dict(type='{kind}', denoiser=dict(encoder=dict(type='SemanticEncoder'), decoder=dict(type='GlideUNet')))\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pitikit.engine.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config
 
 SHIPPED = "configs/scenes/piti_small_mask.py"
 

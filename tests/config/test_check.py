@@ -3,8 +3,7 @@
 import pytest
 from mmengine.hooks import EMAHook
 
-from pitikit.engine.config_check import check_config
-from pitikit.engine.config_places import ConfigError
+from pitikit.config import ConfigError, check_config
 
 
 def complaints(**cfg):
@@ -42,10 +41,12 @@ def test_a_denoiser_without_a_type_is_checked_as_one():
     assert line.startswith("model.denoiser.encodre: Denoiser") and "'encoder'" in line
 
 
-@pytest.mark.parametrize("guidance", [dict(type="AdamW"), [dict(type="CFG"), dict(type="AdamW")]])
-def test_a_part_of_the_wrong_kind_is_named(guidance):
+@pytest.mark.parametrize(
+    ("guidance", "place"), [(dict(type="AdamW"), ""), ([dict(type="CFG"), dict(type="AdamW")], "1.")]
+)
+def test_a_part_of_the_wrong_kind_is_named(guidance, place):
     (line,) = complaints(model=dict(sampler=dict(type="DDIMSampler", steps=5, guidance=guidance)))
-    assert line.startswith("model.sampler.guidance.type: 'AdamW' is registered as optimizer")
+    assert line.startswith(f"model.sampler.guidance.{place}type: 'AdamW' is registered as optimizer")
     assert "expected one of guidance" in line
 
 

@@ -1,8 +1,9 @@
-"""Reads config files: one, and those that it names as the parts of its model."""
+"""Reads config files: one, those that it names as the parts of its model, and the folders of its plugins."""
 
 from __future__ import annotations
 
 import ast
+import os
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
-from pitikit.engine.config_bases import base_file, bases_of, with_found_bases
-from pitikit.engine.config_places import ConfigError
-from pitikit.resources import find
+from pitikit.config.bases import base_file, bases_of, with_found_bases
+from pitikit.config.readers import ConfigError
+from pitikit.resources import ROOT, find
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 #: Keys of a model under which the path of a config may stand for that config's own model.
@@ -116,6 +117,30 @@ def _named(value: Any) -> str | None:
     if isinstance(value, Mapping):
         value = value.get("config")
     return value if isinstance(value, str) and value.endswith(SUFFIXES) else None
+
+
+def find_plugin(folder: str | Path, config: Path) -> Path:
+    """The folder of a plugin that a config names: in the working directory, beside or above ``config``, or ours.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not isinstance(folder, (str, Path)):
+        raise ConfigError(f"plugins: found {folder!r}; expected the path of a folder, or a list of such paths")
+    roots = [Path.cwd(), *config.resolve().parents, ROOT]
+    for root in roots:
+        if (root / folder / "__init__.py").is_file():
+            return root / folder
+    raise ConfigError(
+        f"plugins: {str(folder)!r} is no plugin folder (one with an __init__.py) in "
+        f"{str(roots[0])!r}, beside or above the config, or in {str(ROOT)!r}"
+    )
+
+
+def portable(folder: Path) -> str:
+    """The path of a plugin that holds wherever the config is read: within the repository it is relative to that."""
+    path = Path(os.path.abspath(folder))
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def _broken_file(path: Path) -> str | None:

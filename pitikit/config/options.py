@@ -1,28 +1,19 @@
-"""What ``--cfg-options KEY=VALUE`` means: read from the command line, set in a config's tree."""
+"""``--cfg-options KEY=VALUE``: read from the command line, set in a config's tree."""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import DictAction
 
-from pitikit.arguments import nearest
-from pitikit.engine.config_places import (
-    EXTRA_KEYS,
-    KINDS,
-    RUNNER_KEYS,
-    ConfigError,
-    argument_names,
-    component_of,
-    place_name,
-    unknown_argument,
-    untyped_keys,
-)
+from pitikit.arguments import Argument, item_of, source_of
+from pitikit.config.readers import TOP, ConfigError, Place, place_name, reader_of
+from pitikit.config.schema import ConfigFile
 
 
 def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,14 +32,14 @@ def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     order = sorted(options, key=lambda key: (key.count("."), not key.endswith(".type")))
     for key in order:
         parts = key.split(".")
-        if parts[0] in tree and parts[0] not in RUNNER_KEYS | EXTRA_KEYS:
+        if parts[0] in tree and parts[0] not in ConfigFile.__annotations__:
             warnings.warn(
                 f"--cfg-options {key}: {parts[0]!r} is a variable of the config file; parts that "
                 "the file made from it before do not change with it",
                 stacklevel=3,
             )
         try:
-            result = _set(result, parts, _copy(options[key]), ())
+            result = _set(result, TOP, parts, _copy(options[key]), ())
         except ConfigError as error:
             place = "" if str(error).startswith(key) else f"{key}: "
             raise ConfigError(f"--cfg-options {place}{error}") from None
@@ -62,18 +53,14 @@ def _copy(value: Any) -> Any:
 
 
 def _set(
-    node: Any,
-    parts: Sequence[str],
-    value: Any,
-    place: tuple[str | int, ...],
-    beside: frozenset[str] = frozenset(),
+    node: Any, argument: Argument, parts: Sequence[str], value: Any, place: Place, beside: frozenset[str] = frozenset()
 ) -> Any:
     """``node`` with ``value`` at ``parts`` below it.
 
-    ``place`` is where ``node`` stands, ``beside`` the keys of all dicts in the list it is from.
+    ``node`` stands at ``place``, as ``argument``; ``beside`` has the keys of all dicts in the list it is from.
     """
     if not parts:
-        return _merge(node, value, place, beside)
+        return _merge(node, argument, value, place, beside)
     key = parts[0]
     if isinstance(node, (list, tuple)):
         if not key.isdigit() or int(key) >= len(node):
@@ -83,70 +70,67 @@ def _set(
             )
         index = int(key)
         items = list(node)
-        beside = frozenset(key for item in items if isinstance(item, Mapping) for key in item)
-        items[index] = _set(items[index], parts[1:], value, (*place, index), beside)
+        item = Argument(item_of(argument.annotation, list))
+        beside = frozenset(key for each in items if isinstance(each, Mapping) for key in each)
+        items[index] = _set(items[index], item, parts[1:], value, (*place, index), beside)
         return type(node)(items)
     if not isinstance(node, Mapping):
         raise ConfigError(f"{place_name(place)} is {node!r}, and has no {key!r} to set")
-    _require_known(node, key, place, beside)
+    inner = _argument(node, argument, key, place, beside)
     below = node.get(key)
     if below is None and len(parts) > 1:
-        needs_type = key in KINDS or place == ("default_hooks",)
-        if needs_type and parts[1] != "type" and not untyped_keys((*place, key)):
+        source = source_of(inner.annotation)
+        if source is not None and source.untyped is None and parts[1] != "type":
             raise ConfigError(
                 f"{place_name((*place, key))} is not set; give it with its type: "
                 f'{place_name((*place, key))}="dict(type=..., {parts[1]}=...)"'
             )
         below = {}
-    return {**node, key: _set(below, parts[1:], value, (*place, key))}
+    return {**node, key: _set(below, inner, parts[1:], value, (*place, key))}
 
 
-def _merge(old: Any, new: Any, place: tuple[str | int, ...], beside: frozenset[str] = frozenset()) -> Any:
+def _merge(old: Any, argument: Argument, new: Any, place: Place, beside: frozenset[str] = frozenset()) -> Any:
     if isinstance(new, Mapping) and new.get("_delete_"):
         return {key: value for key, value in new.items() if key != "_delete_"}
     if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "type" in new:
         return new
     for key, value in new.items():
-        _require_known(old, key, place, beside)
-        old = {**old, key: _merge(old.get(key), value, (*place, key))}
+        inner = _argument(old, argument, key, place, beside)
+        old = {**old, key: _merge(old.get(key), inner, value, (*place, key))}
     return old
 
 
-def _require_known(node: Mapping[str, Any], key: str, place: tuple[str | int, ...], beside: frozenset[str]) -> None:
-    if key in node or key == "type":
-        return
-    components = component_of(node, place)
-    if components:
-        known = argument_names(components)
-        if known is not None and key not in known:
-            raise ConfigError(unknown_argument(components, key, known, place))
-        return
-    known_keys = untyped_keys(place) | beside | set(node)
-    if known_keys and key not in known_keys:
-        raise ConfigError(f"{place_name((*place, key))}: unknown key {key!r}; {nearest(key, known_keys)}")
+def _argument(node: Mapping[str, Any], argument: Argument, key: str, place: Place, beside: frozenset[str]) -> Argument:
+    """The argument that ``key`` of the dict ``node`` is.
+
+    Raises:
+        ConfigError: neither its reader takes the key, nor does the dict or one beside it have it.
+    """
+    reader = reader_of(node, argument, place)
+    known = reader.keys if reader.title else beside.union(node, reader.keys or ())
+    if known and key not in known and key not in node and key != "type":
+        raise ConfigError(reader._replace(keys=known).unknown(key, place))
+    return reader.argument(key)
 
 
-class _OptionAction(DictAction):
-    """mmengine's ``KEY=VALUE`` parser, which reads Python literals and ``dict(...)`` as well."""
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        return _value(val)
+class _OptionAction(Action):
+    """Reads ``KEY=VALUE``; mmengine's action reads no ``dict(...)``, and takes what it cannot read for a text."""
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
-        for pair in values or ():
+        options = dict(getattr(namespace, self.dest))
+        for pair in values:
             key, equals, text = pair.partition("=")
             if not key or not equals:
                 parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
             try:
-                _value(text)
+                options[key] = _value(text)
             except ValueError as error:
                 parser.error(f"{option_string} {pair}: {error}")
-        super().__call__(parser, namespace, values, option_string)
+        setattr(namespace, self.dest, options)
 
 
 def _value(text: str) -> Any:
-    """What a VALUE means; see :func:`add_config_arguments`.
+    """The value that a text stands for; see :func:`add_config_arguments`.
 
     Raises:
         ValueError: it holds a dict, or brackets, that cannot be read.

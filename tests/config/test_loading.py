@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pitikit.engine.config import ConfigError, add_config_arguments, apply_options, load_config
+from pitikit.config import ConfigError, add_config_arguments, apply_options, load_config
 from pitikit.registry import GUIDANCES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

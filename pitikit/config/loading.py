@@ -5,7 +5,6 @@ Every tool goes through :func:`load_config`, so an unknown name stops all of the
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
-from pitikit.engine.config_check import check_config
-from pitikit.engine.config_file import as_list, read_file, resolve_parts
-from pitikit.engine.config_options import add_config_arguments, apply_options
-from pitikit.engine.config_places import EXTRA_KEYS, RUNNER_KEYS, ConfigError
+from pitikit.config.check import check_config
+from pitikit.config.files import as_list, find_plugin, portable, read_file, resolve_parts
+from pitikit.config.options import apply_options
+from pitikit.config.readers import ConfigError
+from pitikit.config.schema import ConfigFile
 from pitikit.registry import SCOPE, load_plugins
-from pitikit.resources import ROOT, find
-
-__all__ = ["ConfigError", "add_config_arguments", "apply_options", "check_config", "load_config"]
+from pitikit.resources import find
 
 
 def load_config(
@@ -41,7 +39,7 @@ def load_config(
     working directory, then in the config's folder and those above it, then in the repository. Weights that it starts
     from (``load_from``) are looked for in the working directory, beside the config, then as
     :func:`~pitikit.resources.find_weights` does.
-    A part of the model may be the path of its own config; see :func:`~pitikit.engine.config_file.resolve_parts`.
+    A part of the model may be the path of its own config; see :func:`~pitikit.config.files.resolve_parts`.
 
     Returns:
         The checked config, with ``work_dir`` and ``default_scope`` set.
@@ -59,14 +57,14 @@ def load_config(
     if "plugins" in options:
         tree["plugins"] = options.pop("plugins")
     folders = [
-        _find_plugin(folder, place)
+        find_plugin(folder, place)
         for place, holder in {**parts, path: tree}.items()
         for folder in as_list(holder.get("plugins"))
     ]
     load_plugins(folders)
     if folders:
         # As found, those of the parts too: the config that a run writes is read from other places.
-        tree["plugins"] = list(dict.fromkeys(map(_portable, folders)))
+        tree["plugins"] = list(dict.fromkeys(map(portable, folders)))
     if _is_beside(tree.get("load_from"), path):
         tree["load_from"] = str(path.parent / tree["load_from"])
     _warn_of_near_misses(tree, path)
@@ -97,52 +95,29 @@ def _is_beside(weights: Any, path: Path) -> bool:
 
 
 def _is_about(text: str, place: str) -> bool:
-    """Whether a line of ``text`` complains of an argument of the component at ``place``."""
+    """Look for a line of ``text`` about an argument of the component at ``place``."""
     lines = [line for line in text.splitlines() if line.startswith(place + ".")]
     return any(not line.startswith(place + ".type:") for line in lines)
 
 
-def _portable(folder: Path) -> str:
-    """The path of a plugin that holds wherever the config is read: within the repository it is relative to that."""
-    path = Path(os.path.abspath(folder))
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
-def _find_plugin(folder: str | Path, config: Path) -> Path:
-    if not isinstance(folder, (str, Path)):
-        raise ConfigError(f"plugins: found {folder!r}; expected the path of a folder, or a list of such paths")
-    roots = [Path.cwd(), *config.resolve().parents, ROOT]
-    for root in roots:
-        if (root / folder / "__init__.py").is_file():
-            return root / folder
-    raise ConfigError(
-        f"plugins: {str(folder)!r} is no plugin folder (one with an __init__.py) in "
-        f"{str(roots[0])!r}, beside or above the config, or in {str(ROOT)!r}"
-    )
-
-
 def _warn_of_near_misses(tree: Mapping[str, Any], path: Path) -> None:
     """A name of a file may be a building block; one letter off a Runner key, it hardly is."""
+    known = ConfigFile.__annotations__
     for key in tree:
-        if key in RUNNER_KEYS | EXTRA_KEYS or key.startswith("_"):
+        if key in known or key.startswith("_"):
             continue
         # 'train_dataset' is 0.76 of 'train_dataloader', and a name that many configs use.
-        near = nearest(key, RUNNER_KEYS | EXTRA_KEYS, count=1, cutoff=0.8)
+        near = nearest(key, known, count=1, cutoff=0.8)
         if near.startswith("did you mean"):
             warnings.warn(f"{path}: {key!r} is not a key that the Runner reads; {near}", stacklevel=3)
 
 
 def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str]:
-    """For each option that only changes a ``type``: its place, and what to say if it fails."""
+    """A note for each option that only changes a ``type``, by its place, to be given if it fails."""
     notes = {}
     for key, value in options.items():
-        place, dot, last = key.rpartition(".")
-        if last != "type" or not dot:
-            continue
-        node: Any = tree
-        for part in place.split("."):
-            node = node.get(part) if isinstance(node, Mapping) else None
-        old = node.get("type") if isinstance(node, Mapping) else None
+        place, _, last = key.rpartition(".")
+        old = _value_at(tree, key) if last == "type" and place else None
         if old not in (None, value):
             notes[place] = (
                 f"{key}={value} keeps the arguments that the config gives to {old!r}; to give the "
@@ -152,26 +127,27 @@ def _types(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, str
 
 
 def _idle_rate(cfg: Mapping[str, Any]) -> str | None:
-    """What to say of an optimizer's ``lr`` that the stages of ``cfg`` replace; None if it counts, or is not given."""
+    """A complaint about an optimizer's ``lr`` that the stages of ``cfg`` replace; None if it counts or is not given."""
+    rate = _rate(cfg)
     hooks = [hook for hook in cfg.get("custom_hooks") or () if isinstance(hook, Mapping)]
     places = {f"custom_hooks.{i}.stages": h.get("stages") for i, h in enumerate(hooks) if h.get("type") == "StageHook"}
-    places["stages"] = cfg.get("stages")
-    for place, stages in places.items():
+    for place, stages in {**places, "stages": cfg.get("stages")}.items():
         rates = [stage.get("lr") for stage in stages or () if isinstance(stage, Mapping)]
         # A stage without one goes on with the rate of the stage before it, and only the first with the optimizer's.
-        rate = _rate(cfg)
         if rates and rates[0] is not None and rate is not None:
-            named = " and ".join(f"{place}.{i}.lr={rate!r}" for i, rate in enumerate(rates) if rate is not None)
+            named = " and ".join(f"{place}.{i}.lr={each!r}" for i, each in enumerate(rates) if each is not None)
             return f"{rate[0]}={rate[1]!r} is without effect: the stages set {named}; change those"
     return None
 
 
 def _rate(cfg: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Key and value of the ``lr`` of the optimizer that stages speak of: of two the denoiser's."""
-    for place in ("optim_wrapper", "optim_wrapper.denoiser"):
-        node: Any = cfg
-        for part in (*place.split("."), "optimizer"):
-            node = node.get(part) if isinstance(node, Mapping) else None
-        if isinstance(node, Mapping) and node.get("lr") is not None:
-            return f"{place}.optimizer.lr", node["lr"]
-    return None
+    keys = ("optim_wrapper.optimizer.lr", "optim_wrapper.denoiser.optimizer.lr")
+    return next(((key, rate) for key in keys if (rate := _value_at(cfg, key)) is not None), None)
+
+
+def _value_at(tree: Any, key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return tree
