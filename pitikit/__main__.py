@@ -13,7 +13,6 @@ from pathlib import Path
 from pitikit import __doc__ as summary
 from pitikit import __version__
 from pitikit.apis.cli import run
-from pitikit.arguments import nearest
 from pitikit.resources import ROOT
 
 
@@ -55,6 +54,9 @@ def main() -> int | None:
         return 0
     found, name = commands(), words[0].replace("_", "-")
     if name not in found:
+        # Imported here: mmengine, which it brings along, takes a second.
+        from pitikit.arguments import nearest
+
         raise LookupError(f"pitikit: got {words[0]!r}, expected a command; {nearest(name, found, count=1)}")
     sys.argv = [f"pitikit {name}", *words[1:]]
     return runpy.run_path(str(found[name]))["main"]()

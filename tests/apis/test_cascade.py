@@ -65,7 +65,9 @@ def trained(tmp_path_factory, repo):
     for index, name in enumerate(("base", "upsampler")):
         model = build_model(Config.fromfile(folder / f"{name}.py"), None, "cpu")
         generator = torch.Generator().manual_seed(index)
-        state = {k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in model.denoiser.state_dict().items()}
+        state = {
+            k: v + 0.03 * torch.randn(v.shape, generator=generator) for k, v in model.denoiser.state_dict().items()
+        }
         files[name] = save_weights(folder / f"{name}.safetensors", state)
     return config, files
 

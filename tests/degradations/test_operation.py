@@ -128,7 +128,7 @@ def test_a_generator_is_asked_for(rng, photo):
 )
 def test_wrong_arguments_are_refused_when_built(config):
     # The registry refuses values of another type than the signature names, the degradation those out of range.
-    place = "degradation=3" if config.get("degradation") == 3 else config["type"]
+    place = "RandomApply.degradation: found 3; expected a dict" if config.get("degradation") == 3 else config["type"]
     with pytest.raises((DegradationError, TypeError), match=place):
         DEGRADATIONS.build(config)
 
