@@ -18,7 +18,7 @@ under the same file name, and INPUT is one of the files, one of the folders, or 
 them.
 
 CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
-to see how long a model takes. A cascade takes those of both its stages, with a comma: BASE,UPSAMPLER.
+to see how long a model takes. A cascade takes those of both its parts, with a comma: BASE,UPSAMPLER.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1, help="images per input")
     parser.add_argument("--batch-size", type=int, default=8, help="images at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
+    parser.add_argument("--steps", help="sampling steps: a number, 'fast27', sections such as 10,10,3,2,2")
+    parser.add_argument("--scale", type=float, help="of the guidance")
+    parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="write what is enlarged to DIR/low_res as well")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
@@ -64,6 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
         overwrite=given.overwrite,
         low_res=given.low_res,
         keep_low_res=given.keep_low_res,
+        steps=given.steps,
+        scale=given.scale,
+        dtype=given.dtype,
     )
     for path in paths:
         tqdm.write(str(path))  # print would tear the bar

@@ -62,6 +62,21 @@ def test_options_change_the_config(main, tiny, masks, tmp_path, capsys):
     assert "2 steps, 2 images" in capsys.readouterr().out
 
 
+def test_steps_scale_and_precision_are_flags(main, tiny, masks, tmp_path, capsys):
+    given = [tiny, "random", str(masks), "--device", "cpu"]
+    flags = ["--steps", "2", "--scale", "2.5", "--dtype", "bfloat16"]
+    main([*given, "--out", str(tmp_path / "flags"), *flags])
+    assert "2 steps, 2 images" in capsys.readouterr().out
+    options = ["model.sampler.steps=2", "model.sampler.guidance.scale=2.5"]
+    main([*given, "--out", str(tmp_path / "options"), "--cfg-options", *options])
+    for path in (tmp_path / "flags").glob("*.png"):
+        one, other = (np.asarray(Image.open(tmp_path / name / path.name)).astype(int) for name in ("flags", "options"))
+        assert np.abs(one - other).mean() < 8
+    with pytest.raises(SystemExit):
+        run(lambda: main([*given, "--out", str(tmp_path / "o"), "--steps", "5000"]))
+    assert "cannot take 5000 steps" in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
 def test_an_error_is_one_line_and_leaves_nothing(main, tiny, masks, tmp_path, capsys):
     out = tmp_path / "out"
     (masks / "zzz.png").write_text("no image")
