@@ -127,25 +127,9 @@ class DenoisingTranslator(BaseModel):
             return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
         raise ValueError(f"mode={mode!r}: expected 'loss', 'predict', 'sample' or 'tensor'")
 
-    def loss(
-        self,
-        image: Tensor,
-        condition: Tensor,
-        low_res: Tensor | None = None,
-        draws: BatchDraws | None = None,
-        drop: float | None = None,
-        **_: Any,
-    ) -> dict[str, Tensor]:
-        """Loss terms of a batch: ``loss`` is minimised, the rest is logged.
-
-        Args:
-            image: (B, 3, H, W) in [-1, 1].
-            condition: what the encoder takes.
-            low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
-            draws: random numbers of the iteration; from torch's global generator by default.
-            drop: probability of dropping a condition; the model's own by default.
-        """
-        prediction, target, weight = self.denoise(image, condition, low_res, draws, drop)
+    def loss(self, **batch: Any) -> dict[str, Tensor]:
+        """Loss terms of a batch: ``loss`` is minimised, the rest is logged; arguments as those of :meth:`denoise`."""
+        prediction, target, weight = self.denoise(**batch)
         total, logs = self.weigh(prediction, target, weight)
         self.timestep_sampler.update(target.t, total)
         return {"loss": (weight * total).mean(), **logs}
@@ -157,8 +141,16 @@ class DenoisingTranslator(BaseModel):
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
         drop: float | None = None,
+        **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
-        """Noise a batch and run the network on it; arguments as those of :meth:`loss`.
+        """Noise a batch and run the network on it.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1].
+            condition: what the encoder takes.
+            low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
+            draws: random numbers of the iteration; from torch's global generator by default.
+            drop: probability of dropping a condition; the model's own by default.
 
         Returns:
             The prediction, the truth, and the weight (B,) of the samples.

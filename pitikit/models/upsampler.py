@@ -115,6 +115,7 @@ class Upsampler(DenoisingTranslator):
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
         drop: float | None = None,
+        **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """As the parent's, on random squares of the images where ``crop`` is set.
 
@@ -278,18 +279,12 @@ class AdversarialUpsampler(Upsampler):
         return {**losses, **logs}
 
     def prepare(
-        self,
-        image: Tensor,
-        condition: Tensor,
-        low_res: Tensor | None = None,
-        draws: BatchDraws | None = None,
-        drop: float | None = None,
-        **_: Any,
+        self, image: Tensor, draws: BatchDraws | None = None, **batch: Any
     ) -> tuple[Prediction, Target, Tensor, Tensor]:
         """As :meth:`denoise`, and the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
         draws = draws or BatchDraws()
         share = draws.rand(len(image), 1, 1, 1, device=image.device)
-        return *self.denoise(image, condition, low_res, draws, drop), share
+        return *self.denoise(image, draws=draws, **batch), share
 
     def discriminator_loss(
         self, prediction: Prediction, target: Target, weight: Tensor, share: Tensor | None = None
@@ -313,18 +308,10 @@ class AdversarialUpsampler(Upsampler):
         logs[f"loss_{self.adversarial.name}"] = (weight * term).detach().mean()
         return {"loss": (weight * total).mean(), **logs}
 
-    def loss(
-        self,
-        image: Tensor,
-        condition: Tensor,
-        low_res: Tensor | None = None,
-        draws: BatchDraws | None = None,
-        drop: float | None = None,
-        **_: Any,
-    ) -> dict[str, Tensor]:
+    def loss(self, **batch: Any) -> dict[str, Tensor]:
         """Losses of both networks for a batch, with the discriminator as it is: ``loss`` is the denoiser's."""
-        step = self.prepare(image, condition, low_res, draws, drop)
-        # A gradient penalty is none without gradients.
+        step = self.prepare(**batch)
+        # A gradient penalty needs gradients.
         logs = self.discriminator_loss(*step) if self.adversarial.gate.open and torch.is_grad_enabled() else {}
         return {**logs, **self.denoiser_loss(*step[:3])}
 

@@ -57,7 +57,7 @@ def test_a_crop_of_the_whole_is_the_whole():
 def test_what_is_missing_or_too_small_is_told():
     data = Upsampler(DENOISER).data_preprocessor(BATCH, True)
     with pytest.raises(ValueError, match="trained with low_res.*Degrade"):
-        Upsampler(DENOISER).loss(data["image"], data["condition"])
+        Upsampler(DENOISER).loss(image=data["image"], condition=data["condition"])
     with pytest.raises(ValueError, match="crop=64: expected images of that side or more, found 32x32"):
         Upsampler(DENOISER, crop=64).loss(**data)
     with pytest.raises(ValueError, match="crop=0"):

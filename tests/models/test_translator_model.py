@@ -268,7 +268,8 @@ def test_nothing_that_training_draws_is_torch_s_own_where_a_generator_is_given()
     torch.manual_seed(3)
     state = torch.get_rng_state()
     first, second = (
-        model.loss(IMAGE, CONDITION, draws=BatchDraws(torch.Generator().manual_seed(5)))["loss"] for _ in range(2)
+        model.loss(image=IMAGE, condition=CONDITION, draws=BatchDraws(torch.Generator().manual_seed(5)))["loss"]
+        for _ in range(2)
     )
     assert torch.equal(first, second) and torch.equal(torch.get_rng_state(), state)
 
