@@ -172,8 +172,7 @@ def _evaluate(
             metrics.process(rank + position * world_size, done.batch, _samples(done))
             rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
             bar.update(min(len(done.images) * world_size, total - bar.n))
-    for other in all_gather_object(sorted(seen))[:rank]:
-        _refuse_twice(other, seen)
+    _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
     values = metrics.compute()
     made = sum(all_gather_object(made))
 

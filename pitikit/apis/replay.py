@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
 from pitikit.config import load_config
+from pitikit.diffusion.noise import iteration_draws
 from pitikit.engine.checkpoints.loading import load_state, load_weights
-from pitikit.engine.hooks import seeded_draws
 from pitikit.kernels.accelerate import accelerate
 from pitikit.losses.denoising import Loss
 from pitikit.registry import MODELS, SCOPE
@@ -148,7 +148,7 @@ def replay(
     if spoilt:
         result.inputs.append(f"parameters that are not finite: {_names(spoilt)} ({len(spoilt)} in all)")
     rank, world_size = failed.get("place") or (0, 1)
-    draws = seeded_draws(failed["seed"], rank, world_size, next(model.parameters()).device)
+    draws = iteration_draws(failed["seed"], rank, world_size, next(model.parameters()).device)
     with seen.watching():
         with torch.autocast(kind, getattr(torch, autocast) if autocast else None, enabled=autocast is not None):
             losses = model(mode="loss", **batch, draws=draws, drop=failed.get("drop"))

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 def sample_seed(run_seed: int, sample_id: str) -> int:
-    """Seed of one sample: a 63-bit hash of the run's seed and the sample's id, the same on every machine."""
+    """Seed of one sample: a 63-bit hash of the run's seed and the sample's id, the same on every machine.
+
+    Torch's generator on the CPU keeps 32 bits of it.
+    """
     digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -38,6 +41,25 @@ class NoiseSource:
         """The next standard normal draw of every sample: (B, *shape), float32."""
         rows = [torch.randn(*shape, generator=generator) for generator in self._generators]
         return torch.stack(rows).to(self.device)
+
+
+def iteration_seed(run_seed: int, iteration: int) -> int:
+    """Seed of one iteration of a training, the same on every rank."""
+    # Odd constants spread neighbouring runs and iterations over the seed space.
+    return (run_seed * 0x9E3779B1 + iteration * 0x85EBCA77) % 2**63
+
+
+def iteration_draws(seed: int, rank: int, world_size: int, device: torch.device | str) -> BatchDraws:
+    """Random numbers of an iteration; torch's global generator is seeded for what differs between ranks (dropout).
+
+    Args:
+        seed: of :func:`iteration_seed`.
+        rank, world_size: whose rows to take.
+        device: of the model.
+    """
+    # An odd constant keeps the two, and the ranks, apart.
+    torch.manual_seed((seed + (rank + 1) * 0xC2B2AE3D) % 2**63)
+    return BatchDraws(torch.Generator(device).manual_seed(seed), rank, world_size)
 
 
 class BatchDraws:

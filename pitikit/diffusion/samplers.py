@@ -268,7 +268,7 @@ class SamplingRequest:
         strength: share of the steps that is made from ``start``; None for the model's own, 1 of a base model.
         mask: (B, 1, H, W) bool, True where ``start`` is kept.
         callback: called after every step, of both models of a cascade.
-        precision: of the network's products, such as ``torch.bfloat16``; None for that of its parameters.
+        precision: of the network's products, such as ``torch.bfloat16``; None for float32.
         progress: show a bar for a long sampling.
         upsampler: of a cascade, what the upsampler's call differs in: ``sampler`` and ``strength``.
     """

@@ -207,10 +207,15 @@ class BoundDenoiser:
         output = self.decode(x_t, self.schedule.network_time(t), self.cond)
         return Prediction.from_output(output, x_t, self.schedule.at(t), self.predicted)
 
+    def is_network_of(self, other: BoundDenoiser) -> bool:
+        """Compare all but the conditions."""
+        same = self.decode == other.decode and self.schedule is other.schedule
+        return same and self.predicted == other.predicted
+
 
 def joined(first: Denoise, second: Denoise) -> Callable[[Tensor, Tensor], tuple[Prediction, Prediction]]:
     """Evaluate two denoisers at one place: as one batch of 2B rows where one network serves both, else in turn."""
-    if isinstance(first, BoundDenoiser) and isinstance(second, BoundDenoiser) and first.decode == second.decode:
+    if isinstance(first, BoundDenoiser) and isinstance(second, BoundDenoiser) and first.is_network_of(second):
         # The conditions stay the same over a sampling, so they are stacked once and not at every step.
         stacked = replace(first, cond=Conditioning.cat(first.cond, second.cond))
 

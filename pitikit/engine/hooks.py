@@ -13,24 +13,11 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from pitikit.data.images import condition_image, write_grid
-from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.noise import iteration_draws, iteration_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.evaluation.generate import generate
 from pitikit.registry import DATASETS, HOOKS
-
-
-def seeded_draws(seed: int, rank: int, world_size: int, device: torch.device | str) -> BatchDraws:
-    """The random numbers of an iteration, and torch's global ones seeded for what differs between ranks (dropout).
-
-    Args:
-        seed: of the iteration, the same on every rank.
-        rank, world_size: whose rows to take.
-        device: where the model is.
-    """
-    # Odd constants keep the two, and the ranks, apart.
-    torch.manual_seed((seed + (rank + 1) * 0xC2B2AE3D) % 2**63)
-    return BatchDraws(torch.Generator(device).manual_seed(seed), rank, world_size)
 
 
 @HOOKS.register_module()
@@ -44,9 +31,8 @@ class IterationSeedHook(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the iteration."""
-        # Odd constants spread neighbouring runs and iterations over the seed space.
-        seed = ((runner.seed or 0) * 0x9E3779B1 + runner.iter * 0x85EBCA77) % 2**63
-        draws = seeded_draws(seed, runner.rank, runner.world_size, next(runner.model.parameters()).device)
+        seed = iteration_seed(runner.seed or 0, runner.iter)
+        draws = iteration_draws(seed, runner.rank, runner.world_size, next(runner.model.parameters()).device)
         if data_batch is not None:
             data_batch["draws"] = draws
 
@@ -121,6 +107,8 @@ class SampleGridHook(Hook):
         items = [dataset[index] for index in range(min(self.rows, len(dataset)))]
         keys = items[0].keys()
         columns = {key: [item[key] for item in items] for key in keys}
+        if "image" not in columns:
+            raise ValueError(f"SampleGridHook: got items with {', '.join(columns)}, expected an image to show beside")
         self._batch: dict[str, Any] = {
             key: torch.stack(values) if isinstance(values[0], torch.Tensor) else values
             for key, values in columns.items()

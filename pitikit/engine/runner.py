@@ -34,7 +34,7 @@ ALWAYS = ("IterationSeedHook", "FiniteLossHook", "RankMeanHook")
 
 @RUNNERS.register_module()
 class TranslationRunner(Runner):
-    """The Runner of every training and test.
+    """The Runner of every training; a test has a loop of its own, :func:`~pitikit.evaluation.generate.generate`.
 
     - ``load_from`` takes exported weights or a checkpoint's EMA, strictly; ``load_parts=['decoder']`` in the config
       takes the decoder of a prior and leaves its encoder. ``load_discriminator`` in the config names the file of a

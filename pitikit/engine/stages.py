@@ -89,12 +89,14 @@ class StageHook(Hook):
         Raises:
             ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated.
         """
-        count = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        wrapper = runner.optim_wrapper
+        counts = [each._accumulative_counts for each in getattr(wrapper, "optim_wrappers", {"": wrapper}).values()]
         for stage in self.stages[:-1]:
-            if (stage.until or 0) % count:
-                raise ValueError(
-                    f"stage {stage.name!r}: until={stage.until}: expected a multiple of accumulative_counts={count}"
-                )
+            for count in counts:
+                if (stage.until or 0) % count:
+                    raise ValueError(
+                        f"stage {stage.name!r}: until={stage.until}: expected a multiple of accumulative_counts={count}"
+                    )
         self._freeze(runner.model, self.stage_at(runner.iter)[0])
         for stage, later in zip(self.stages, self.stages[1:], strict=False):
             if stage.until is not None and stage.until >= runner.max_iters > runner.iter:

@@ -81,8 +81,13 @@ def generate(
         request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
         store: where images are kept; what is there is read instead of made.
         rows: images at once; as many as the batch has items by default.
+
+    Raises:
+        ValueError: ``start`` or ``mask`` in the request, which has no rows.
     """
     request = request or SamplingRequest()
+    if request.start is not None or request.mask is not None:
+        raise ValueError("generate: got start or mask in the request, expected them in the batches, a row an item")
     seeds = tuple(request.seeds or (model.seed,))
     for batch in loader:
         with evaluating(model):
@@ -112,16 +117,14 @@ def _chunk(
         return found
     rows = [row for row, _ in places]
 
-    def of(key: str) -> Tensor | None:
+    def rows_of(key: str) -> Tensor | None:
         value = prepared.get(key)
         return None if value is None else value[rows]
 
-    own = [sample_seed(seeds[sample], names[row]) for row, sample in places]
-    start, mask = of("start"), of("mask")
-    one = replace(request, seeds=own, start=request.start if start is None else start)
-    one = replace(one, mask=request.mask if mask is None else mask)
+    row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
+    call = replace(request, seeds=row_seeds, start=rows_of("start"), mask=rows_of("mask"))
     # By way of `forward`, where a sharded model gathers its parameters.
-    made = model(mode="sample", condition=prepared["condition"][rows], request=one, low_res=of("low_res"))
+    made = model(mode="sample", condition=prepared["condition"][rows], request=call, low_res=rows_of("low_res"))
     images = to_uint8(made.images).cpu()
     small = None if made.low_res is None else to_uint8(made.low_res).cpu()
     results = []

@@ -43,16 +43,29 @@ class RankedMetrics:
         """
         gathered = sorted(chain.from_iterable(all_gather_object(self._batches)), key=lambda entry: entry[0])
         self._batches = []
-        values: dict[str, Any] = {}
+        outcome: list[Any] = [{}, None]
+        error: Exception | None = None
         if get_rank() == 0:
-            for index, metric in enumerate(self.metrics):
-                metric.results = []
-                own = metric.compute_metrics(list(chain.from_iterable(found[index] for _, found in gathered)))
-                named = {f"{metric.prefix}/{name}" if metric.prefix else name: v for name, v in own.items()}
-                twice = sorted(values.keys() & named.keys())
-                if twice:
-                    raise ValueError(f"metrics: {', '.join(twice)} comes twice; give one metric prefix='...'")
-                values.update(named)
-        shared = [values]
-        broadcast_object_list(shared)
-        return shared[0]
+            try:
+                outcome[0] = self._values([found for _, found in gathered])
+            except Exception as failure:
+                error, outcome[1] = failure, f"{type(failure).__name__}: {failure}"
+        # Every rank has to learn of an error, or it would wait for the values.
+        broadcast_object_list(outcome)
+        if error is not None:
+            raise error
+        if outcome[1] is not None:
+            raise RuntimeError(f"metrics: rank 0 failed ({outcome[1]})")
+        return outcome[0]
+
+    def _values(self, batches: list[list[list[Any]]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for index, metric in enumerate(self.metrics):
+            metric.results = []
+            own = metric.compute_metrics(list(chain.from_iterable(found[index] for found in batches)))
+            named = {f"{metric.prefix}/{name}" if metric.prefix else name: v for name, v in own.items()}
+            twice = sorted(values.keys() & named.keys())
+            if twice:
+                raise ValueError(f"metrics: {', '.join(twice)} comes twice; give one metric prefix='...'")
+            values.update(named)
+        return values

@@ -1,4 +1,4 @@
-"""A convolution that filters by tiles in float32 where that is faster, and casts frozen weights once."""
+"""A convolution by tiles or by a product where that is faster in float32, that casts frozen weights once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
-from pitikit.kernels import winograd
+from pitikit.kernels import products, winograd
 from pitikit.kernels.casts import FrozenCastCache, is_cast
 
 # Tiles take half the time where the weights are few beside the pixels of an image, and the channels enough for
 # products of matrices: for 384 channels of 64x64 20 ms against 40. The gradient of the weights gains from the whole
 # batch.
 LEAST_PIXELS, LEAST_GRADIENT_PIXELS, LEAST_CHANNELS = 256, 1024, 96
+# Up to so many pixels in the batch a product of matrices is faster than torch's convolution, and the gradient of the
+# weights, which it writes in the order that the parameter has.
+PRODUCT_PIXELS, PRODUCT_GRADIENT_PIXELS = 64, 256
 
 
 class FastConv2d(nn.Conv2d):
-    """nn.Conv2d padded with zeros; one of 3x3 and padding 1 by tiles (:mod:`pitikit.kernels.winograd`).
+    """nn.Conv2d padded with zeros; one of 3x3 and padding 1 by tiles or, of few pixels, by a product.
+
+    See :mod:`pitikit.kernels.winograd` and :mod:`pitikit.kernels.products`.
 
     Attributes:
         casts: None where they are not to be kept.
@@ -37,20 +42,21 @@ class FastConv2d(nn.Conv2d):
             weight, bias = (self.casts.get(self, name, input) for name in ("weight", "bias"))
             assert weight is not None
             return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-        if self._is_tiled(input):
+        if self._is_faster(input):
             return _Convolve.apply(input, self.weight, self.bias)
         return super().forward(input)
 
-    def _is_tiled(self, x: Tensor) -> bool:
-        # Not a matter of the batch: an image does not change with its neighbours.
-        height, width = x.shape[-2:]
-        whole = x.ndim == 4 and height % winograd.TILE == width % winograd.TILE == 0
-        plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        return plain and whole and height * width >= LEAST_PIXELS and is_tileable(self)
+    def _is_faster(self, x: Tensor) -> bool:
+        if x.ndim != 4 or x.device.type != "cpu" or not x.dtype == self.weight.dtype == torch.float32:
+            return False
+        # Tiles whatever the batch: an image does not change with its neighbours.
+        height, width = x.shape[2:]
+        tiled = height % winograd.TILE == width % winograd.TILE == 0 and height * width >= LEAST_PIXELS
+        return (tiled or pixels(x) <= PRODUCT_PIXELS) and is_tileable(self)
 
 
 def is_tileable(layer: nn.Conv2d) -> bool:
-    """Decide whether tiles can be faster: 3x3, padding 1, enough channels."""
+    """Decide whether tiles and products can be faster: 3x3, padding 1, enough channels."""
     return (
         layer.kernel_size == (3, 3)
         and layer.stride == layer.padding == layer.dilation == (1, 1)
@@ -59,15 +65,21 @@ def is_tileable(layer: nn.Conv2d) -> bool:
     )
 
 
+def pixels(x: Tensor) -> int:
+    """Count the pixels of a batch (B, C, H, W)."""
+    return x.shape[0] * x.shape[2] * x.shape[3]
+
+
 class _Convolve(torch.autograd.Function):
-    """Convolution by tiles that stores its input only if the weights learn."""
+    """Convolution by tiles or a product that stores its input only if the weights learn."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """(B, C, H, W) to (B, C', H, W)."""
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
         ctx.order = layout(x)
-        return winograd.convolve(x, weight, bias).contiguous(memory_format=ctx.order)
+        form = products if pixels(x) <= PRODUCT_PIXELS else winograd
+        return form.convolve(x, weight, bias).contiguous(memory_format=ctx.order)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -75,20 +87,22 @@ class _Convolve(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         # Gradients that are differentiated again (a gradient penalty) are torch's own.
-        tiled = not torch.is_grad_enabled()
-        g_x = _input_gradient(g, weight, tiled).contiguous(memory_format=ctx.order) if wants_x else None
-        g_weight = _weight_gradient(g, x, weight, tiled) if wants_weight else None
+        once = not torch.is_grad_enabled()
+        g_x = _input_gradient(g, weight, once).contiguous(memory_format=ctx.order) if wants_x else None
+        g_weight = _weight_gradient(g, x, weight, once) if wants_weight else None
         return g_x, g_weight, g.sum(dim=(0, 2, 3)) if wants_bias else None
 
 
-def _input_gradient(g: Tensor, weight: Tensor, tiled: bool) -> Tensor:
-    if tiled:
-        return winograd.input_gradient(g, weight)
+def _input_gradient(g: Tensor, weight: Tensor, once: bool) -> Tensor:
+    if once:
+        return (products if pixels(g) <= PRODUCT_PIXELS else winograd).input_gradient(g, weight)
     return F.conv_transpose2d(g, weight, padding=1)
 
 
-def _weight_gradient(g: Tensor, x: Tensor, weight: Tensor, tiled: bool) -> Tensor:
-    if tiled and g.shape[0] * g.shape[2] * g.shape[3] >= LEAST_GRADIENT_PIXELS:
+def _weight_gradient(g: Tensor, x: Tensor, weight: Tensor, once: bool) -> Tensor:
+    if once and pixels(g) <= PRODUCT_GRADIENT_PIXELS:
+        return products.weight_gradient(g, x)
+    if once and pixels(g) >= LEAST_GRADIENT_PIXELS:
         return winograd.weight_gradient(g, x)
     return conv2d_weight(x, weight.shape, g, padding=1)
 

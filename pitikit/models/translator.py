@@ -84,11 +84,17 @@ class DenoisingTranslator(BaseModel):
                 name = type(term).__name__
                 raise TypeError(f"losses: {name} is no Loss; derive it from pitikit.losses.denoising.Loss")
             term.watch(self.denoiser)
+        names = [term.name for term in self.losses]
+        if len(set(names)) < len(names):
+            raise ValueError(f"losses: got the names {', '.join(map(str, names))}, expected each once; set name='...'")
         if isinstance(timestep_sampler, str):
             timestep_sampler = dict(type=timestep_sampler)
         if isinstance(timestep_sampler, dict):
             timestep_sampler = {"steps": len(self.schedule), **timestep_sampler}
         self.timestep_sampler: TimestepSampler = TIMESTEP_SAMPLERS.build(timestep_sampler)
+        if self.timestep_sampler.steps != len(self.schedule):
+            found = self.timestep_sampler.steps
+            raise ValueError(f"timestep_sampler: got steps={found}, expected the {len(self.schedule)} of the schedule")
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
@@ -124,7 +130,8 @@ class DenoisingTranslator(BaseModel):
         if mode == "sample":
             return self.sample(**batch)
         if mode == "tensor":
-            return self.denoiser(batch["x_t"], batch["t"], batch["condition"], batch.get("low_res"))
+            t = self.schedule.network_time(batch["t"])
+            return self.denoiser(batch["x_t"], t, batch["condition"], batch.get("low_res"))
         raise ValueError(f"mode={mode!r}: expected 'loss', 'predict', 'sample' or 'tensor'")
 
     def loss(self, **batch: Any) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ class Upsampler(DenoisingTranslator):
         losses: configs; their weighted sum is minimised.
         timestep_sampler: config or name.
         sampler: config; 27 steps, initial noise times 0.997 and no guidance by default.
-        drop, seed, data_preprocessor: see :class:`~pitikit.models.translator.DenoisingTranslator`.
+        drop, seed, data_preprocessor, predicts: see :class:`~pitikit.models.translator.DenoisingTranslator`.
         crop: side of the square of each image that a training step looks at, at a random place; None for all of it.
             The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256. The decoder has
             to be able to halve it.
@@ -61,6 +61,7 @@ class Upsampler(DenoisingTranslator):
         data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,
         strength: float = 1.0,
+        predicts: str = "eps",
     ) -> None:
         super().__init__(
             denoiser,
@@ -71,6 +72,7 @@ class Upsampler(DenoisingTranslator):
             drop,
             seed,
             data_preprocessor,
+            predicts,
         )
         if crop is not None and crop < 1:
             raise ValueError(f"crop={crop}: expected a side in pixels, or None")
@@ -187,7 +189,7 @@ class AdversarialUpsampler(Upsampler):
     :class:`~pitikit.engine.optim.SeparateConstructor`.
 
     Args:
-        denoiser, schedule, timestep_sampler, sampler, drop, seed, data_preprocessor, crop, strength: see
+        denoiser, schedule, timestep_sampler, sampler, drop, seed, data_preprocessor, crop, strength, predicts: see
             :class:`Upsampler`.
         losses: configs, without the adversarial one; the released ones by default.
         discriminator: config; the released PatchGAN by default.
@@ -208,9 +210,20 @@ class AdversarialUpsampler(Upsampler):
         discriminator: Annotated[Any, DISCRIMINATORS] = None,
         adversarial: Annotated[Any, LOSSES] = None,
         strength: float = 1.0,
+        predicts: str = "eps",
     ) -> None:
         super().__init__(
-            denoiser, schedule, losses, timestep_sampler, sampler, drop, seed, data_preprocessor, crop, strength
+            denoiser,
+            schedule,
+            losses,
+            timestep_sampler,
+            sampler,
+            drop,
+            seed,
+            data_preprocessor,
+            crop,
+            strength,
+            predicts,
         )
         self.discriminator: nn.Module = DISCRIMINATORS.build(discriminator or dict(type="PatchDiscriminator"))
         self.adversarial: AdversarialLoss = LOSSES.build(adversarial or dict(type="WGANGPLoss"))

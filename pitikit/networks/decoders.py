@@ -33,7 +33,7 @@ class Decoder(nn.Module):
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
-        """(B, 3, H, W), (B,) and the condition to (B, 6, H, W): eps and variance."""
+        """(B, 3, H, W), (B,) and the condition to (B, 3 or 6, H, W): the estimate (eps, v or x0), then the variance."""
 
 
 @DECODERS.register_module()

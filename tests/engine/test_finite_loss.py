@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from pitikit.diffusion.noise import iteration_draws
 from pitikit.engine import finite_loss
 from pitikit.engine.finite_loss import NonFiniteLossError
-from pitikit.engine.hooks import seeded_draws
 from pitikit.losses.denoising import Loss
 from pitikit.registry import LOSSES
 from pitikit.weights import read_checkpoint
@@ -54,7 +54,7 @@ def test_it_stops_before_the_step_and_can_be_repeated(value, run, make_runner, r
     model = make_runner(tmp_path / "c", model__losses=losses(value)).model.train()
     model.load_state_dict(failed["state_dict"])
     model.denoiser.decoder.eval()
-    draws = seeded_draws(failed["seed"], 0, 1, "cpu")
+    draws = iteration_draws(failed["seed"], 0, 1, "cpu")
     again = model.loss(**model.data_preprocessor(failed["batch"]), draws=draws, drop=failed["drop"])
     assert str({name: term.item() for name, term in again.items()}) == str(
         {name: term for name, term in failed["terms"].items() if name != "grad_norm"}

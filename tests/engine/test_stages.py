@@ -211,7 +211,7 @@ def test_a_stage_that_is_never_reached_is_said(length, warnings):
     model = nn.Module()
     model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
     runner = SimpleNamespace(
-        optim_wrapper=None, max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model
+        optim_wrapper=SimpleNamespace(_accumulative_counts=1), max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model
     )
     StageHook([dict(name="a", until=10, train=["encoder"]), dict(name="b")]).before_train(runner)
     assert len(said) == warnings and all("'b' begins at iteration 10" in text for text in said)

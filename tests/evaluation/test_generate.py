@@ -127,5 +127,7 @@ def test_start_and_mask_come_with_the_batch(model):
     for (name, _), image in made(generate(model, loader(items), SamplingRequest(strength=0.7))).items():
         given = ITEMS[int(name[1:])]["image"]
         assert torch.equal(image[:, :8], given[:, :8]) and not torch.equal(image[:, 8:], given[:, 8:])
+    with pytest.raises(ValueError, match="generate: got start or mask in the request, expected them in the batches"):
+        next(generate(model, loader(items), SamplingRequest(start=torch.zeros(2, 3, 16, 16))))
     kept = made(generate(model, loader(items), SamplingRequest(strength=0.0)))
     assert all(torch.equal(image, ITEMS[int(name[1:])]["image"]) for (name, _), image in kept.items())

@@ -51,3 +51,13 @@ def test_results_are_in_the_order_of_the_batches_whoever_made_them(monkeypatch):
 def test_two_values_of_one_name_are_refused():
     with pytest.raises(ValueError, match="metrics: order comes twice; give one metric prefix="):
         fill(RankedMetrics([Order(), Order()], {}), [0]).compute()
+
+
+def test_a_metric_that_fails_on_rank_0_ends_all_ranks(monkeypatch):
+    def share(outcome):
+        outcome[:] = [{}, "ValueError: too few images"]
+
+    monkeypatch.setattr(ranks, "get_rank", lambda: 1)
+    monkeypatch.setattr(ranks, "broadcast_object_list", share)
+    with pytest.raises(RuntimeError, match=r"metrics: rank 0 failed \(ValueError: too few images\)"):
+        fill(RankedMetrics([Order()], {}), [0]).compute()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pitikit.kernels import winograd
+from pitikit.kernels import products, winograd
 from pitikit.kernels.accelerate import accelerate
 from pitikit.kernels.casts import CachedLinear
 from pitikit.kernels.convolution import FastConv2d
@@ -41,8 +41,8 @@ def largest_difference(found, expected):
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-# Too few pixels for the gradient of the weights; enough; a batch; lines of another length.
-@pytest.mark.parametrize("shape", [(1, 16, 16), (1, 32, 32), (3, 20, 20), (2, 32, 36)])
+# Products; too few pixels for the gradient of the weights by tiles; enough; a batch; lines of another length.
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 4, 7), (1, 16, 16), (1, 32, 32), (3, 20, 20), (2, 32, 36)])
 def test_convolution_is_that_of_torch(shape, bias, frozen, memory_format):
     plain = conv(bias=bias).requires_grad_(not frozen)
     fast = accelerate(copy.deepcopy(plain))
@@ -55,10 +55,12 @@ def test_convolution_is_that_of_torch(shape, bias, frozen, memory_format):
 
 
 def spied(monkeypatch):
+    """Names of the functions that are called; those of products with a mark."""
     calls = []
-    for name in ("convolve", "input_gradient", "weight_gradient"):
-        function = getattr(winograd, name)
-        monkeypatch.setattr(winograd, name, lambda *a, f=function, n=name: calls.append(n) or f(*a))
+    for form, mark in ((winograd, ""), (products, "*")):
+        for name in ("convolve", "input_gradient", "weight_gradient"):
+            function = getattr(form, name)
+            monkeypatch.setattr(form, name, lambda *a, f=function, n=name + mark: calls.append(n) or f(*a))
     return calls
 
 
@@ -68,14 +70,18 @@ def spied(monkeypatch):
         ((1, 96, 32, 32), torch.float32, None, ["convolve", "input_gradient", "weight_gradient"]),
         # Not a matter of the batch: an image does not change with its neighbours.
         ((8, 96, 16, 16), torch.float32, None, ["convolve", "input_gradient", "weight_gradient"]),
-        ((1, 96, 16, 16), torch.float32, None, ["convolve", "input_gradient"]),
+        ((1, 96, 16, 16), torch.float32, None, ["convolve", "input_gradient", "weight_gradient*"]),
+        ((2, 96, 16, 16), torch.float32, None, ["convolve", "input_gradient"]),
+        ((1, 96, 8, 8), torch.float32, None, ["convolve*", "input_gradient*", "weight_gradient*"]),
+        ((2, 96, 8, 8), torch.float32, None, []),
+        ((1, 96, 8, 8), torch.float32, torch.bfloat16, []),
         ((8, 96, 12, 12), torch.float32, None, []),
         ((1, 96, 32, 34), torch.float32, None, []),
         ((1, 96, 32, 32), torch.float64, None, []),
         ((1, 96, 32, 32), torch.float32, torch.bfloat16, []),
     ],
 )
-def test_tiles_are_used_where_they_pay(shape, dtype, autocast, expected, monkeypatch):
+def test_tiles_and_products_are_used_where_they_pay(shape, dtype, autocast, expected, monkeypatch):
     calls = spied(monkeypatch)
     plain = conv().to(dtype)
     x = torch.randn(shape, dtype=dtype)

@@ -213,6 +213,10 @@ def test_impossible_arguments():
         tiny(drop=1.5)
     with pytest.raises(ValueError, match="mode='train': expected"):
         tiny()(mode="train")
+    with pytest.raises(ValueError, match="timestep_sampler: got steps=12, expected the 1000 of the schedule"):
+        tiny(timestep_sampler=dict(type="uniform", steps=12))
+    with pytest.raises(ValueError, match="losses: got the names mse, mse, expected each once"):
+        tiny(losses=[dict(type="EpsMSE"), dict(type="EpsMSE", weight=0.5)])
 
 
 def test_what_is_no_sampler_is_refused():
