@@ -265,8 +265,13 @@ def test_the_loader_gives_every_image_once(trained, whole, tmp_path):
 
 def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
     rows = []
+
+    def write_grid(path, shown, titles):
+        rows.extend(shown)
+        path.touch()
+
     monkeypatch.setattr(module, "GRID_ROWS", 3)
-    monkeypatch.setattr(module, "_write_grid", lambda path, shown: rows.extend(shown))
+    monkeypatch.setattr(module, "write_grid", write_grid)
     evaluate(*trained, out=tmp_path, count=5, batch_size=2, progress=False)
     assert len(rows) == 3
 

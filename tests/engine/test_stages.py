@@ -221,14 +221,14 @@ def test_a_stage_that_is_never_reached_is_said(length, warnings):
 
 def test_a_rate_of_the_encoder_needs_groups_by_part():
     groups = [dict(lr=1.0), dict(lr=1.0, part="encoder")]
-    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=groups)))
+    optimizer = SimpleNamespace(param_groups=groups)
     stage = Stage("a", lr=0.1, encoder_lr=0.5)
-    StageHook._set_lr(runner, stage, 0.1)
+    StageHook.set_lr(optimizer, stage, 0.1)
     # Schedulers count from the initial ones.
     assert [group["lr"] for group in groups] == [group["initial_lr"] for group in groups] == [0.1, 0.05]
     del groups[1]
     with pytest.raises(ValueError, match="PartwiseConstructor"):
-        StageHook._set_lr(runner, stage, 0.1)
+        StageHook.set_lr(optimizer, stage, 0.1)
 
 
 def test_unknown_argument_of_a_stage():
