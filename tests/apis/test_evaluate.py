@@ -276,13 +276,6 @@ def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
     assert len(rows) == 3
 
 
-def test_a_condition_of_two_channels_can_be_seen():
-    two = torch.randint(0, 256, (2, 8, 8), dtype=torch.uint8)
-    shown = module.condition_image(two)
-    assert torch.equal(shown[:2], two) and shown.shape == (3, 8, 8) and not shown[2].any()
-    assert len(module.condition_image(torch.zeros(4, 8, 8, dtype=torch.uint8))) == 6
-
-
 def test_ids_name_files_below_the_folder(tmp_path):
     assert image_path(tmp_path, "a/b") == tmp_path / "images" / "a" / "b.png"
     for name in ("../a", "/a", "a/../../b", ""):
