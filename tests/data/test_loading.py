@@ -6,15 +6,7 @@ import torch
 from PIL import Image
 
 from pitikit.data.errors import DataError
-from pitikit.data.transforms import (
-    LoadBlank,
-    LoadCaption,
-    LoadImage,
-    LoadMask,
-    PackInputs,
-    RandomFlip,
-    ResizePair,
-)
+from pitikit.data.transforms import LoadBlank, LoadCaption, LoadImage, LoadMask, PackInputs, RandomFlip, ResizePair
 from tests.data.pairs import IMAGE, LABEL, RNG, Letters, run
 
 

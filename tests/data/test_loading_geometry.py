@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from pitikit.data.errors import DataError
-from pitikit.data.transforms import (
-    LoadDepth,
-    LoadNormals,
-    PackInputs,
-    RandomFlip,
-)
+from pitikit.data.transforms import LoadDepth, LoadNormals, PackInputs, RandomFlip
 from tests.data.pairs import run
 
 

@@ -5,10 +5,7 @@ import pytest
 
 from pitikit.data.errors import DataError
 from pitikit.data.loading_sketch import LoadSketch
-from pitikit.data.transforms import (
-    PackInputs,
-    ResizePair,
-)
+from pitikit.data.transforms import PackInputs, ResizePair
 from tests.data.pairs import RNG, lines, run
 
 

@@ -5,10 +5,7 @@ import torch
 
 from pitikit.evaluation.image_training import augment, train_on_images
 from pitikit.evaluation.segmenter import SceneSegmenter
-from pitikit.evaluation.segmenter_training import (
-    LabelledImages,
-    measure,
-)
+from pitikit.evaluation.segmenter_training import LabelledImages, measure
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,11 +11,7 @@ from PIL import Image
 from pitikit.data.images import write_png
 from pitikit.evaluation.mean_iou import resize_label
 from pitikit.evaluation.segmenter import SceneSegmenter
-from pitikit.evaluation.segmenter_training import (
-    class_weights,
-    dataset_images,
-    scene_images,
-)
+from pitikit.evaluation.segmenter_training import class_weights, dataset_images, scene_images
 from pitikit.registry import DATASETS
 
 

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 
 from pitikit.registry import DATASETS
-from pitikit.scenes import (
-    CLASSES,
-    LAYOUT_SIDE,
-    LAYOUT_VOCABULARY,
-    MEMBERS,
-    SceneWorld,
-    render_scene,
-    scene_layout,
-)
+from pitikit.scenes import CLASSES, LAYOUT_SIDE, LAYOUT_VOCABULARY, MEMBERS, SceneWorld, render_scene, scene_layout
 
 
 def test_a_layout_names_the_class_of_each_place_and_then_says_the_caption():

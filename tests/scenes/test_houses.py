@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from pitikit.scenes import (
-    render_scene,
-    sample_scene,
-)
+from pitikit.scenes import render_scene, sample_scene
 from pitikit.scenes.looks import LABEL
 
 

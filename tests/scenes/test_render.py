@@ -7,11 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pitikit.scenes import (
-    FAR,
-    render_scene,
-    sample_scene,
-)
+from pitikit.scenes import FAR, render_scene, sample_scene
 from pitikit.scenes.looks import LABEL
 
 GROUNDS = [LABEL[name] for name in ("grass", "sand", "field", "snow", "road", "water")]

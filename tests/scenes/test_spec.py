@@ -1,11 +1,6 @@
 """Captions of scenes."""
 
-from pitikit.scenes import (
-    MAX_WORDS,
-    VOCABULARY,
-    sample_scene,
-    scene_caption,
-)
+from pitikit.scenes import MAX_WORDS, VOCABULARY, sample_scene, scene_caption
 from pitikit.scenes.spec import position_word
 
 
