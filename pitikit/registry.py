@@ -90,25 +90,27 @@ class _Registry(Registry):
         super()._register_module(module, module_name, force)
 
 
-def _own(name: str, *locations: str) -> Registry:
+def make_registry(name: str, *locations: str) -> Registry:
+    """Make a registry of a kind of component that mmengine does not have; the modules at ``locations`` fill it."""
     return _Registry(name, build_func=_build_checked, scope=SCOPE, locations=list(locations))
 
 
-def _child(parent: Registry, *locations: str, checked: bool = True) -> Registry:
+def make_child(parent: Registry, *locations: str, checked: bool = True) -> Registry:
+    """Make a registry of a kind that mmengine has: it finds the names of ``parent`` too, and hides them by its own."""
     build = _build_checked if checked else None
     places = list(locations)
     return _Registry(parent.name, build_func=build, parent=parent, scope=SCOPE, locations=places)
 
 
-ENCODERS = _own("encoder", "pitikit.networks.encoders", "pitikit.networks.text")
-TOKENIZERS = _own("tokenizer", "pitikit.networks.tokenizers", "pitikit.networks.bpe")
-DECODERS = _own("decoder", "pitikit.networks.decoders")
-DISCRIMINATORS = _own("discriminator", "pitikit.networks.discriminators")
-SCHEDULES = _own("schedule", "pitikit.diffusion.schedule")
-SAMPLERS = _own("sampler", "pitikit.diffusion.samplers")
-GUIDANCES = _own("guidance", "pitikit.diffusion.guidance")
-TIMESTEP_SAMPLERS = _own("timestep_sampler", "pitikit.diffusion.timesteps")
-DEGRADATIONS = _own(
+ENCODERS = make_registry("encoder", "pitikit.networks.encoders", "pitikit.networks.text")
+TOKENIZERS = make_registry("tokenizer", "pitikit.networks.tokenizers", "pitikit.networks.bpe")
+DECODERS = make_registry("decoder", "pitikit.networks.decoders")
+DISCRIMINATORS = make_registry("discriminator", "pitikit.networks.discriminators")
+SCHEDULES = make_registry("schedule", "pitikit.diffusion.schedule")
+SAMPLERS = make_registry("sampler", "pitikit.diffusion.samplers")
+GUIDANCES = make_registry("guidance", "pitikit.diffusion.guidance")
+TIMESTEP_SAMPLERS = make_registry("timestep_sampler", "pitikit.diffusion.timesteps")
+DEGRADATIONS = make_registry(
     "degradation",
     "pitikit.degradations.compose",
     "pitikit.degradations.l0",
@@ -116,7 +118,7 @@ DEGRADATIONS = _own(
     "pitikit.degradations.ops",
     "pitikit.degradations.resampling",
 )
-LOSSES = _own(
+LOSSES = make_registry(
     "loss",
     "pitikit.losses.denoising",
     "pitikit.losses.alignment",
@@ -124,7 +126,7 @@ LOSSES = _own(
     "pitikit.losses.adversarial",
 )
 
-MODELS = _child(
+MODELS = make_child(
     mm.MODELS,
     "pitikit.models",
     "pitikit.data.preprocessor",
@@ -132,17 +134,17 @@ MODELS = _child(
     "pitikit.evaluation.geometry_estimator",
     checked=False,
 )
-DATASETS = _child(
+DATASETS = make_child(
     mm.DATASETS,
     "pitikit.data.dataset",
     "pitikit.scenes.dataset",
     "pitikit.data.mixture",
 )
-DATA_SAMPLERS = _child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
-TRANSFORMS = _child(mm.TRANSFORMS, "pitikit.data.transforms", "pitikit.data.degrading")
-METRICS = _child(mm.METRICS, "pitikit.evaluation")
-EVALUATORS = _child(mm.EVALUATOR, checked=False)
-HOOKS = _child(
+DATA_SAMPLERS = make_child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
+TRANSFORMS = make_child(mm.TRANSFORMS, "pitikit.data.transforms", "pitikit.data.degrading")
+METRICS = make_child(mm.METRICS, "pitikit.evaluation")
+EVALUATORS = make_child(mm.EVALUATOR, checked=False)
+HOOKS = make_child(
     mm.HOOKS,
     "pitikit.engine.hooks",
     "pitikit.engine.stages",
@@ -151,19 +153,19 @@ HOOKS = _child(
     "pitikit.engine.finite_loss",
     "pitikit.engine.logs",
 )
-MODEL_WRAPPERS = _child(
+MODEL_WRAPPERS = make_child(
     mm.MODEL_WRAPPERS, "pitikit.engine.distributed.replicated", "pitikit.engine.distributed.sharded"
 )
-LOOPS = _child(mm.LOOPS, "pitikit.engine.loop", checked=False)
-RUNNERS = _child(mm.RUNNERS, "pitikit.engine.runner", checked=False)
-OPTIMIZERS = _child(mm.OPTIMIZERS, checked=False)
-OPTIM_WRAPPERS = _child(mm.OPTIM_WRAPPERS, "pitikit.engine.optim")
-OPTIM_WRAPPER_CONSTRUCTORS = _child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "pitikit.engine.optim", checked=False)
-PARAM_SCHEDULERS = _child(mm.PARAM_SCHEDULERS, checked=False)
-LOG_PROCESSORS = _child(mm.LOG_PROCESSORS, checked=False)
-VISUALIZERS = _child(mm.VISUALIZERS, "pitikit.engine.logs", checked=False)
-VISBACKENDS = _child(mm.VISBACKENDS, checked=False)
-FUNCTIONS = _child(mm.FUNCTIONS, checked=False)
+LOOPS = make_child(mm.LOOPS, "pitikit.engine.loop", checked=False)
+RUNNERS = make_child(mm.RUNNERS, "pitikit.engine.runner", checked=False)
+OPTIMIZERS = make_child(mm.OPTIMIZERS, checked=False)
+OPTIM_WRAPPERS = make_child(mm.OPTIM_WRAPPERS, "pitikit.engine.optim")
+OPTIM_WRAPPER_CONSTRUCTORS = make_child(mm.OPTIM_WRAPPER_CONSTRUCTORS, "pitikit.engine.optim", checked=False)
+PARAM_SCHEDULERS = make_child(mm.PARAM_SCHEDULERS, checked=False)
+LOG_PROCESSORS = make_child(mm.LOG_PROCESSORS, checked=False)
+VISUALIZERS = make_child(mm.VISUALIZERS, "pitikit.engine.logs", checked=False)
+VISBACKENDS = make_child(mm.VISBACKENDS, checked=False)
+FUNCTIONS = make_child(mm.FUNCTIONS, checked=False)
 
 ALL_REGISTRIES: tuple[Registry, ...] = tuple(v for v in list(globals().values()) if isinstance(v, Registry))
 

@@ -17,7 +17,7 @@ from pitikit.registry import find_class, load_plugins, registered
 @pytest.fixture
 def toys():
     """A registry with two classes of its own."""
-    made = registry._own("toy")
+    made = registry.make_registry("toy")
 
     @made.register_module()
     class Square:
@@ -61,7 +61,7 @@ def test_children_find_the_names_of_mmengine():
 
 def test_own_names_hide_those_of_the_parent():
     parent = Registry("toy", scope="other")
-    child = registry._child(parent)
+    child = registry.make_child(parent)
     parent.register_module(name="Both", module=int)
     parent.register_module(name="Parents", module=str)
     child.register_module(name="Both", module=float)
@@ -86,7 +86,7 @@ def guidances(monkeypatch):
     before = dict(registry.GUIDANCES.module_dict)
     yield registry.GUIDANCES
     for name in set(registry.GUIDANCES.module_dict) - set(before):
-        del registry.GUIDANCES._module_dict[name]
+        del registry.GUIDANCES.module_dict[name]
 
 
 PLUGIN = """

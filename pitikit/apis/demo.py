@@ -183,7 +183,7 @@ def run_demo(
         report.enlarging[modality.name] = cascade.timing.seconds
         for cells, item, small, made in zip(large, items, images[:, 0], enlarged, strict=True):
             save_image(Path(out) / modality.name / f"{item.id}.png", made)
-            condition = _squeezed(to_rgb(_shown(translator, item)))
+            condition = fit_square(to_rgb(_shown(translator, item)))
             cells.append([condition, small, _bicubic(small, made.shape[0]), made, truths[item.id]])
     for row, truth in zip(rows, truths.values(), strict=True):
         row.append(truth)
@@ -220,8 +220,8 @@ def _shown(translator: Translator, item: Item) -> np.ndarray:
     return translator.reader.read(item).permute(1, 2, 0).numpy()
 
 
-def _squeezed(image: np.ndarray) -> np.ndarray:
-    """A wide image (H, W, 3) made smaller, on a white square of side H: normals and depth stand side by side."""
+def fit_square(image: np.ndarray) -> np.ndarray:
+    """Make a wide image (H, W, 3) smaller, on a white square of side H: normals and depth stand side by side."""
     height, width = image.shape[:2]
     if width == height:
         return image

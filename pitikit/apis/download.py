@@ -96,7 +96,7 @@ def download(release: Release, dst: Path) -> Path:
     while True:
         before = _size(part)
         try:
-            total = _fetch(release.url, part)
+            total = fetch(release.url, part)
             break
         except urllib.error.HTTPError as error:
             raise DownloadError(
@@ -130,7 +130,7 @@ def download(release: Release, dst: Path) -> Path:
     return dst
 
 
-def _fetch(url: str, part: Path) -> int | None:
+def fetch(url: str, part: Path) -> int | None:
     """Append to ``part`` what it lacks; the size that the server states, if it does."""
     offset = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "pitikit"})
@@ -148,7 +148,7 @@ def _fetch(url: str, part: Path) -> int | None:
         if offset == _stated_total(error.headers.get("Content-Range")):
             return offset
         _remove(part)
-        return _fetch(url, part)
+        return fetch(url, part)
     with response:
         stated = response.headers.get("Content-Range") if response.status == 206 else None
         if response.status == 206 and not (stated or "").startswith(f"bytes {offset}-"):

@@ -63,7 +63,7 @@ def cache_low_res(
     cfg = load_config(config, options)
     if not cfg.get("train_dataloader"):
         raise ConfigError(f"{config}: has no 'train_dataloader', whose pairs are wanted")
-    given = _unflipped(cfg.train_dataloader.dataset.to_dict())
+    given = drop_flips(cfg.train_dataloader.dataset.to_dict())
     model = build_model(cfg, checkpoint, device)
     if not isinstance(model, DenoisingTranslator) or model.denoiser.decoder.takes_low_res:
         raise ConfigError(f"{config}: is of {type(model).__name__}, which enlarges; expected that of a base model")
@@ -101,12 +101,12 @@ def _from_image(loader: Any, config: str | Path) -> Iterator[dict[str, Any]]:
         yield {**batch, "start": batch["image"]}
 
 
-def _unflipped(node: Any) -> Any:
-    """A tree of configs of datasets without its random flips."""
+def drop_flips(node: Any) -> Any:
+    """Copy a tree of configs of datasets without its random flips."""
     if isinstance(node, Mapping):
-        return {key: _unflipped(value) for key, value in node.items()}
+        return {key: drop_flips(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
         return [
-            _unflipped(each) for each in node if not (isinstance(each, Mapping) and each.get("type") == "RandomFlip")
+            drop_flips(each) for each in node if not (isinstance(each, Mapping) and each.get("type") == "RandomFlip")
         ]
     return node

@@ -99,8 +99,8 @@ def make_protocol(
         "resolution": last.denoiser.decoder.image_size,
         "count": count,
         "dataset": config["test_dataloader"]["dataset"],
-        **_low_res_of(config["test_dataloader"]["dataset"]),
-        **_plugins_of(config.get("plugins")),
+        **hash_low_res(config["test_dataloader"]["dataset"]),
+        **hash_plugins(config.get("plugins")),
         "model": config["model"],
         "pitikit": __version__,
         "torch": torch.__version__,
@@ -109,8 +109,8 @@ def make_protocol(
     return plain(protocol)
 
 
-def _plugins_of(folders: Any) -> dict[str, Any]:
-    """What plugins consist of, code and data, which make images as the checkpoint does: a hash, by name.
+def hash_plugins(folders: Any) -> dict[str, Any]:
+    """Hash what plugins consist of, code and data, which make images as the checkpoint does; by name.
 
     Those of the config, by the names of their folders, counted on where two are called alike; and the installed ones,
     by their modules: any of them may have a hand in it.
@@ -148,8 +148,8 @@ def _sources(place: Path) -> list[Path]:
     )
 
 
-def _low_res_of(dataset: Any) -> dict[str, Any]:
-    """What made the images that ``LoadLowRes`` reads, which a path does not tell: a hash, by path."""
+def hash_low_res(dataset: Any) -> dict[str, Any]:
+    """Hash what made the images that ``LoadLowRes`` reads, which a path does not tell; by path."""
     found = {}
     for path in sorted(str(step["path"]) for step in components(dataset, "LoadLowRes")):
         folder = Path(path).expanduser().parent

@@ -146,7 +146,7 @@ class CameraNoise(Operation):
         deviation = np.sqrt(raw * np.float32(np.exp(log_shot)) + np.float32(read))
         raw = raw + deviation * rng.standard_normal(raw.shape, dtype=np.float32)
         if self.mosaic:
-            raw = _demosaicked(raw)
+            raw = demosaic(raw)
         light = np.clip(raw * gains, 1e-8, 1.0) ** np.float32(1 / 2.2)
         return light * light * (3 - 2 * light)
 
@@ -154,7 +154,7 @@ class CameraNoise(Operation):
 _CROSS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
 
 
-def _demosaicked(raw: np.ndarray) -> np.ndarray:
+def demosaic(raw: np.ndarray) -> np.ndarray:
     """Keep one colour a pixel of float32 (H, W, 3), RGGB, and fill in the others linearly."""
     seen = np.zeros_like(raw)
     seen[::2, ::2, 0] = seen[::2, 1::2, 1] = seen[1::2, ::2, 1] = seen[1::2, 1::2, 2] = 1

@@ -101,14 +101,14 @@ class RunLogHook(Hook):
 
     def _begin(self, runner: Any) -> None:
         if self.path.is_file():
-            self._go_on(runner) if runner.iter else _set_aside(self.path)
+            self._go_on(runner) if runner.iter else set_aside(self.path)
         if self.tensorboard:
             # torch brings the writer, and the package the format.
             from torch.utils.tensorboard import SummaryWriter
 
             folder = Path(runner.work_dir, TENSORBOARD_NAME)
             if folder.is_dir() and not runner.iter:
-                _set_aside(folder)
+                set_aside(folder)
             self._writer = SummaryWriter(str(folder), purge_step=runner.iter + 1 if runner.iter else None)
 
     def _go_on(self, runner: Any) -> None:
@@ -147,7 +147,7 @@ class RunLogHook(Hook):
         values = {name: plain_number(value) for name, value in numbers.items() if name not in ("iter", "step", "epoch")}
         line = json.dumps({"mode": mode, "iter": iteration, **values}, allow_nan=False)
         try:
-            _append(self.path, line + "\n")
+            append_line(self.path, line + "\n")
             if self._writer is not None:
                 for name, value in values.items():
                     if isinstance(value, (int, float)):
@@ -192,7 +192,7 @@ def only_to_files(logger: logging.Logger) -> Iterator[None]:
             logger.addHandler(handler)
 
 
-def _append(path: Path, text: str) -> None:
+def append_line(path: Path, text: str) -> None:
     """Add a whole line, or nothing: half a one would spoil the next."""
     data = text.encode()
     with open(path, "ab", buffering=0) as file:
@@ -205,7 +205,8 @@ def _append(path: Path, text: str) -> None:
             raise
 
 
-def _set_aside(path: Path) -> None:
+def set_aside(path: Path) -> None:
+    """Rename a file or folder to the first ``<name>_<n>`` that is free."""
     number = 1
     while (other := path.with_name(f"{path.stem}_{number}{path.suffix}")).exists():
         number += 1

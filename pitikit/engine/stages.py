@@ -122,7 +122,8 @@ class StageHook(Hook):
         if stage is not self.current:
             self._enter(runner, model, stage, fresh=runner.iter == start and start > 0)
         if stage.lr is not None:
-            self._set_lr(runner, stage, stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start))
+            lr = stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start)
+            self.set_lr(runner.optim_wrapper.optimizer, stage, lr)
         if stage.drop is not None and data_batch is not None:
             data_batch["drop"] = stage.drop
         for part in PARTS:
@@ -136,8 +137,13 @@ class StageHook(Hook):
             getattr(model.denoiser, part).requires_grad_(part in stage.train)
 
     @staticmethod
-    def _set_lr(runner: Any, stage: Stage, lr: float) -> None:
-        groups = runner.optim_wrapper.optimizer.param_groups
+    def set_lr(optimizer: Any, stage: Stage, lr: float) -> None:
+        """Give every group of parameters its learning rate, of which that of the encoder is a multiple.
+
+        Raises:
+            ValueError: the encoder has a rate of its own and no group of its own.
+        """
+        groups = optimizer.param_groups
         if stage.encoder_lr != 1 and not any(group.get("part") == "encoder" for group in groups):
             raise ValueError(
                 f"stage {stage.name!r}: encoder_lr={stage.encoder_lr} needs "

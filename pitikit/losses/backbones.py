@@ -20,12 +20,13 @@ BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 
 
 #: torchvision's files. Their names end in the first eight digits of their SHA-256: all that is published of it, and
 #: what torch.hub compares.
-_FILES = {
+FILES = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
 }
-_URL = "https://download.pytorch.org/models/"
+#: Where they are published.
+DOWNLOADS = "https://download.pytorch.org/models/"
 
 
 class AbsentWeightsError(FileNotFoundError):
@@ -64,12 +65,12 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
         AbsentWeightsError: there is none; the message says how to get it.
     """
     if weights == DOWNLOAD:
-        return find_downloaded(_FILES[network]) or _fetched(network)
+        return find_downloaded(FILES[network]) or _fetched(network)
     if weights is not None:
         found, what = find_weights(weights), f"weights={str(weights)!r}: no such file"
     else:
         names = (f"{network}_features.safetensors", f"{network}_features_fp16.safetensors")
-        found = next(filter(None, map(find_weights, names)), None) or find_downloaded(_FILES[network])
+        found = next(filter(None, map(find_weights, names)), None) or find_downloaded(FILES[network])
         what = f"no weights of {network} are here"
     if found is None:
         raise AbsentWeightsError(f"{what}. {_how(network)}")
@@ -77,19 +78,19 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
 
 
 def _fetched(network: str) -> Path:
-    path = Path(torch.hub.get_dir(), "checkpoints", _FILES[network])
+    path = Path(torch.hub.get_dir(), "checkpoints", FILES[network])
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(_URL + path.name, str(path), hash_prefix=path.stem.rpartition("-")[2])
+        torch.hub.download_url_to_file(DOWNLOADS + path.name, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, RuntimeError) as error:
-        raise AbsentWeightsError(f"{_URL}{path.name} cannot be fetched: {error}. {_how(network)}") from error
+        raise AbsentWeightsError(f"{DOWNLOADS}{path.name} cannot be fetched: {error}. {_how(network)}") from error
     return path
 
 
 def _how(network: str) -> str:
     return (
         f"Put {network}_features.safetensors (torchvision's features.* tensors) into weights/ or the folder that "
-        f"{WEIGHTS_VARIABLE} names, give weights=FILE, or weights='{DOWNLOAD}' to fetch {_FILES[network]}"
+        f"{WEIGHTS_VARIABLE} names, give weights=FILE, or weights='{DOWNLOAD}' to fetch {FILES[network]}"
     )
 
 

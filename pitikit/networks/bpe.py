@@ -35,6 +35,12 @@ def _shape(text: str) -> str:
     return "".join(map(stand_in, text))
 
 
+def split_words(text: str) -> list[str]:
+    """Cut the lower-cased text where GPT-2 does: words with the space before them, numbers, marks and white space."""
+    text = text.lower()
+    return [text[match.start() : match.end()] for match in _PIECE.finditer(_shape(text))]
+
+
 def _printable_bytes() -> dict[int, str]:
     """The character by which the vocabulary files write each of the 256 bytes.
 
@@ -75,14 +81,9 @@ class GlideTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Ids of the lower-cased text."""
-        text = text.lower()
-        ids: list[int] = []
-        for match in _PIECE.finditer(_shape(text)):
-            piece = text[match.start() : match.end()]
-            ids += [self._ids[part] for part in self._split(piece)]
-        return ids
+        return [self._ids[part] for piece in split_words(text) for part in self._parts(piece)]
 
-    def _split(self, piece: str) -> tuple[str, ...]:
+    def _parts(self, piece: str) -> tuple[str, ...]:
         # A dict and not lru_cache, which would keep the tokenizer from being pickled to workers.
         if piece not in self._known:
             self._known[piece] = self._merge(piece)

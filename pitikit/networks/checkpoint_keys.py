@@ -120,7 +120,7 @@ def differences(expected: Shapes, found: Shapes, at_most: int = 3) -> str:
 
 def _plan_glide(kind: str, shapes: Shapes, with_text_encoder: bool) -> KeyPlan:
     _check(kind, shapes)
-    text = _text_shapes()
+    text = text_shapes()
     names = {name: f"decoder.{name}" for name in shapes if name not in text}
     if with_text_encoder:
         names |= {name: f"encoder.{name}" for name in text}
@@ -130,7 +130,7 @@ def _plan_glide(kind: str, shapes: Shapes, with_text_encoder: bool) -> KeyPlan:
 
 def _plan_piti(kind: str, shapes: Shapes) -> KeyPlan:
     bare = _first_convolution(shapes, "")
-    if bare is not None and not differences(_encoder_shapes(bare), shapes):
+    if bare is not None and not differences(encoder_shapes(bare), shapes):
         return KeyPlan({name: f"encoder.{name}" for name in shapes}, [], bare, encoder_only=True)
     _check(kind, shapes)
     channels = _first_convolution(shapes, "encoder.")
@@ -146,7 +146,7 @@ def _check(kind: str, shapes: Shapes) -> None:
         found = " or ".join(repr(name) for name in fitting)
         raise CheckpointMismatch(f"this is no checkpoint of kind {kind!r}; it fits {found}")
     bare = _first_convolution(shapes, "")
-    if bare is not None and not differences(_encoder_shapes(bare), shapes):
+    if bare is not None and not differences(encoder_shapes(bare), shapes):
         raise CheckpointMismatch(
             f"this is no checkpoint of kind {kind!r}; it is the encoder of a PITI stage 1: "
             "use the kind 'piti-base' or 'piti-upsample', whichever it was trained as"
@@ -155,11 +155,11 @@ def _check(kind: str, shapes: Shapes) -> None:
 
 
 def _expected(kind: str, shapes: Shapes) -> Shapes:
-    decoder = _decoder_shapes(kind)
+    decoder = decoder_shapes(kind)
     if KINDS[kind].prior is None:
-        return {**decoder, **_text_shapes()}
+        return {**decoder, **text_shapes()}
     # Whatever the number of channels is, the rest must fit an encoder that has as many.
-    encoder = _encoder_shapes(_first_convolution(shapes, "encoder.") or 3)
+    encoder = encoder_shapes(_first_convolution(shapes, "encoder.") or 3)
     both: Sequence[tuple[str, Shapes]] = (("encoder", encoder), ("decoder", decoder))
     return {f"{part}.{name}": shape for part, of_part in both for name, shape in of_part.items()}
 
@@ -169,23 +169,27 @@ def _first_convolution(shapes: Shapes, prefix: str) -> int | None:
     return shape[1] if len(shape) == 4 and shape[1] > 0 else None
 
 
-def _shapes(module: nn.Module) -> Shapes:
+def shapes_of(module: nn.Module) -> Shapes:
+    """Shapes of what a module saves."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 @lru_cache
-def _decoder_shapes(kind: str) -> Shapes:
+def decoder_shapes(kind: str) -> Shapes:
+    """Shapes of the decoder of a kind in :data:`KINDS`."""
     with torch.device("meta"):
-        return _shapes(GlideUNet(**KINDS[kind].decoder))
+        return shapes_of(GlideUNet(**KINDS[kind].decoder))
 
 
 @lru_cache
-def _encoder_shapes(channels: int) -> Shapes:
+def encoder_shapes(channels: int) -> Shapes:
+    """Shapes of the released task encoder of conditions with so many channels."""
     with torch.device("meta"):
-        return _shapes(SemanticEncoder(channels))
+        return shapes_of(SemanticEncoder(channels))
 
 
 @lru_cache
-def _text_shapes() -> Shapes:
+def text_shapes() -> Shapes:
+    """Shapes of GLIDE's text encoder."""
     with torch.device("meta"):
-        return _shapes(TextEncoder())
+        return shapes_of(TextEncoder())

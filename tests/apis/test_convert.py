@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from pitikit.apis.convert import convert_checkpoint, read_state_dict
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks import checkpoint_keys
-from pitikit.networks.checkpoint_keys import KINDS, Kind
+from pitikit.networks.checkpoint_keys import KINDS, Kind, decoder_shapes, shapes_of
 from pitikit.networks.decoders import GlideUNet
 from pitikit.networks.encoders import SemanticEncoder
 from pitikit.networks.text import TextEncoder
@@ -43,14 +43,14 @@ def small_kinds(monkeypatch):
         monkeypatch.setitem(KINDS, name, kind)
 
     def encoder_shapes(channels):
-        return checkpoint_keys._shapes(SemanticEncoder(channels, **ENCODER))
+        return shapes_of(SemanticEncoder(channels, **ENCODER))
 
-    monkeypatch.setattr(checkpoint_keys, "_encoder_shapes", encoder_shapes)
-    text_shapes = checkpoint_keys._shapes(text_encoder())
-    monkeypatch.setattr(checkpoint_keys, "_text_shapes", lambda: text_shapes)
-    checkpoint_keys._decoder_shapes.cache_clear()
+    monkeypatch.setattr(checkpoint_keys, "encoder_shapes", encoder_shapes)
+    text_shapes = shapes_of(text_encoder())
+    monkeypatch.setattr(checkpoint_keys, "text_shapes", lambda: text_shapes)
+    decoder_shapes.cache_clear()
     yield
-    checkpoint_keys._decoder_shapes.cache_clear()
+    decoder_shapes.cache_clear()
 
 
 def seeded(module, seed):

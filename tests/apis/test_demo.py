@@ -121,9 +121,9 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
 
 def test_wide_conditions_fit_a_square():
     image = np.zeros((8, 16, 3), np.uint8)
-    squeezed = demo._squeezed(image)
+    squeezed = demo.fit_square(image)
     assert squeezed.shape == (8, 8, 3) and squeezed[[0, 1, 6, 7]].min() == 255 and squeezed[2:6].max() == 0
-    assert demo._squeezed(image[:, :8]).shape == (8, 8, 3)
+    assert demo.fit_square(image[:, :8]).shape == (8, 8, 3)
 
 
 def test_missing_weights_are_named(tmp_path):

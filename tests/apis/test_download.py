@@ -206,7 +206,7 @@ def test_more_bytes_than_stated_are_an_error(tmp_path, monkeypatch):
         part.write_bytes(b"12345")
         return 3
 
-    monkeypatch.setattr(module, "_fetch", fetch)
+    monkeypatch.setattr(module, "fetch", fetch)
     with pytest.raises(DownloadError, match="expected 3 bytes, found 5"):
         download(Release("http://nowhere/base.pt"), tmp_path / "a.pt")
     assert leftovers(tmp_path) == []

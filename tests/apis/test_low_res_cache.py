@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import read_image
-from pitikit.apis.low_res_cache import _unflipped, cache_low_res
+from pitikit.apis.low_res_cache import cache_low_res, drop_flips
 from pitikit.apis.protocol import ProtocolError
 from pitikit.config import ConfigError, load_config
 from pitikit.data.transforms import LoadImage, LoadMask, PackInputs, ResizePair
@@ -99,7 +99,7 @@ def test_images_of_something_else_are_left_alone(weights, tmp_path):
 def test_flips_are_left_out_at_any_depth():
     flip, load = dict(type="RandomFlip", prob=1.0), dict(type="LoadImage")
     inner = dict(type="SceneWorld", pipeline=[load, flip])
-    found = _unflipped(dict(type="MixedDataset", datasets=[inner, dict(dataset=inner)]))
+    found = drop_flips(dict(type="MixedDataset", datasets=[inner, dict(dataset=inner)]))
     assert found["datasets"] == [dict(type="SceneWorld", pipeline=[load]), dict(dataset=dict(inner, pipeline=[load]))]
 
 

@@ -10,10 +10,10 @@ import torch
 
 from pitikit.apis.protocol import (
     ProtocolError,
-    _low_res_of,
-    _plugins_of,
     describe,
     differences,
+    hash_low_res,
+    hash_plugins,
     plain,
     read_protocol,
     write_json,
@@ -102,7 +102,7 @@ def none_installed():
 
 @pytest.mark.parametrize("given", ["noted.v2", "link"])
 def test_code_and_data_of_plugins_are_a_part_of_it(tmp_path, none_installed, given):
-    assert _plugins_of(None) == {}
+    assert hash_plugins(None) == {}
     plugin = tmp_path / "noted.v2"
     plugin.mkdir()
     (plugin / "__init__.py").write_text("from .more import A")
@@ -110,7 +110,7 @@ def test_code_and_data_of_plugins_are_a_part_of_it(tmp_path, none_installed, giv
     (tmp_path / "link").symlink_to(plugin)
 
     def hashes():
-        return _plugins_of([str(tmp_path / given)])["plugins"]
+        return hash_plugins([str(tmp_path / given)])["plugins"]
 
     seen = [hashes()]
     (plugin / "more.py").write_text("A = 2")
@@ -136,10 +136,10 @@ def test_plugins_of_one_name_and_installed_ones_are_all_told(tmp_path, none_inst
     point = EntryPoint("lone", "lone_plugin", ENTRY_POINT_GROUP)
     monkeypatch.setattr("pitikit.registry.entry_points", lambda group: [point])
     load_plugins()
-    found = _plugins_of(folders)["plugins"]
+    found = hash_plugins(folders)["plugins"]
     assert list(found) == ["toy", "toy 2", "lone_plugin"] and len(set(found.values())) == 3
     (tmp_path / "lone_plugin.py").write_text("A = 2")
-    assert _plugins_of(folders)["plugins"]["lone_plugin"] != found["lone_plugin"]
+    assert hash_plugins(folders)["plugins"]["lone_plugin"] != found["lone_plugin"]
 
 
 def test_the_images_that_are_enlarged_are_a_part_of_it(tmp_path):
@@ -148,14 +148,14 @@ def test_the_images_that_are_enlarged_are_a_part_of_it(tmp_path):
     step = {"type": "LoadLowRes", "path": str(folder / "{id}.png")}
     dataset = {"type": "RepeatDataset", "dataset": {"pipeline": [{"type": "LoadImage"}, step]}}
     (folder / "a.png").write_bytes(b"1")
-    seen = [_low_res_of(dataset)]
+    seen = [hash_low_res(dataset)]
     (folder / "a.png").write_bytes(b"22")
-    seen.append(_low_res_of(dataset))
+    seen.append(hash_low_res(dataset))
     # Where it is written down what made them, that counts: not when, and not of how many.
     for changes in ({}, {"count": 100}, {"seed": 1}):
         write_json(tmp_path / "base" / "protocol.json", protocol(**changes))
         (folder / "a.png").touch()
-        seen.append(_low_res_of(dataset))
+        seen.append(hash_low_res(dataset))
     hashes = [each["low_res"][step["path"]] for each in seen]
     assert hashes[2] == hashes[3] and len(set(hashes)) == 4
-    assert _low_res_of({"pipeline": [{"type": "LoadImage"}]}) == {}
+    assert hash_low_res({"pipeline": [{"type": "LoadImage"}]}) == {}

@@ -7,7 +7,6 @@ from PIL import Image
 
 from pitikit.apis import translator
 from pitikit.apis.translator import Translator
-from pitikit.data.errors import DataError
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -142,59 +141,6 @@ def test_numbers_out_of_range(translators, scene):
             mask(scene.label, **wrong)
     with pytest.raises(ValueError, match="ids: 2 for 1"):
         mask(scene.label, ids=["a", "b"])
-
-
-def test_write(translators, files, tmp_path, scene):
-    mask = translators["mask"]
-    out = tmp_path / "out"
-    (path,) = mask.write(files["mask"], out)
-    assert path == out / "five.png"
-    assert np.array_equal(np.asarray(Image.open(path)), mask(files["mask"])[0, 0])
-    assert [p.name for p in mask.write(files["mask"], out, samples=2)] == [
-        "five_0.png",
-        "five_1.png",
-    ]
-    assert sorted(p.name for p in out.iterdir()) == ["five.png", "five_0.png", "five_1.png"]
-
-
-def test_write_refuses_to_overwrite(translators, files, tmp_path):
-    mask = translators["mask"]
-    twin = tmp_path / "twin" / "five.png"
-    twin.parent.mkdir()
-    twin.write_bytes(files["mask"].read_bytes())
-    with pytest.raises(ValueError, match="both be written to"):
-        mask.write([files["mask"], twin], tmp_path / "out")
-    with pytest.raises(ValueError, match="is an input"):
-        mask.write(files["mask"], files["mask"].parent)
-    with pytest.raises(DataError, match="no such file"):
-        mask.write([files["mask"], tmp_path / "absent.png"], tmp_path / "out")
-    with pytest.raises(ValueError, match="a folder to write to"):
-        mask.write(files["mask"], twin)
-    assert not (tmp_path / "out").exists()
-
-
-def test_where_nothing_can_be_written_is_told_before_the_sampling(translators, files, tmp_path):
-    mask = translators["mask"]
-    for wrong in (files["photo"] / "out" / "deep", tmp_path / "new" / ("x" * 300)):
-        with pytest.raises(OSError, match="results cannot be written there"):
-            mask.write(files["mask"], wrong)
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "five.png").mkdir()
-    for overwrite in (False, True):
-        with pytest.raises(ValueError, match=r"five\.png: found a folder"):
-            mask.write(files["mask"], tmp_path, overwrite=overwrite)
-
-
-def test_results_are_not_replaced_unasked(translators, files, tmp_path):
-    mask = translators["mask"]
-    out = tmp_path / "out"
-    list(mask.write(files["mask"], out, samples=2))
-    before = (out / "five_1.png").read_bytes()
-    with pytest.raises(FileExistsError, match=r"five_0.png and 1 more: is there already"):
-        mask.write(files["mask"], out, seed=7, samples=2)
-    assert (out / "five_1.png").read_bytes() == before
-    list(mask.write(files["mask"], out, seed=7, samples=2, overwrite=True))
-    assert (out / "five_1.png").read_bytes() != before
 
 
 def test_impossible_steps_are_told_before_the_weights_are_read(write_config):

@@ -294,7 +294,7 @@ def test_plugins_are_found_from_here_and_from_the_config(write, tmp_path, where)
         )
         assert cfg.model.sampler.guidance.type == "PluggedGuidance"
     finally:
-        GUIDANCES._module_dict.pop("PluggedGuidance", None)
+        GUIDANCES.module_dict.pop("PluggedGuidance", None)
 
 
 def test_a_missing_plugin_is_named(write):

@@ -164,11 +164,6 @@ def test_normal_files(tmp_path):
         read_normals(save(tmp_path / "grey.png", IDS))
 
 
-def test_error_survives_the_way_from_a_worker():
-    # torch makes an error anew from one text.
-    assert str(DataError("item 'a': found b; expected c")) == "item 'a': found b; expected c"
-
-
 @pytest.mark.parametrize("reader", [read_image, read_ids, read_grey])
 def test_an_animation_is_not_one_image(tmp_path, reader):
     frames = [Image.fromarray(IDS), Image.fromarray(IDS[::-1].copy())]

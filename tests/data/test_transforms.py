@@ -1,210 +1,35 @@
-"""Loading, resizing, flipping and packing pairs."""
+"""Resizing, flipping and packing pairs."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
 from pitikit.data.transforms import (
-    LoadBlank,
     LoadCaption,
-    LoadDepth,
     LoadImage,
     LoadMask,
-    LoadNormals,
     LoadSketch,
     PackInputs,
     RandomFlip,
     ResizePair,
     resize_array,
 )
-
-RNG = np.random.default_rng(0)
-IMAGE = RNG.integers(0, 256, (96, 128, 3), dtype=np.uint8)
-LABEL = RNG.integers(0, 5, (96, 128), dtype=np.uint8)
-
-
-def run(sources, *steps, seed=0, same_size=True):
-    results = dict(id="a7", sources=sources, rng=np.random.default_rng(seed), same_size=same_size)
-    for step in steps:
-        results = step(results)
-    return results
-
-
-def lines(size=64):
-    edges = np.zeros((size, size), np.uint8)
-    edges[size // 2] = edges[:, 5] = 255
-    return edges
-
+from tests.data.pairs import IMAGE, LABEL, RNG, Letters, lines, run
 
 # ---- masks
-
-
-def test_mask_offset_and_ignored_ids():
-    ids = np.array([[0, 1, 182, 255]], np.uint8)
-    results = run(dict(mask=ids), LoadMask(num_classes=182, id_offset=-1))
-    assert results["label"].tolist() == [[255, 0, 181, 255]]
-    results = run(dict(mask=ids % 12), LoadMask(num_classes=11, ignore=(3, 255)))
-    assert results["label"].tolist() == [[0, 1, 2, 255]]
-    wide = np.array([[0, 300, 1]], np.uint16)
-    assert run(dict(mask=wide), LoadMask(3, ignore=300))["label"].tolist() == [[0, 255, 1]]
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
-def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
-    ids = np.array([[1, 182, 255]], dtype)
-    with pytest.raises(
-        DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"
-    ):
-        run(dict(mask=ids), LoadMask(num_classes=182))
-    with pytest.raises(DataError, match="no id_offset fits"):
-        run(dict(mask=np.array([[0, 40]], dtype)), LoadMask(num_classes=10))
-
-
-def test_mask_arrays_of_wrong_kind():
-    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.full((4, 4), -1)):
-        with pytest.raises(DataError, match="a7"):
-            run(dict(mask=wrong), LoadMask(10))
-    for arguments in (dict(num_classes=256), dict(palette="city")):
-        with pytest.raises(ValueError):
-            LoadMask(**arguments)
 
 
 # ---- sketches
 
 
-def test_sketch_thresholds_and_scales():
-    soft = np.zeros((64, 64), np.uint8)
-    soft[20], soft[40] = 120, 200
-    part = run(dict(sketch=soft), LoadSketch(threshold=127))["condition_parts"][0]
-    assert sorted(np.flatnonzero(part.array[:, 0])) == [40]
-    part = run(dict(sketch=soft), LoadSketch(threshold=100))["condition_parts"][0]
-    assert sorted(np.flatnonzero(part.array[:, 0])) == [20, 40]
-    for same in (lines() > 0, lines() // 255, lines() / 255.0):
-        part = run(dict(sketch=same), LoadSketch())["condition_parts"][0]
-        assert np.array_equal(part.array, lines())
-    part = run(dict(sketch=255 - lines()), LoadSketch(invert=True))["condition_parts"][0]
-    assert np.array_equal(part.array, lines())
-
-
-def test_empty_sketch_equals_null():
-    sample = run(dict(sketch=np.zeros((64, 64), np.uint8)), LoadSketch(), PackInputs())
-    assert sample["condition"].shape == (1, 64, 64) and (sample["condition"] == 255).all()
-
-
-def test_what_is_no_sketch_is_refused():
-    blocks = np.kron(RNG.integers(0, 120, (4, 4)), np.ones((16, 16))).astype(np.uint8)
-    solid = np.zeros((64, 64), np.uint8)
-    solid[10:40, 10:40] = 255
-    photo = np.clip(RNG.normal(110, 40, (64, 64)), 0, 255).astype(np.uint8)
-    for wrong, word in [
-        (255 - lines(), "white.*invert=True"),
-        (blocks % 12, "label map"),
-        (blocks, "label map"),
-        (solid, "solid"),
-        (photo, "photograph"),
-    ]:
-        with pytest.raises(DataError, match=f"a7.*{word}"):
-            run(dict(sketch=wrong), LoadSketch())
-
-
-def test_thin_lines_outlive_a_reduction():
-    big = np.zeros((512, 640), np.uint8)
-    big[200] = 255
-    sample = run(dict(sketch=big), LoadSketch(), ResizePair(size=256), PackInputs())
-    assert (sample["condition"][0] == 0).any(dim=0).all()
-
-
-def test_canny_edges_of_an_image():
-    image = np.zeros((64, 64, 3), np.uint8)
-    image[:, 32:] = 255
-    part = run(dict(image=image), LoadSketch(source="image", edges="canny"))["condition_parts"][0]
-    assert abs(int(np.flatnonzero(part.array[30]).mean()) - 32) <= 1
-
-
 # ---- depth, normals
 
 
-def test_depth_units():
-    millimetres = np.full((4, 4), 2500, np.uint16)
-    for sources, unit in [(millimetres, None), (millimetres, "mm"), (millimetres / 1e3, "m")]:
-        assert np.allclose(run(dict(depth=sources), LoadDepth(unit=unit))["depth"], 2.5)
-    with pytest.raises(DataError, match="a7.*no valid depth"):
-        run(dict(depth=np.zeros((4, 4), np.uint16)), LoadDepth())
-    with pytest.raises(ValueError, match="cm"):
-        LoadDepth(unit="cm")
-
-
-def test_geometry_is_normals_then_depth_and_a_flip_negates_x():
-    normals = np.zeros((64, 64, 3), np.float32)
-    normals[..., 2] = 1
-    normals[:, :32] = (0.6, 0, 0.8)
-    depth = np.full((64, 64), 3, np.float32)
-    depth[:, :32] = 30
-    sources = dict(normals=normals, depth=depth)
-    steps = [LoadNormals(), LoadDepth(), RandomFlip(1.0), PackInputs(keep="depth")]
-    sample = run(sources, *steps)
-    condition = sample["condition"]
-    assert condition.shape == (6, 64, 64)
-    assert condition[:3, 5, 5].tolist() == [128, 128, 255]
-    assert condition[:3, 5, 60].tolist() == [51, 128, 230]
-    assert sample["depth"][5, 60] == 30 and (condition[3:, 5, 60] != condition[3:, 5, 5]).any()
-
-
-def test_normals_derived_or_with_another_convention():
-    depth = np.full((64, 64), 3, np.float32)
-    sample = run(dict(depth=depth), LoadNormals(derive=True), PackInputs())
-    assert sample["condition"][:, 9, 9].tolist() == [128, 128, 255]
-    down = np.zeros((8, 8, 3), np.float32)
-    down[..., 1] = -1
-    sample = run(dict(normals=down), LoadNormals(signs=(1, -1, 1)), PackInputs())
-    assert sample["condition"][:, 3, 3].tolist() == [128, 255, 128]
-
-
 # ---- captions
-
-
-class Letters:
-    """A tokenizer for the test: one id a letter."""
-
-    def __call__(self, text, length):
-        ids = [ord(c) - 97 for c in text][:length]
-        return np.array(ids + [-1] * (length - len(ids)))
-
-    def __len__(self):
-        return 26
-
-
-def test_caption_becomes_tokens(tmp_path):
-    (tmp_path / "c.txt").write_text("ab\n")
-    load = LoadCaption(Letters(), length=4)
-    for caption in ("ab", tmp_path / "c.txt"):
-        sample = run(dict(caption=caption), load, PackInputs())
-        assert sample["condition"].tolist() == [0, 1, -1, -1]
-        assert sample["condition"].dtype == torch.int64
-    with pytest.raises(DataError, match="a7.*'caption'"):
-        run({}, load)
-
-
-def test_an_image_of_which_nothing_is_known_has_an_empty_caption():
-    load = LoadCaption(Letters(), length=3, text="")
-    assert run({}, load)["condition"].tolist() == [-1, -1, -1]
-
-
-def test_an_image_of_which_nothing_is_known_has_the_null_condition():
-    for loaders in ([LoadImage(), LoadBlank()], [LoadBlank(channels=3)]):
-        packed = run(dict(image=IMAGE), *loaders, RandomFlip(1.0), ResizePair(32, 32), PackInputs())
-        assert packed["condition"].shape == (3, 32, 32) and bool((packed["condition"] == 255).all())
-    with pytest.raises(ValueError, match="channels=0"):
-        LoadBlank(0)
-
-
-def test_caption_builds_its_tokenizer():
-    load = LoadCaption(dict(type="WordTokenizer", words=["red", "car"]), length=3)
-    assert run(dict(caption="car red"), load)["condition"].tolist() == [1, 0, -1]
 
 
 # ---- geometry of pairs
@@ -281,18 +106,6 @@ def test_label_for_metrics_only():
     assert sample["condition"].shape == (1, 32, 32) and (sample["label"] == 1).all()
 
 
-def test_sizes_that_differ_are_refused():
-    with pytest.raises(DataError, match="a7.*mask of 128×80.*image, 128×96"):
-        run(dict(image=IMAGE, mask=LABEL[:80]), LoadImage(), LoadMask(5))
-    half = dict(image=IMAGE[:95, :127], mask=LABEL[:47, :64])
-    with pytest.raises(DataError, match="a7.*mask of 64×47.*same_size=False"):
-        run(half, LoadImage(), LoadMask(5))
-    # Half the size, rounded, shows the same frame.
-    run(half, LoadImage(), LoadMask(5), same_size=False)
-    with pytest.raises(DataError, match="mask of 64×44.*or its aspect ratio.*the frames differ"):
-        run(dict(half, mask=LABEL[:44, :64]), LoadImage(), LoadMask(5), same_size=False)
-
-
 def test_packing_says_what_is_amiss():
     with pytest.raises(DataError, match="a7.*'label' to keep"):
         run(dict(image=IMAGE), LoadImage(), PackInputs(keep=("label",)))
@@ -319,9 +132,28 @@ def test_arguments_are_checked():
             build()
 
 
-def test_a_palette_file_loads_as_a_mask(tmp_path):
-    image = Image.fromarray(LABEL).convert("P")
-    image.putdata(LABEL.ravel().tolist())
-    image.putpalette(RNG.integers(0, 256, 768).tolist())
-    image.save(tmp_path / "p.png")
-    assert np.array_equal(run(dict(mask=tmp_path / "p.png"), LoadMask(5))["label"], LABEL)
+@pytest.mark.parametrize("interpolation", ["nearest", "linear", "area"])
+@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 1), (9, 9, 3), (9, 9, 5)])
+def test_arrays_of_every_type_and_depth_are_resized(shape, interpolation):
+    for dtype in "bool int8 uint8 int16 uint16 int32 uint32 int64 float16 float32 float64".split():
+        array = (RNG.random(shape) * 100 - 30 * (np.dtype(dtype).kind in "if")).astype(dtype)
+        for size in (4, 20):
+            made = resize_array(array, size, interpolation)
+            assert made.shape == (size, size, *shape[2:]) and made.dtype == array.dtype
+            # Rounded as OpenCV rounds what it takes by itself.
+            exact = resize_array(array.astype(np.float64), size, interpolation)
+            assert np.abs(made - exact).max() <= (1 if array.dtype.kind in "ui" else 0.5 if dtype == "bool" else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("encode", "words"),
+    [
+        (lambda array: array.astype(np.float32), r"float32 \(64, 64, 5\)"),
+        (lambda array: array[..., 0], r"uint8 \(64, 64\)"),
+        (lambda array: None, "a NoneType"),
+    ],
+)
+def test_a_part_is_encoded_into_bytes(encode, words):
+    parts = [ConditionPart("thermal", np.zeros((64, 64, 5), np.uint8), "area", encode)]
+    with pytest.raises(DataError, match=rf"'a7': .*thermal: encode gave {words}; expected uint8 \(H, W, channels\)"):
+        PackInputs()(dict(id="a7", condition_parts=parts))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pitikit.degradations.noise import CameraNoise, GaussianNoise, PoissonNoise, SpeckleNoise, _demosaicked
+from pitikit.degradations.noise import CameraNoise, GaussianNoise, PoissonNoise, SpeckleNoise, demosaic
 
 GREY = np.full((128, 128, 3), 0.5, np.float32)
 DARK = np.full((128, 128, 3), 0.125, np.float32)
@@ -97,7 +97,7 @@ def test_noise_of_a_camera_by_its_source():
 
 def test_a_mosaic_keeps_one_colour_a_pixel_and_fills_in_the_mean_of_the_nearest(rng):
     raw = rng.random((8, 8, 3), dtype=np.float32)
-    made = _demosaicked(raw)
+    made = demosaic(raw)
     for top, left, colour in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
         assert np.array_equal(made[top::2, left::2, colour], raw[top::2, left::2, colour])
     assert made[3, 3, 0] == pytest.approx(raw[2:5:2, 2:5:2, 0].mean(), rel=1e-5)

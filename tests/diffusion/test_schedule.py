@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from pitikit.diffusion import timesteps
 from pitikit.diffusion.schedule import NoiseSchedule, betas, spaced_timesteps
-from pitikit.diffusion.timesteps import LossSecondMoment, UniformTimesteps
 
 
 def test_the_forms_of_a_respacing():
@@ -53,45 +51,17 @@ def test_a_subset_is_the_same_process_seen_less_often():
     torch.testing.assert_close((1 - subset.betas).cumprod(0), subset.alpha_bar)
 
 
-def test_second_moment_stays_uniform_until_every_history_is_full():
-    sampler = LossSecondMoment(steps=4, history=2, uniform_prob=0.0)
-    sampler.update(torch.tensor([0, 0, 1, 1, 2, 2, 3]), torch.arange(7.0))
-    assert sampler.weights().tolist() == [1.0] * 4
-    sampler.update(torch.tensor([3, 0]), torch.tensor([6.0, 3.0]))
-    expected = (
-        torch.tensor([[1.0, 3.0], [2.0, 3.0], [4.0, 5.0], [6.0, 6.0]], dtype=torch.float64).square().mean(1).sqrt()
-    )
-    torch.testing.assert_close(sampler.weights(), expected / expected.sum())
-
-
-def test_second_moment_is_saved_with_the_model():
-    sampler = LossSecondMoment(steps=3, history=1)
-    sampler.update(torch.tensor([0, 1, 2]), torch.tensor([1.0, 2.0, 3.0]))
-    restored = LossSecondMoment(steps=3, history=1)
-    restored.load_state_dict(sampler.state_dict())
-    torch.testing.assert_close(restored.weights(), sampler.weights())
-
-
-@pytest.mark.parametrize("sampler", [UniformTimesteps(50), LossSecondMoment(50)])
-def test_weights_make_the_estimate_unbiased(sampler):
-    torch.manual_seed(0)
-    if isinstance(sampler, LossSecondMoment):
-        sampler.update(torch.arange(50).repeat(10), torch.linspace(0.1, 2, 500))
-    losses = torch.linspace(0, 1, 50)
-    t, weight = sampler.sample(200_000)
-    assert abs((losses[t] * weight).mean() - losses.mean()) < 0.01
-
-
-def test_tables_are_copied_to_a_device_once():
-    schedule = NoiseSchedule()
+def test_tables_are_copied_to_a_device_once(monkeypatch):
+    schedule, copied, to = NoiseSchedule(), [], torch.Tensor.to
     t = torch.zeros(2, dtype=torch.int64, device="meta")
-    for _ in range(2):
-        schedule.at(t)
-        copies = list(schedule._copies.values())
-        schedule.target(torch.zeros(2, 3, 1, 1), t, torch.zeros(2, 3, 1, 1))
-        # The same tensors, not others of the same values.
-        assert schedule._copies["alpha_bar", t.device] is copies[0]
-    assert len(schedule._copies) == 4
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "to", lambda self, *place: copied.append(self) or to(self, *place))
+        for _ in range(2):
+            schedule.at(t)
+            schedule.target(torch.zeros(2, 3, 1, 1), t, torch.zeros(2, 3, 1, 1))
+    tables = [schedule.alpha_bar, schedule.alpha_bar_prev, schedule.min_log_var, schedule.max_log_var]
+    # The same tensors, not others of the same values.
+    assert [id(table) for table in copied] == [id(table) for table in tables]
     on_cpu = torch.tensor([0, 999])
     assert torch.equal(schedule.at(on_cpu).flatten(), schedule.alpha_bar[on_cpu])
 
@@ -101,24 +71,6 @@ def test_a_schedule_of_another_length_is_as_noisy_and_tells_the_same_time():
     t = torch.tensor([0, 50, 99])
     assert NoiseSchedule(steps=100).network_time(t).tolist() == [0.0, 500.0, 990.0]
     assert NoiseSchedule().network_time(t) is t
-
-
-def test_second_moment_learns_from_all_processes_in_the_order_of_the_batch(monkeypatch):
-    t, losses = torch.zeros(4, dtype=torch.int64), torch.tensor([1.0, 2.0, 3.0, 4.0])
-    whole, shared = (LossSecondMoment(steps=1, history=3) for _ in range(2))
-    whole.update(t, losses)
-
-    def gather(parts, own):
-        # This process has rows 0 and 2 of the batch, the other one 1 and 3.
-        assert torch.equal(own, torch.stack([t[::2].double(), losses[::2].double()]))
-        for process, part in enumerate(parts):
-            part.copy_(torch.stack([t[process::2].double(), losses[process::2].double()]))
-
-    monkeypatch.setattr(timesteps.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(timesteps.dist, "get_world_size", lambda: 2)
-    monkeypatch.setattr(timesteps.dist, "all_gather", gather)
-    shared.update(t[::2], losses[::2])
-    assert torch.equal(shared.losses, whole.losses)
 
 
 def test_an_unknown_kind_of_variance_is_refused():

@@ -67,7 +67,7 @@ def test_only_the_main_process_writes(run, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_does_not_stop_the_training(run, tmp_path, monkeypatch, capsys):
-    append, calls = logs._append, []
+    append, calls = logs.append_line, []
 
     def full(path, text):
         calls.append(text)
@@ -75,7 +75,7 @@ def test_a_full_disk_does_not_stop_the_training(run, tmp_path, monkeypatch, caps
             raise OSError(errno.ENOSPC, "No space left on device")
         append(path, text)
 
-    monkeypatch.setattr(logs, "_append", full)
+    monkeypatch.setattr(logs, "append_line", full)
     run(tmp_path, train_cfg__max_iters=4)
     assert [line["iter"] for line in lines(tmp_path)] == [1, 4]
     assert capsys.readouterr().out.count("log.jsonl cannot be written (No space left on device)") == 1
@@ -86,7 +86,7 @@ def test_nor_does_an_old_log_that_stays(run, tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "log.jsonl").write_text("")
-    monkeypatch.setattr(logs, "_set_aside", full)
+    monkeypatch.setattr(logs, "set_aside", full)
     run(tmp_path, train_cfg__max_iters=1)
     assert "log.jsonl cannot be written (No space left on device)" in capsys.readouterr().out
 
@@ -125,17 +125,17 @@ def test_half_a_line_is_taken_back(tmp_path):
 
     resource = pytest.importorskip("resource")
     path = tmp_path / "log.jsonl"
-    logs._append(path, "x" * 90 + "\n")
+    logs.append_line(path, "x" * 90 + "\n")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
         with pytest.raises(OSError):
-            logs._append(path, "y" * 50 + "\n")
+            logs.append_line(path, "y" * 50 + "\n")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    logs._append(path, "z\n")
+    logs.append_line(path, "z\n")
     assert path.read_text() == "x" * 90 + "\nz\n"
 
 

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
 
+from pitikit.data.sampler import DrawSampler
 from pitikit.engine.logs import LOG_NAME, read_log
 from pitikit.engine.loop import TranslationTrainLoop
 from pitikit.weights import read_checkpoint
@@ -149,23 +151,30 @@ def test_a_validation_that_was_cut_short_is_made_up(iteration, moment, run, comp
     assert len(best[0]) == 1 and best[0] == best[1]
 
 
+def loop_of(world_size=1, **arguments):
+    """A loop of batches of 2 out of 3 items."""
+    data = [0, 1, 2]
+    loader = DataLoader(data, batch_size=2, sampler=DrawSampler(data, seed=3))
+    return TranslationTrainLoop(SimpleNamespace(world_size=world_size, val_loop=object()), loader, **arguments)
+
+
 def test_when_a_validation_is_due():
+    loop = loop_of(max_iters=7, val_begin=4, val_interval=2)
+
     def due(iteration):
-        runner = SimpleNamespace(val_loop=object())
-        loop = SimpleNamespace(runner=runner, _iter=iteration, _max_iters=7, val_begin=4, val_interval=2)
-        loop._decide_current_val_interval = lambda: None
-        return TranslationTrainLoop.validation_is_due(loop)
+        loop.resume(iteration)
+        return loop.validation_is_due()
 
     assert [iteration for iteration in range(8) if due(iteration)] == [4, 6, 7]
 
 
 def test_draws_are_those_of_all_processes_and_their_seed_is_taken_up():
-    loop = SimpleNamespace(_resumed_at=(10, 100), _sampler=SimpleNamespace(seed=3), _length=3)
-    loop.dataloader, loop.bad_items = SimpleNamespace(batch_size=2), SimpleNamespace(active=False)
-    loop.runner = SimpleNamespace(world_size=4)
-    assert TranslationTrainLoop.data_state(loop, 13) == {"draws": 100 + 3 * 2 * 4, "seed": 3, "length": 3}
-    TranslationTrainLoop.resume(loop, 20, {"draws": 180, "seed": 5})
-    assert (loop._iter, loop._resumed_at, loop._sampler.seed) == (20, (20, 180), 5)
+    loop = loop_of(world_size=4, max_iters=30)
+    loop.resume(10, {"draws": 100, "seed": 3})
+    assert loop.data_state(13) == {"draws": 100 + 3 * 2 * 4, "seed": 3, "length": 3}
+    loop.resume(20, {"draws": 180, "seed": 5})
+    assert (loop.iter, loop.dataloader.sampler.seed) == (20, 5)
+    assert loop.data_state(20) == {"draws": 180, "seed": 5, "length": 3}
 
 
 @pytest.mark.parametrize("length", [0, 2.5])

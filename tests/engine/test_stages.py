@@ -211,7 +211,11 @@ def test_a_stage_that_is_never_reached_is_said(length, warnings):
     model = nn.Module()
     model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
     runner = SimpleNamespace(
-        optim_wrapper=SimpleNamespace(_accumulative_counts=1), max_iters=length, logger=SimpleNamespace(warning=said.append), iter=0, model=model
+        optim_wrapper=SimpleNamespace(_accumulative_counts=1),
+        max_iters=length,
+        logger=SimpleNamespace(warning=said.append),
+        iter=0,
+        model=model,
     )
     StageHook([dict(name="a", until=10, train=["encoder"]), dict(name="b")]).before_train(runner)
     assert len(said) == warnings and all("'b' begins at iteration 10" in text for text in said)
@@ -221,14 +225,14 @@ def test_a_stage_that_is_never_reached_is_said(length, warnings):
 
 def test_a_rate_of_the_encoder_needs_groups_by_part():
     groups = [dict(lr=1.0), dict(lr=1.0, part="encoder")]
-    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=groups)))
+    optimizer = SimpleNamespace(param_groups=groups)
     stage = Stage("a", lr=0.1, encoder_lr=0.5)
-    StageHook._set_lr(runner, stage, 0.1)
+    StageHook.set_lr(optimizer, stage, 0.1)
     # Schedulers count from the initial ones.
     assert [group["lr"] for group in groups] == [group["initial_lr"] for group in groups] == [0.1, 0.05]
     del groups[1]
     with pytest.raises(ValueError, match="PartwiseConstructor"):
-        StageHook._set_lr(runner, stage, 0.1)
+        StageHook.set_lr(optimizer, stage, 0.1)
 
 
 def test_unknown_argument_of_a_stage():

@@ -12,7 +12,6 @@ from torch import nn
 from pitikit.data.images import write_png
 from pitikit.evaluation import fid as module
 from pitikit.evaluation.fid import FID, frechet_distance, kernel_distance
-from pitikit.evaluation.inception import FILE_NAME, InceptionFeatures, find_inception
 from pitikit.registry import METRICS
 
 
@@ -51,16 +50,6 @@ def tiny(nowhere):
         return metric
 
     return build
-
-
-@pytest.fixture(scope="module")
-def inception(request):
-    path = find_inception()
-    if path is None:
-        path = request.getfixturevalue("shared") / "weights" / FILE_NAME
-    if not path.is_file():
-        pytest.skip(f"no {FILE_NAME}: name its folder in PITIKIT_WEIGHTS")
-    return path
 
 
 def images(count, seed=0, side=16):
@@ -227,30 +216,6 @@ def test_a_wrong_file_is_an_error(damage, nowhere):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"wrong\.safetensors"):
         METRICS.build(dict(type="FID", weights=str(path)))
-
-
-def resize_as_tensorflow_1(image, side):
-    """Bilinear from the corner, not the centre, of a pixel: (3, h, w) to (3, side, side)."""
-    height, width = image.shape[1:]
-    out = image
-    for axis, size in ((1, height), (2, width)):
-        place = torch.arange(side) * (size / side)
-        low = place.long()
-        high = (low + 1).clamp_max(size - 1)
-        part = (place - low).view(-1, 1) if axis == 1 else place - low
-        out = out.index_select(axis, low) * (1 - part) + out.index_select(axis, high) * part
-    return out
-
-
-def test_real_network_resizes_as_tensorflow_did(inception):
-    network = InceptionFeatures(inception)
-    seen = []
-    network.network.Conv2d_1a_3x3.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    image = images(1, side=64)
-    features = network(image)
-    assert features.shape == (1, 2048) and features.min() >= 0 and features.dtype == torch.float32
-    expected = (resize_as_tensorflow_1(image[0].float(), 299) - 128) / 128
-    assert torch.allclose(seen[0][0], expected, atol=1e-4)
 
 
 def test_real_network_separates_sets_by_their_noise(inception, shared):

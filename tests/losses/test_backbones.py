@@ -95,7 +95,7 @@ def site(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(backbones, "_URL", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(backbones, "DOWNLOADS", f"http://127.0.0.1:{server.server_port}/")
     yield folder
     server.shutdown()
     server.server_close()
@@ -104,7 +104,7 @@ def site(tmp_path, monkeypatch):
 def test_a_download_is_compared_with_its_checksum(nowhere, site, vgg, monkeypatch):
     torch.save({f"features.{name}": value for name, value in vgg.state_dict().items()}, site / "made.pth")
     name = f"vgg16-{hashlib.sha256((site / 'made.pth').read_bytes()).hexdigest()[:8]}.pth"
-    monkeypatch.setitem(backbones._FILES, "vgg16", name)
+    monkeypatch.setitem(backbones.FILES, "vgg16", name)
     with pytest.raises(AbsentWeightsError, match=f"{name} cannot be fetched: HTTP Error 404"):
         find_backbone("vgg16", "download")
     (site / "made.pth").rename(site / name)
@@ -121,7 +121,7 @@ def test_a_download_is_compared_with_its_checksum(nowhere, site, vgg, monkeypatc
 
 def test_addresses_are_those_that_torchvision_publishes():
     for network, choices in (("vgg16", VGG16_Weights), ("vgg19", VGG19_Weights), ("alexnet", AlexNet_Weights)):
-        assert backbones._URL + backbones._FILES[network] == choices.IMAGENET1K_V1.url
+        assert backbones.DOWNLOADS + backbones.FILES[network] == choices.IMAGENET1K_V1.url
 
 
 def test_foreign_files(tmp_path, vgg_file):

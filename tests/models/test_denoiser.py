@@ -5,7 +5,6 @@ import torch
 
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks.encoders import Encoder
-from pitikit.networks.text import TextEncoder
 
 
 def tiny(low_res: bool = False, **encoder) -> Denoiser:
@@ -87,34 +86,6 @@ def test_any_number_of_condition_channels(channels):
 def test_a_condition_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"expected .* \(3, 32, 32\), found \(2, 1, 32, 32\)"):
         tiny()(X, T, torch.rand(2, 1, 32, 32))
-
-
-def test_text_padding_is_learned_and_ids_are_checked():
-    torch.manual_seed(0)
-    encoder = TextEncoder(vocabulary=5, length=4, width=8, layers=1, heads=2)
-    tokens, pooled = encoder(torch.tensor([[0, 1, -1, -1], [4, 4, 4, 4]]))
-    assert tokens.shape == (2, 8, 4) and pooled.shape == (2, 8)
-    torch.testing.assert_close(tokens[:, :, -1], pooled)
-    torch.testing.assert_close(encoder(encoder.null_condition(1))[1], encoder(torch.full((1, 4), -1))[1])
-    with pytest.raises(ValueError, match=r"expected -1..4, found 0..5"):
-        encoder(torch.tensor([[0, 1, 2, 5]]))
-    with pytest.raises(ValueError, match=r"\(B, 4\)"):
-        encoder(torch.zeros(2, 3, dtype=torch.int64))
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (dict(channels=30), "groups=32"),
-        (dict(image_size=100), "cannot be halved 3 times"),
-        (dict(head_width=100), "head_width=100"),
-    ],
-)
-def test_impossible_sizes_are_named(arguments, message):
-    from pitikit.networks.decoders import GlideUNet
-
-    with torch.device("meta"), pytest.raises(ValueError, match=message):
-        GlideUNet(**arguments)
 
 
 def test_an_encoder_without_a_method_is_refused():

@@ -1,4 +1,4 @@
-"""The adversarial upsampler: two networks that learn from each other."""
+"""The upsamplers: two networks that learn from each other, squares of images, and what is drawn."""
 
 import copy
 
@@ -7,11 +7,31 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
+from pitikit.config import load_config
 from pitikit.diffusion.noise import BatchDraws
+from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.diffusion.types import Prediction
 from pitikit.engine.optim import SeparateConstructor
 from pitikit.models.upsampler import AdversarialUpsampler, Upsampler
-from pitikit.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from tests.models.upsampler_parts import BATCH, DENOISER, PLAIN, SIDE
+from pitikit.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+
+SIDE = 32
+DENOISER = dict(
+    encoder=dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2),
+    decoder=dict(
+        type="GlideUNet", image_size=SIDE, channels=16, multipliers=(1, 1), res_blocks=1, attention_sizes=(16,),
+        head_width=8, groups=8, token_width=16, dropout=0.0, low_res=True,
+    ),
+)  # fmt: skip
+PLAIN = [dict(type="EpsMSE"), dict(type="VariationalBound")]
+GENERATOR = torch.Generator().manual_seed(5)
+
+
+def images(count, side):
+    return (torch.rand(count, 3, side, side, generator=GENERATOR) * 255).to(torch.uint8)
+
+
+BATCH = dict(image=images(4, SIDE), condition=images(4, 32), low_res=images(4, 8), id=list("abcd"))
 
 
 def half(rows):
@@ -217,3 +237,183 @@ def test_optimizers_of_a_config():
         SeparateConstructor(dict(denoiser={}, generator={}))
     with pytest.raises(ValueError, match="Upsampler has no discriminator"):
         optimizers(Upsampler(DENOISER))
+
+
+def test_the_defaults_are_the_released_ones():
+    model = MODELS.build(dict(type="Upsampler", denoiser=DENOISER))
+    assert float(model.schedule.betas[0]) == pytest.approx(1e-4) and model.sampler.temperature == 0.997
+    assert len(model.schedule.spaced(model.sampler.steps)) == 27 and not model.sampler.needs_null
+
+
+def test_crops_see_what_the_whole_shows():
+    model = Upsampler(DENOISER, crop=16)
+    data = model.data_preprocessor(BATCH, True)
+    # An image that tells its own places, and its reduction.
+    ramp = torch.linspace(-1, 1, SIDE)
+    image = torch.stack([ramp.expand(SIDE, SIDE), ramp.expand(SIDE, SIDE).T, torch.zeros(SIDE, SIDE)]).repeat(
+        4, 1, 1, 1
+    )
+    low = torch.nn.functional.interpolate(image, size=8, mode="area")
+    torch.manual_seed(0)
+    _, target, _ = model.denoise(image, data["condition"], low)
+    assert target.x0.shape == (4, 3, 16, 16)
+    assert len({(float(one[0, 0, 0]), float(one[1, 0, 0])) for one in target.x0}) > 1
+    given = []
+    model.denoiser.register_forward_pre_hook(lambda module, args: given.append(args[3]))
+    torch.manual_seed(0)
+    model.denoise(image, data["condition"], low)
+    whole = torch.nn.functional.interpolate(low, size=SIDE, mode="bilinear", align_corners=False)
+    step_of = float(ramp[1] - ramp[0])
+    for row, one in enumerate(target.x0):
+        left, top = (round((float(one[axis, 0, 0]) + 1) / step_of) for axis in (0, 1))
+        torch.testing.assert_close(given[0][row], whole[row, :, top : top + 16, left : left + 16])
+
+
+def test_a_crop_of_the_whole_is_the_whole():
+    found = []
+    for crop in (None, SIDE):
+        torch.manual_seed(0)
+        model = Upsampler(DENOISER, crop=crop)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        draws = BatchDraws(torch.Generator().manual_seed(1))
+        # The place of a square has no part in what follows.
+        draws.rand = lambda rows, *shape, device=None: torch.zeros(rows, *shape)
+        found.append(float(model.loss(**model.data_preprocessor(BATCH, True), draws=draws)["loss"].detach()))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_what_is_missing_or_too_small_is_told():
+    data = Upsampler(DENOISER).data_preprocessor(BATCH, True)
+    with pytest.raises(ValueError, match="trained with low_res.*Degrade"):
+        Upsampler(DENOISER).loss(image=data["image"], condition=data["condition"])
+    with pytest.raises(ValueError, match="crop=64: expected images of that side or more, found 32x32"):
+        Upsampler(DENOISER, crop=64).loss(**data)
+    with pytest.raises(ValueError, match="crop=0"):
+        Upsampler(DENOISER, crop=0)
+    with pytest.raises(TypeError, match="expected an adversarial loss such as WGANGPLoss, found EpsMSE"):
+        AdversarialUpsampler(DENOISER, losses=PLAIN, adversarial=dict(type="EpsMSE"))
+
+
+def test_a_strength_below_one_begins_at_low_res():
+    torch.manual_seed(0)
+    # A tenth of fast27 is 3 steps, at timesteps so small that even a network that knows nothing keeps the image.
+    whole, short = (Upsampler(DENOISER, strength=strength).eval() for strength in (1.0, 0.1))
+    short.load_state_dict(whole.state_dict())
+    low, seen = torch.rand(1, 3, 8, 8) * 1.6 - 0.8, []
+    condition = torch.ones(1, 3, 32, 32)
+
+    def note(index, t, x, prediction):
+        seen.append(t)
+
+    enlarged = torch.nn.functional.interpolate(low, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    made = short.sample(condition, SamplingRequest([3], callback=note), low).images
+    assert len(seen) == short.sampling_steps() == 3 and seen == short.schedule.spaced("fast27")[:3][::-1]
+    fresh = whole.sample(condition, SamplingRequest([3]), low).images
+    assert (made - enlarged).abs().mean() < 0.5 * (fresh - enlarged).abs().mean()
+    assert whole.sampling_steps() == 27
+    assert Upsampler(DENOISER, strength=0.01).sampling_steps() == 1
+    none = Upsampler(DENOISER, strength=0).eval()
+    assert none.sampling_steps() == 0 and torch.equal(
+        none.sample(condition, SamplingRequest([3]), low).images, enlarged
+    )
+    for strength in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="strength"):
+            Upsampler(DENOISER, strength=strength)
+    with pytest.raises(ValueError, match="expected low_res"):
+        whole.sample(condition, SamplingRequest([3]))
+
+
+def test_a_side_that_the_decoder_cannot_halve_is_refused():
+    (multiple,) = {Upsampler(DENOISER).denoiser.decoder.multiple}
+    assert multiple > 1 and Upsampler(DENOISER, crop=2 * multiple).crop == 2 * multiple
+    with pytest.raises(ValueError, match=f"expected a multiple of {multiple}, such as {multiple} or {2 * multiple}"):
+        Upsampler(DENOISER, crop=multiple + 1)
+
+
+def test_what_cannot_judge_the_images_says_so_before_the_training():
+    small = dict(denoiser=DENOISER, losses=PLAIN, adversarial=dict(type="HingeAdversarialLoss"))
+    AdversarialUpsampler(**small).init_weights()
+    # As in a training, where it would look for the first time when its gate opens.
+    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge the images of this training, 16x16"):
+        AdversarialUpsampler(**small, crop=16).init_weights()
+    with pytest.raises(ValueError, match="PatchDiscriminator cannot judge .* found \\(1, 3, 32, 32\\)"):
+        AdversarialUpsampler(**small, discriminator=dict(type="PatchDiscriminator", in_channels=4)).init_weights()
+
+
+def test_the_look_at_an_image_leaves_the_discriminator_as_it_is():
+    discriminator = dict(type="PatchDiscriminator", channels=4, spectral_norm=True)
+    model = AdversarialUpsampler(DENOISER, losses=PLAIN, discriminator=discriminator)
+    before = {name: value.clone() for name, value in model.discriminator.state_dict().items()}
+    model.init_weights()
+    assert model.discriminator.training
+    assert all(torch.equal(value, before[name]) for name, value in model.discriminator.state_dict().items())
+
+
+def test_what_is_no_loss_is_refused():
+    with pytest.raises(TypeError, match="losses: Identity is no Loss; derive it from pitikit.losses.denoising.Loss"):
+        Upsampler(DENOISER, losses=[torch.nn.Identity()])
+
+
+@pytest.fixture
+def tiny(repo):
+    """Squares of 24 pixels out of 32; the discriminator looks at timesteps up to 9 of 12."""
+    torch.manual_seed(0)
+    given = {"model.adversarial.start": 0}
+    return MODELS.build(load_config(repo / "tests/configs/tiny_upsampler.py", given).model)
+
+
+def ramps(count, side=32):
+    """Images that tell their own places: the column in red, the row in green."""
+    place = torch.arange(side, dtype=torch.float32).expand(side, side)
+    return torch.stack([place, place.T, place]).repeat(count, 1, 1, 1)
+
+
+def test_squares_come_from_everywhere(tiny):
+    image = ramps(60)
+    squares, low = tiny.crop_squares(image, image, 24, BatchDraws())
+    assert {int(one[0, 0, 0]) for one in squares} == {int(one[1, 0, 0]) for one in squares} == set(range(9))
+    assert torch.equal(squares, low)
+
+
+def test_ranks_take_the_squares_of_the_whole_batch(tiny):
+    def squares(image, *place):
+        return tiny.crop_squares(image, image, 24, BatchDraws(torch.Generator().manual_seed(7), *place))[0]
+
+    whole = squares(ramps(4))
+    for rank in (0, 1):
+        assert torch.equal(squares(ramps(2), rank, 2), whole[rank::2])
+
+
+def predict(model, t):
+    """A prediction and its target of some timesteps."""
+    generator = torch.Generator().manual_seed(1)
+    t = torch.tensor(t)
+    image, noise, error = torch.rand(3, len(t), 3, 24, 24, generator=generator) * 2 - 1
+    x_t = model.schedule.add_noise(image, t, noise)
+    output = torch.cat([noise + 0.1 * error, error], dim=1)
+    return Prediction.from_output(output, x_t, model.schedule.at(t)), model.schedule.target(image, t, noise)
+
+
+def test_both_sides_of_the_adversarial_loss_leave_the_same_samples_out(tiny):
+    late, both = predict(tiny, [10, 11]), predict(tiny, [9, 11])
+    weight, open_to = torch.ones(2), tiny.adversarial.gate.weights(both[1].t, both[0].alpha_bar)
+    assert open_to.tolist() == [1, 0]
+    assert tiny.discriminator_loss(*late, weight)["loss_d"] == tiny.denoiser_loss(*late, weight)["loss_adv"] == 0
+    # The weight of the second sample changes nothing.
+    for side, name in ((tiny.discriminator_loss, "loss_d"), (tiny.denoiser_loss, "loss_adv")):
+        found = [float(side(*both, torch.tensor([1.0, second]))[name].detach()) for second in (0.0, 5.0)]
+        assert found[0] == found[1] != 0
+
+
+def test_a_strength_that_is_given_counts_and_not_the_model_s(tiny):
+    start = torch.rand(1, 3, 32, 32) * 2 - 1
+    low, condition = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 32, 32)
+    made = tiny.eval().sample(condition, SamplingRequest([0], start=start, strength=0.0), low).images
+    assert tiny.strength == 1 and torch.equal(made, start)
+
+
+def test_what_is_enlarged_belongs_to_the_null_condition_too(tiny):
+    low = torch.rand(2, 3, 8, 8)
+    null = tiny.denoiser.null(2, low)
+    assert torch.equal(null.low_res, low) and len(null.tokens) == 2

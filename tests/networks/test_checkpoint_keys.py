@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pitikit.networks import checkpoint_keys
 from pitikit.networks.checkpoint_keys import (
     KINDS,
     CheckpointMismatch,
+    decoder_shapes,
     differences,
     fitting_kinds,
     plan_keys,
@@ -123,7 +123,7 @@ def test_long_differences_are_shortened():
 
 
 def test_the_upsampler_arguments_are_the_released_ones():
-    found = checkpoint_keys._decoder_shapes("glide-upsample")
+    found = decoder_shapes("glide-upsample")
     expected = shapes_of("piti_upsample256_coco")
     decoder = {n[8:]: s for n, s in expected.items() if n.startswith("decoder.")}
     assert found == decoder

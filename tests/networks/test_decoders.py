@@ -1,128 +1,9 @@
-"""Memory and layout of the decoder: other ways to the same numbers."""
+"""Layout and sizes of the decoder, and what a frozen one computes."""
 
 import pytest
 import torch
 
-from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import Prediction
-from pitikit.losses.alignment import TokenAlignment
-from pitikit.models.denoiser import Denoiser
-
-ENCODER = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=2, heads=2)
-ENCODER["strides"] = (1, 2, 2, 2, 1, 1)
-DECODER = dict(
-    type="GlideUNet",
-    image_size=16,
-    channels=16,
-    multipliers=(1, 2, 2),
-    res_blocks=1,
-    attention_sizes=(8, 4),
-    head_width=8,
-    groups=8,
-    token_width=16,
-    dropout=0.1,
-)
-X, T = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.tensor([5, 900])
-CONDITION = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1
-
-
-def build(encoder=None, **decoder):
-    torch.manual_seed(0)
-    network = Denoiser({**ENCODER, **(encoder or {})}, {**DECODER, **decoder})
-    # The last layers begin at zero, which would hide everything before them.
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return network.train()
-
-
-def step(network, alignment=None, precision=None):
-    """Loss and gradients of one training step."""
-    torch.manual_seed(3)
-    with torch.autocast("cpu", precision, precision is not None):
-        output = network(X, T, CONDITION)
-        loss = output.square().mean()
-        if alignment is not None:
-            prediction = Prediction.from_output(output, X, NoiseSchedule().at(T))
-            loss = loss + alignment(prediction, None).mean()
-            assert not alignment._found
-    loss.backward()
-    return loss.detach(), {name: p.grad for name, p in network.named_parameters()}
-
-
-def remembered(network):
-    """Bytes that a forward pass keeps for the gradients, weights apart."""
-    weights = {p.data_ptr() for p in network.parameters()}
-    sizes = {}
-
-    def note(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = network(X, T, CONDITION)
-    del output
-    return sum(sizes.values())
-
-
-@pytest.mark.parametrize(
-    "aligned, frozen, precision",
-    [
-        (False, False, None),
-        (True, False, None),
-        (True, True, None),
-        (False, True, torch.bfloat16),
-        (True, False, torch.bfloat16),
-    ],
-)
-def test_recomputing_gives_the_same_loss_and_gradients(aligned, frozen, precision):
-    results = []
-    for recompute in (False, True):
-        network = build(dict(recompute=recompute), recompute=recompute)
-        if frozen:
-            network.decoder.requires_grad_(False).eval()
-        alignment = TokenAlignment(grid=4) if aligned else None
-        if alignment is not None:
-            alignment.watch(network)
-            calls = []
-            for block in network.decoder.attention_blocks():
-                block.register_forward_pre_hook(lambda *_: calls.append(1))  # noqa: B023 - called within the round
-        results.append(step(network, alignment, precision))
-        if alignment is not None:
-            # A hook that were called again in the backward pass would double the loss of the next step.
-            assert len(calls) == len(list(network.decoder.attention_blocks()))
-            assert not alignment._found
-    (loss, gradients), (again, others) = results
-    assert torch.equal(loss, again)
-    assert {name for name, g in gradients.items() if g is not None} == {n for n, g in others.items() if g is not None}
-    for name, gradient in gradients.items():
-        assert (gradient is None) == (frozen and name.startswith("decoder."))
-        assert gradient is None or torch.equal(gradient, others[name]), name
-
-
-def test_the_loss_of_a_hook_keeps_its_gradients_with_recomputing():
-    found = []
-    for aligned in (False, True):
-        network = build(recompute=True)
-        alignment = TokenAlignment(weight=1.0, grid=4) if aligned else None
-        if alignment is not None:
-            alignment.watch(network)
-        found.append(step(network, alignment)[1]["decoder.middle_block.1.qkv.weight"])
-    assert not torch.allclose(*found, rtol=1e-3)
-
-
-def test_recomputing_remembers_less():
-    plain, decoder, both = (
-        build(dict(recompute=e), recompute=d) for e, d in ((False, False), (False, True), (True, True))
-    )
-    assert remembered(both) < remembered(decoder) < 0.7 * remembered(plain)
-
-
-def test_recomputing_is_off_without_gradients():
-    network = build(dict(recompute=True), recompute=True).eval()
-    with torch.no_grad():
-        torch.testing.assert_close(network(X, T, CONDITION), build().eval()(X, T, CONDITION), rtol=0, atol=0)
+from tests.networks.small_denoiser import CONDITION, T, X, build, remembered, step
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -190,3 +71,18 @@ def test_a_frozen_decoder_in_bfloat16_keeps_its_weights():
     for name, gradient in others.items():
         if gradient is not None and name not in noise:
             torch.testing.assert_close(gradient, trained[name], rtol=0.05, atol=0.02 * float(trained[name].abs().max()))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(channels=30), "groups=32"),
+        (dict(image_size=100), "cannot be halved 3 times"),
+        (dict(head_width=100), "head_width=100"),
+    ],
+)
+def test_impossible_sizes_are_named(arguments, message):
+    from pitikit.networks.decoders import GlideUNet
+
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        GlideUNet(**arguments)

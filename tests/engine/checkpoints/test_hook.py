@@ -70,7 +70,7 @@ def test_the_old_best_one_stays_until_the_new_one_is_there(runner, tmp_path):
 
     def better(value):
         runner.iter += 5
-        hook._save_best_checkpoint(runner, {"PSNR": value})
+        hook.after_val_epoch(runner, {"PSNR": value})
         return sorted(path.name for path in tmp_path.glob("best_*"))
 
     assert better(1.0) == ["best_PSNR_iter_5.pth"]

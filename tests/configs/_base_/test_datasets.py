@@ -5,7 +5,6 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.sampler import DrawSampler
 from pitikit.networks.tokenizers import WordTokenizer
 
@@ -73,13 +72,3 @@ def test_fragment_gives_batches(name, repo, request, monkeypatch):
     assert sizes[1] == sizes[2]
     if name in COUNTS:
         assert tuple(sizes[:2]) == COUNTS[name]
-
-
-def test_real_label_maps_are_no_sketches(shared):
-    maps = sorted((shared / "data").glob("*/val/labels*/*.png"))[::4]
-    if not maps:
-        pytest.skip(f"{shared}/data holds no label maps")
-    load = LoadSketch()
-    for path in maps:
-        with pytest.raises(ValueError, match="a mask|label map|sketch"):
-            load(dict(id=path.stem, sources=dict(sketch=path)))

@@ -11,7 +11,6 @@ from PIL import Image
 
 from pitikit.apis.building import build_model, weight_files
 from pitikit.apis.evaluate import evaluate, read_image
-from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.protocol import ProtocolError
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
@@ -192,6 +191,11 @@ def test_low_res_is_kept_and_makes_the_same_images_again(cascade, trained, label
         cascade(folder, low_res=np.zeros((3, 8, 8, 3), np.uint8))
 
 
+def test_a_folder_without_images_to_enlarge(cascade, labels, tmp_path):
+    with pytest.raises(DataError):
+        cascade(labels, low_res=tmp_path)
+
+
 def test_an_upsampler_without_a_condition(trained, tmp_path):
     """Images of which nothing is known are enlarged as they are; whatever they are called is the result's name."""
     text = (trained[0].parent / "upsampler.py").read_text()
@@ -202,32 +206,6 @@ def test_an_upsampler_without_a_condition(trained, tmp_path):
     Image.new("RGB", (8, 8), "red").save(folder / "a.png")
     (path,) = blank.write(folder, tmp_path / "out", low_res=folder)
     assert path.name == "a.png" and Image.open(path).size == (32, 32)
-
-
-def test_what_is_no_low_res(cascade, translators, labels, tmp_path):
-    items = cascade.reader.find(labels)
-    small = np.zeros((3, 16, 16, 3), np.uint8)
-    assert len(read_low_res(small, items)) == len(read_low_res([Image.fromarray(p) for p in small], items)) == 3
-    assert read_low_res(small[0], items[:1])[0].shape == (16, 16, 3)
-    Image.fromarray(small[0]).save(tmp_path / "0.jpg")
-    assert read_low_res(tmp_path, items[:1])[0].shape == (16, 16, 3)
-    wrong = {
-        "2 images for 3 inputs": small[:2],
-        r"item '1' .*no image 1.png": tmp_path,
-        "found nothing; expected a folder": tmp_path / "absent",
-        "found a low_res of 16x8 pixels; expected a square": small[:, :8],
-        r"item '2': found a low_res of 8x8 pixels; expected 16x16 pixels": [*small[:2], small[2][:8, :8]],
-        r"found float64 \(16, 16, 3\); expected uint8": small.astype(float),
-    }
-    for words, given in wrong.items():
-        with pytest.raises(ValueError, match=words):
-            read_low_res(given, items)
-    with pytest.raises(DataError):
-        cascade(labels, low_res=tmp_path)
-    with pytest.raises(ValueError, match="low_res: the model enlarges nothing"):
-        translators["mask"](labels, low_res=small)
-    with pytest.raises(ValueError, match="keep_low_res: the model enlarges nothing"):
-        translators["mask"].write(labels, tmp_path / "o", keep_low_res=True)
 
 
 def test_evaluate(trained, tmp_path):

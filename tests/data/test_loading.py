@@ -1,0 +1,89 @@
+"""Loading images, label maps and captions."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pitikit.data.errors import DataError
+from pitikit.data.transforms import LoadBlank, LoadCaption, LoadImage, LoadMask, PackInputs, RandomFlip, ResizePair
+from tests.data.pairs import IMAGE, LABEL, RNG, Letters, run
+
+
+def test_mask_offset_and_ignored_ids():
+    ids = np.array([[0, 1, 182, 255]], np.uint8)
+    results = run(dict(mask=ids), LoadMask(num_classes=182, id_offset=-1))
+    assert results["label"].tolist() == [[255, 0, 181, 255]]
+    results = run(dict(mask=ids % 12), LoadMask(num_classes=11, ignore=(3, 255)))
+    assert results["label"].tolist() == [[0, 1, 2, 255]]
+    wide = np.array([[0, 300, 1]], np.uint16)
+    assert run(dict(mask=wide), LoadMask(3, ignore=300))["label"].tolist() == [[0, 255, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
+    ids = np.array([[1, 182, 255]], dtype)
+    with pytest.raises(
+        DataError, match=r"'a7'.*182 \(1 pixels\).*0 to 181.*id_offset=-1 would fit, or num_classes=183 if"
+    ):
+        run(dict(mask=ids), LoadMask(num_classes=182))
+    with pytest.raises(DataError, match="no id_offset fits"):
+        run(dict(mask=np.array([[0, 40]], dtype)), LoadMask(num_classes=10))
+
+
+def test_mask_arrays_of_wrong_kind():
+    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.full((4, 4), -1)):
+        with pytest.raises(DataError, match="a7"):
+            run(dict(mask=wrong), LoadMask(10))
+    for arguments in (dict(num_classes=256), dict(palette="city")):
+        with pytest.raises(ValueError):
+            LoadMask(**arguments)
+
+
+def test_caption_becomes_tokens(tmp_path):
+    (tmp_path / "c.txt").write_text("ab\n")
+    load = LoadCaption(Letters(), length=4)
+    for caption in ("ab", tmp_path / "c.txt"):
+        sample = run(dict(caption=caption), load, PackInputs())
+        assert sample["condition"].tolist() == [0, 1, -1, -1]
+        assert sample["condition"].dtype == torch.int64
+    with pytest.raises(DataError, match="a7.*'caption'"):
+        run({}, load)
+
+
+def test_an_image_of_which_nothing_is_known_has_an_empty_caption():
+    load = LoadCaption(Letters(), length=3, text="")
+    assert run({}, load)["condition"].tolist() == [-1, -1, -1]
+
+
+def test_an_image_of_which_nothing_is_known_has_the_null_condition():
+    for loaders in ([LoadImage(), LoadBlank()], [LoadBlank(channels=3)]):
+        packed = run(dict(image=IMAGE), *loaders, RandomFlip(1.0), ResizePair(32, 32), PackInputs())
+        assert packed["condition"].shape == (3, 32, 32) and bool((packed["condition"] == 255).all())
+    with pytest.raises(ValueError, match="channels=0"):
+        LoadBlank(0)
+
+
+def test_caption_builds_its_tokenizer():
+    load = LoadCaption(dict(type="WordTokenizer", words=["red", "car"]), length=3)
+    assert run(dict(caption="car red"), load)["condition"].tolist() == [1, 0, -1]
+
+
+def test_sizes_that_differ_are_refused():
+    with pytest.raises(DataError, match="a7.*mask of 128×80.*image, 128×96"):
+        run(dict(image=IMAGE, mask=LABEL[:80]), LoadImage(), LoadMask(5))
+    half = dict(image=IMAGE[:95, :127], mask=LABEL[:47, :64])
+    with pytest.raises(DataError, match="a7.*mask of 64×47.*same_size=False"):
+        run(half, LoadImage(), LoadMask(5))
+    # Half the size, rounded, shows the same frame.
+    run(half, LoadImage(), LoadMask(5), same_size=False)
+    with pytest.raises(DataError, match="mask of 64×44.*or its aspect ratio.*the frames differ"):
+        run(dict(half, mask=LABEL[:44, :64]), LoadImage(), LoadMask(5), same_size=False)
+
+
+def test_a_palette_file_loads_as_a_mask(tmp_path):
+    image = Image.fromarray(LABEL).convert("P")
+    image.putdata(LABEL.ravel().tolist())
+    image.putpalette(RNG.integers(0, 256, 768).tolist())
+    image.save(tmp_path / "p.png")
+    assert np.array_equal(run(dict(mask=tmp_path / "p.png"), LoadMask(5))["label"], LABEL)

@@ -1,0 +1,68 @@
+"""Loading sketches."""
+
+import numpy as np
+import pytest
+
+from pitikit.data.errors import DataError
+from pitikit.data.loading_sketch import LoadSketch
+from pitikit.data.transforms import PackInputs, ResizePair
+from tests.data.pairs import RNG, lines, run
+
+
+def test_sketch_thresholds_and_scales():
+    soft = np.zeros((64, 64), np.uint8)
+    soft[20], soft[40] = 120, 200
+    part = run(dict(sketch=soft), LoadSketch(threshold=127))["condition_parts"][0]
+    assert sorted(np.flatnonzero(part.array[:, 0])) == [40]
+    part = run(dict(sketch=soft), LoadSketch(threshold=100))["condition_parts"][0]
+    assert sorted(np.flatnonzero(part.array[:, 0])) == [20, 40]
+    for same in (lines() > 0, lines() // 255, lines() / 255.0):
+        part = run(dict(sketch=same), LoadSketch())["condition_parts"][0]
+        assert np.array_equal(part.array, lines())
+    part = run(dict(sketch=255 - lines()), LoadSketch(invert=True))["condition_parts"][0]
+    assert np.array_equal(part.array, lines())
+
+
+def test_empty_sketch_equals_null():
+    sample = run(dict(sketch=np.zeros((64, 64), np.uint8)), LoadSketch(), PackInputs())
+    assert sample["condition"].shape == (1, 64, 64) and (sample["condition"] == 255).all()
+
+
+def test_what_is_no_sketch_is_refused():
+    blocks = np.kron(RNG.integers(0, 120, (4, 4)), np.ones((16, 16))).astype(np.uint8)
+    solid = np.zeros((64, 64), np.uint8)
+    solid[10:40, 10:40] = 255
+    photo = np.clip(RNG.normal(110, 40, (64, 64)), 0, 255).astype(np.uint8)
+    for wrong, word in [
+        (255 - lines(), "white.*invert=True"),
+        (blocks % 12, "label map"),
+        (blocks, "label map"),
+        (solid, "solid"),
+        (photo, "photograph"),
+    ]:
+        with pytest.raises(DataError, match=f"a7.*{word}"):
+            run(dict(sketch=wrong), LoadSketch())
+
+
+def test_thin_lines_outlive_a_reduction():
+    big = np.zeros((512, 640), np.uint8)
+    big[200] = 255
+    sample = run(dict(sketch=big), LoadSketch(), ResizePair(size=256), PackInputs())
+    assert (sample["condition"][0] == 0).any(dim=0).all()
+
+
+def test_canny_edges_of_an_image():
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    part = run(dict(image=image), LoadSketch(source="image", edges="canny"))["condition_parts"][0]
+    assert abs(int(np.flatnonzero(part.array[30]).mean()) - 32) <= 1
+
+
+def test_real_label_maps_are_no_sketches(shared):
+    maps = sorted((shared / "data").glob("*/val/labels*/*.png"))[::4]
+    if not maps:
+        pytest.skip(f"{shared}/data holds no label maps")
+    load = LoadSketch()
+    for path in maps:
+        with pytest.raises(ValueError, match="a mask|label map|sketch"):
+            load(dict(id=path.stem, sources=dict(sketch=path)))

@@ -1,0 +1,44 @@
+"""What the metrics of single images share."""
+
+import pytest
+import torch
+
+from pitikit.evaluation.image_metric import ImageMetric, image_pair, member, to_bytes, to_unit
+
+
+def test_bytes_and_unit_are_each_other_s_inverse():
+    levels = torch.arange(256, dtype=torch.uint8)
+    unit = to_unit(levels)
+    assert (unit.min(), unit.max()) == (-1, 1) and torch.equal(to_unit(unit), unit)
+    assert torch.equal(to_bytes(unit), levels.float()) and torch.equal(to_bytes(levels), levels.float())
+    assert to_bytes(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+def test_a_pair_needs_both_and_one_size():
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    assert member({"pred": image.numpy()}, "pred").dtype == torch.uint8 and member({}, "pred") is None
+    assert image_pair({"pred": image}) is None
+    made, truth = image_pair({"pred": image, "image": image + 1})
+    assert torch.equal(made, image) and torch.equal(truth, image + 1)
+    with pytest.raises(ValueError, match=r"a7: the image made is \(3, 4, 4\), its ground truth \(3, 2, 4\)"):
+        image_pair({"id": "a7", "pred": image, "image": image[:, :2]})
+
+
+class Unknown(ImageMetric):
+    """Has a reason in place of a value, the first time."""
+
+    first = True
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        known, self.first = not self.first, False
+        return {"A": 1.0} if known else self.unknown("no weights", "A", "B")
+
+
+def test_reasons_are_those_of_the_last_evaluation():
+    metric = Unknown()
+    for values, notes in (({"A": None, "B": None}, dict.fromkeys("AB", "no weights")), ({"A": 1.0}, {})):
+        metric.process(None, [{}])
+        assert metric.evaluate(1) == values and metric.notes == notes
