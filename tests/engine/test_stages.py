@@ -240,6 +240,15 @@ def test_unknown_argument_of_a_stage():
         StageHook([dict(name="a", warm_up=3)])
 
 
+def test_a_border_counts_the_steps_of_every_optimizer():
+    wrappers = {name: SimpleNamespace(_accumulative_counts=count) for name, count in (("a", 2), ("b", 3))}
+    runner = SimpleNamespace(optim_wrapper=SimpleNamespace(optim_wrappers=wrappers))
+    for border, count in ((4, 3), (3, 2)):
+        stages = [dict(name="first", until=border), dict(name="second")]
+        with pytest.raises(ValueError, match=f"until={border}: expected a multiple of accumulative_counts={count}"):
+            StageHook(stages).before_train(runner)
+
+
 def test_a_border_between_two_steps_of_accumulation_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="stage 'encoder': until=4: expected a multiple of accumulative_counts=3"):
         run(tmp_path, optim_wrapper__accumulative_counts=3)
