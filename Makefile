@@ -43,7 +43,7 @@ $(VENV)/.installed-test $(VENV)/.installed-dev: | $(VENV)/.installed
 
 $(VENV)/.installed $(VENV)/.installed-test $(VENV)/.installed-dev: setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.$(EXTRA)'
-	@# opencv-python, which mmengine asks for, needs libGL; its headless twin, the same module, does not.
+	@# opencv-python, which mmengine requires, needs libGL; its headless twin, the same module, does not.
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(BIN)/python -m pip install \
 	  --disable-pip-version-check --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@

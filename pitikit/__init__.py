@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for, so that `import pitikit` and a tool's --help need not wait for torch.
+    # Imported on demand, so that `import pitikit` and a tool's --help need not wait for torch.
     if name == "Translator":
         from pitikit.apis.translator import Translator
 

@@ -40,7 +40,7 @@ class Argument(NamedTuple):
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]:
-    """Arguments that ``target`` takes by keyword, and whether it takes others too (or that is unknown).
+    """Arguments that ``target`` takes by keyword, and True if it takes others too (or that is unknown).
 
     A class that has ``**kwargs`` is followed along its base classes, so that the names of its
     parents count. Where no parent is left to take them, it reads ``**kwargs`` itself: any name.
@@ -54,7 +54,7 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
     open_ended = False
     for owner in target.__mro__:
         function = owner.__dict__.get("__init__") or owner.__dict__.get("__new__")
-        # nn.Module has **kwargs only to refuse them; a Protocol's __init__ stands for nothing.
+        # nn.Module has **kwargs only to refuse them; a Protocol's __init__ has no meaning.
         if owner is object or f"{owner.__module__}.{owner.__name__}" == _NN_MODULE:
             break
         if function is None or owner.__dict__.get("_is_protocol", False):
@@ -67,13 +67,13 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
 
 
 def _parameters(function: Any, skip: int = 0) -> tuple[dict[str, Argument], bool]:
-    """Those after the first ``skip`` that go by keyword, and whether there is ``**kwargs`` (or that is unknown)."""
+    """Parameters after the first ``skip`` that go by keyword, and True for ``**kwargs`` (or unknown ones)."""
     try:
         parameters = list(inspect.signature(function).parameters.values())[skip:]
     except (TypeError, ValueError):
         return {}, True
     hints = _hints(function)
-    # One that names the registries of its parts was written for pitikit, wherever it is installed.
+    # A signature with registries was written for pitikit, wherever it is installed.
     ours = (getattr(function, "__module__", None) or "").startswith("pitikit") or any(map(source_of, hints.values()))
     found = {
         p.name: Argument(hints.get(p.name, Any), p.default, ours)
@@ -107,7 +107,7 @@ class Source(NamedTuple):
     Attributes:
         registries: those that have its ``type``; none for a dict that never has one.
         untyped: the class (or TypedDict) whose arguments are the keys of a dict without a ``type``.
-        named: whether a text may stand for the part: its name in a registry.
+        named: True if the part may be given by its name in a registry alone.
     """
 
     registries: tuple[Registry, ...]
@@ -163,9 +163,9 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place:
 
 
 def value_fault(value: Any, argument: Argument) -> str | None:
-    """Such as ``found 'abc', a str; expected float``; None for a value that the annotation allows or leaves open.
+    """Fault such as ``found 'abc', a str; expected float``; None for a value that the annotation allows or leaves open.
 
-    Only what a config is written in is judged: numbers, texts, None, lists and dicts; a whole number may stand for
+    Only values that a config can hold are checked: numbers, texts, None, lists and dicts; a whole number may stand for
     a float, 0 and 1 for a bool, a list for a tuple. In classes that are not ours only misplaced texts are
     faults, because many of their annotations promise less than the class takes.
     """
@@ -217,7 +217,7 @@ def _judge(value: Any, hint: Any) -> bool | None:
         return value in parts
     if kind in (Union, UnionType):
         found = [_judge(value, part) for part in parts]
-        # Beside a number stands something that no text can be either, such as a tensor.
+        # Beside a number the annotation has a type that no text can be either, such as a tensor.
         unclear = None in found and not (isinstance(value, str) and {int, float} & set(parts))
         return True if True in found else None if unclear else False
     if kind in (None, NoneType):

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and told apart by their hash."""
+"""Files: written whole or not at all, and identified by their hash."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
     with _failing_clearly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # safetensors writes for the owner alone; a file made here shows what the umask grants.
+            # safetensors writes for the owner alone; a file made here has the permissions of the umask.
             temporary.touch()
             mode = temporary.stat().st_mode
             write(temporary)

@@ -1,7 +1,7 @@
 """Every registry of pitikit, and the loader of plugins.
 
-A config names a component by ``type``; the registry of its kind finds the class without anybody
-importing its module (``locations``), checks the arguments against the signature, and names the
+A config names a component by ``type``; the registry of its kind finds the class without an import
+of its module (``locations``), checks the arguments against the signature, and names the
 nearest valid ones when a name is off.
 """
 
@@ -26,14 +26,13 @@ from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
 ENTRY_POINT_GROUP = "pitikit.plugins"
-#: The plugins that entry points name, once they are imported: the folder with their sources (of a lone module the
-#: file), by the name of the module.
+#: Imported plugins of entry points, by module name: the folder of their sources (the file of a single module).
 INSTALLED: dict[str, Path] = {}
 _PREFIX = "pitikit_plugin_"
 
 
 def registered(registry: Registry) -> dict[str, Any]:
-    """Name to class of all that ``registry`` and its parents know; its own names hide theirs."""
+    """Name to class of all components of ``registry`` and its parents; its own names hide theirs."""
     found: dict[str, Any] = {}
     current: Registry | None = registry
     while current is not None:
@@ -54,7 +53,7 @@ def look_up(name: str, registry: Registry) -> Any:
 
 
 def find_class(name: str, registry: Registry) -> Any:
-    """As :func:`look_up`.
+    """Return the class that :func:`look_up` finds.
 
     Raises:
         KeyError: there is none; the message has the nearest names.
@@ -81,10 +80,10 @@ def _build_checked(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
 
 
 class _Registry(Registry):
-    """mmengine's, in which a name of ours is taken even while nobody has needed it yet."""
+    """mmengine's, in which a name of ours is taken even before its module is imported."""
 
     def _register_module(self, module: Any, module_name: Any = None, force: bool = False) -> None:
-        # Ours register while they are imported, when others of them cannot be.
+        # Our components register during their import, when others of them cannot be imported.
         if not str(getattr(module, "__module__", "")).startswith(f"{SCOPE}."):
             self.import_from_location()
         super()._register_module(module, module_name, force)
@@ -199,7 +198,7 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
 def _import_entry_point(title: str, name: str) -> None:
     top = name.partition(".")[0]
     _import(title, top, lambda: importlib.import_module(name))
-    # What the module imports from its neighbours is a part of the plugin as well.
+    # Neighbours that the module imports are a part of the plugin as well.
     file = getattr(sys.modules[top], "__file__", None) or sys.modules[name].__file__
     if file is not None:
         INSTALLED[name] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
@@ -230,7 +229,7 @@ def _import_folder(folder: Path) -> str:
 
 
 def _import(title: str, package: str, execute: Callable[[], Any]) -> None:
-    """Import modules of ``package``, all or none: what a failed plugin has registered would stand in its own way."""
+    """Import modules of ``package``, all or none: names registered by a failed plugin would block its next import."""
     registries = {each for ours in ALL_REGISTRIES for each in (ours, ours.parent) if each is not None}
     before = {registry: dict(registry.module_dict) for registry in registries}
     known = set(sys.modules)
@@ -252,7 +251,7 @@ def _import(title: str, package: str, execute: Callable[[], Any]) -> None:
 
 
 def _reason(error: BaseException, package: str) -> str:
-    """Why an import failed, and where: the last line of the plugin itself that was run."""
+    """The reason of a failed import and its place: the last line of the plugin itself that was run."""
     if isinstance(error, SystemExit):
         text: Any = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     elif isinstance(error, SyntaxError) and error.filename:

@@ -1,6 +1,6 @@
 """Files that ship with pitikit: configs, weights and tools, in a clone and in an installed package alike.
 
-The one place that decides where a path leads. What a user gives is taken as it stands, from the working directory;
+The one place that resolves paths. A path is taken as it is given, from the working directory;
 where there is no such file, ``configs/…`` and ``weights/…`` lead to the shipped ones. Nothing is ever written there.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 #: Folder of ``configs``, ``weights`` and ``tools``: of an installed package ``pitikit/shipped``, otherwise the clone.
 ROOT = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
-#: What of it a path may begin with, so that a misspelt folder of the user's never leads to another one there.
+#: Shipped folders that a path may begin with, so that a misspelt folder of the user's never leads to another one.
 SHIPPED = ("configs", "weights")
 
 WEIGHTS_VARIABLE = "PITIKIT_WEIGHTS"

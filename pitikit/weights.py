@@ -182,6 +182,6 @@ def _reason(error: Exception) -> str:
 
 
 def find_downloaded(pattern: str) -> Path | None:
-    """A file that somebody downloaded earlier through torch.hub or torchvision, by a glob of its name, or None."""
+    """A file downloaded earlier through torch.hub or torchvision, by a glob of its name, or None."""
     folder = Path(torch.hub.get_dir(), "checkpoints")
     return next(iter(sorted(folder.glob(pattern))), None) if folder.is_dir() else None

@@ -80,7 +80,7 @@ def imported(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def violations(folder: str, tree: ast.AST) -> list[str]:
-    """What a file of ``folder`` imports though it may not, one line each."""
+    """Imports of a file of ``folder`` that are not allowed, one line each."""
     wrong = []
     for line, name in imported(tree):
         top, _, inner = name.partition(".")

@@ -1,4 +1,4 @@
-"""What the README and the demonstration promise is there."""
+"""Files that the README and the demonstration name."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ def test_commands_name_files_that_exist(command):
     made = ("path/to", "work_dirs/", "glide_base", "piti_mask")
     if not UPSAMPLER.is_file() and UPSAMPLER.name in command:
         pytest.skip(f"{UPSAMPLER} is not there")
-    # Of a cascade the weights of its stages stand with a comma.
+    # Of a cascade the weights of its parts stand with a comma.
     words = [part for word in shlex.split(command, comments=True) for part in word.split(",")]
     for word in words:
         if "=" not in word and word.startswith(("tools/", "configs/", "weights/")) and not any(m in word for m in made):

@@ -1,4 +1,4 @@
-"""Read everything a config would read, and report all that is wrong at once.
+"""Read all data of a config, and report every bad item at once.
 
     python tools/check_data.py configs/scenes/piti_small_mask.py --split val
     PITIKIT_DATA=data python tools/check_data.py configs/mask/piti_small_camvid.py --workers 2 --out camvid_data

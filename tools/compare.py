@@ -3,7 +3,7 @@
     python tools/compare.py configs/scenes/piti_small_mask*.py --shares 0.25 0.5 1 --iterations 600
     python tools/compare.py configs/mask/piti_small_camvid*.py --count 64 --jobs 2 --out work_dirs/camvid
 
-Interrupted, it goes on where it stopped when the same command is given again.
+The same command goes on after an interruption.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python tools/convert_checkpoint.py base_mask.pt weights/piti_mask.safetensors --kind piti-base
     python tools/convert_checkpoint.py stage1.pt weights/stage1.safetensors --kind piti-base --prior glide-base
 
-Every tensor has to be one that the kind has, and the other way round; what is dropped is reported.
+No tensor of the kind may be missing or left over; dropped ones are reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("src", help=f"a file, or a name that is downloaded: {', '.join(RELEASES)}")
     parser.add_argument("dst", help="the .safetensors file to write")
-    parser.add_argument("--kind", required=True, choices=list(KINDS), help="what SRC is")
+    parser.add_argument("--kind", required=True, choices=list(KINDS), help="kind of SRC")
     parser.add_argument("--dtype", default="keep", choices=list(DTYPES), help="of the weights written")
     parser.add_argument(
         "--with-text-encoder",
@@ -31,7 +31,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--prior",
-        help="GLIDE checkpoint (file or name) that brings the decoder of a PITI stage-1 checkpoint",
+        help="GLIDE checkpoint (file or name) with the decoder of a PITI stage-1 checkpoint",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace DST if it is there")
     return parser.parse_args(arguments)

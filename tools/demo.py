@@ -1,4 +1,4 @@
-"""Show what the shipped models do, in two panels.
+"""Translate the shipped inputs with the shipped models, in two panels.
 
     python tools/demo.py
     python tools/demo.py --out DIR

@@ -1,4 +1,4 @@
-"""Train: pretraining, adaptation, any stage.
+"""Train a model: pretraining, adaptation, upsampler.
 
     python tools/train.py configs/scenes/piti_small_mask.py
     python tools/train.py configs/scenes/piti_small_mask.py --resume
@@ -36,20 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
         "--amp", nargs="?", const="bf16", choices=PRECISIONS, help="autocast to bfloat16 (the default) or float16"
     )
     parser.add_argument(
-        "--launcher", default="auto", choices=LAUNCHERS, help="what started the processes; torchrun is noticed"
+        "--launcher", default="auto", choices=LAUNCHERS, help="the program that started the ranks; torchrun is detected"
     )
     add_config_arguments(parser)
     args = parser.parse_args(arguments)
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    # Without an optimizer there is nothing to train, which the Runner says.
+    # Without an optimizer there is nothing to train: the Runner reports it.
     if args.amp and (wrapper := cfg.get("optim_wrapper")):
         # One optimizer, or several by the names of what they train.
         for part in [wrapper] if "optimizer" in wrapper else [wrapper[key] for key in wrapper if key != "constructor"]:
             part.update(type="AutocastOptimWrapper", precision=PRECISIONS[args.amp])
         if args.amp == "bf16" and not torch.cuda.is_available() and not has_matrix_units():
             print(
-                "--amp: this processor has no matrix units (AMX); bfloat16 takes it longer than float32, for a little "
-                "less memory",
+                "--amp: this processor has no matrix units (AMX), so bfloat16 is slower than float32 and saves little "
+                "memory",
                 file=sys.stderr,
             )
     cfg.launcher = resolve_launcher(args.launcher)

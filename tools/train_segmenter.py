@@ -6,7 +6,7 @@ r"""Train the network that reads generated images, for MeanIoU or GeometryError.
     python tools/train_segmenter.py --config configs/geometry/piti_small_nyu-geometry.py \
         --out weights/nyu_geometry_estimator.safetensors
 
-Without --config it learns the labels of SceneWorld; with one, what that loads: label maps, or else depth and normals.
+Without --config it learns the labels of SceneWorld; with one, its label maps, or else depth and normals.
 """
 
 from __future__ import annotations

@@ -48,8 +48,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, help="of the guidance")
     parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
-    parser.add_argument("--keep-low-res", action="store_true", help="write what is enlarged to DIR/low_res as well")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
-# What every training shares: runner, hooks, logs, random numbers.
+# Settings of every training: runner, hooks, logs, random numbers.
 default_scope = "pitikit"
 runner_type = "TranslationRunner"
-# On the CPU some layers compute by faster forms of theirs (pitikit/kernels/), the same within rounding.
+# On the CPU some layers are replaced by faster ones (pitikit/kernels/) with the same results within rounding.
 accelerate = True
 env_cfg = dict(cudnn_benchmark=True)
 randomness = dict(seed=0)

@@ -1,5 +1,5 @@
-# What is measured on photographs made from depth and normals: as for photographs, and whether a network that estimates
-# them finds in the images the geometry they were made from.
+# Metrics on photographs made from depth and normals: those of photographs, and the errors of depth and normals that a
+# network estimates in the images.
 # The errors need PackInputs(keep=["depth"]) in the pipeline of the test set, and nyu_geometry_estimator.safetensors in
 # weights/ or in the folder PITIKIT_WEIGHTS names; minutes of one core make it (without it, the columns stay empty):
 #   PITIKIT_DATA=data python tools/train_segmenter.py --config configs/geometry/piti_small_nyu-geometry.py \

@@ -1,5 +1,4 @@
-# What is measured on SceneWorld: likeness to the true image, FID and KID of all against all true ones, and whether a
-# segmenter finds the labels again.
+# Metrics on SceneWorld: likeness to the true image, FID and KID of all against all true ones, and mIoU.
 # mIoU needs PackInputs(keep=["label"]) in the pipeline of the test set; without, its column stays empty.
 # LPIPS needs AlexNet's weights and FID those of its Inception: alexnet_features.safetensors and
 # inception_fid_pool3_fp16.safetensors in weights/ or in the folder PITIKIT_WEIGHTS names.

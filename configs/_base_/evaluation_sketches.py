@@ -1,4 +1,4 @@
-# What is measured on photographs made from sketches: as for photographs, and whether their edges follow the sketch.
+# Metrics on photographs made from sketches: those of photographs, and the agreement of edges with the sketch.
 # The edges of the images are found as those of the sketches (nyuv2_sketch.py: Canny, 100 and 200), at half the
 # thresholds: slopes of 64 pixels enlarged to 256 are half as steep.
 _base_ = ["./evaluation_photographs.py"]

@@ -13,7 +13,7 @@ model = dict(
     base="piti_glide64_two-stage_coco.py",
     upsampler="upsampler_glide256_coco.py",
 )
-# Each stage is trained by its own config.
+# Each part is trained by its own config.
 train_dataloader = None
 val_dataloader = None
 test_dataloader = dict(

@@ -1,7 +1,7 @@
 # The full-size adversarial upsampler for COCO-Stuff masks (PITI, table 3b on ADE20K: FID 8.9 against 14.5 plain).
 #   python tools/convert_checkpoint.py glide-upsample weights/glide_upsample.safetensors --kind glide-upsample
 #   python tools/train.py configs/mask/upsampler_glide256_coco.py
-# The perceptual loss wants the weights of VGG-19: see configs/_base_/models/glide_upsampler256.py. For little memory:
+# The perceptual loss needs the weights of VGG-19: see configs/_base_/models/glide_upsampler256.py. For little memory:
 # --cfg-options model.crop=128 model.denoiser.decoder.recompute=True
 _base_ = [
     "../_base_/models/glide_upsampler256.py",

@@ -1,4 +1,4 @@
-# A small prior for photographs: the SceneWorld prior trained on with photographs that nobody labelled.
+# A small prior for photographs: the SceneWorld prior trained on with photographs without labels.
 #   PITIKIT_DATA=data python tools/train.py configs/photographs/pretrain_small.py
 _base_ = [
     "../_base_/models/small64_text.py",

@@ -1,4 +1,4 @@
-# PITI, table 3b, row 4, on photographs: with the adversarial loss too, the method whole.
+# PITI, table 3b, row 4, on photographs: with the adversarial loss too: the whole method.
 #   PITIKIT_DATA=data PITIKIT_WEIGHTS=FOLDER python tools/train.py configs/photographs/upsampler_small_adversarial.py
 # FOLDER as in configs/scenes/upsampler_small_mask_perceptual.py.
 _base_ = ["./upsampler_small_perceptual.py"]

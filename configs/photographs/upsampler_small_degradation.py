@@ -1,4 +1,4 @@
-# PITI, table 3b, row 2, on photographs: trained on images that are worn as well as shrunk.
+# PITI, table 3b, row 2, on photographs: trained on images that are degraded as well as reduced.
 #   PITIKIT_DATA=data python tools/train.py configs/photographs/upsampler_small_degradation.py
 _base_ = ["./upsampler_small_plain.py", "../_base_/degradations/bsr_light.py"]
 pipeline = [

@@ -1,4 +1,4 @@
-# PITI, table 3b, row 1, on photographs: a plain diffusion upsampler, trained on shrunk images.
+# PITI, table 3b, row 1, on photographs: a plain diffusion upsampler, trained on reduced images.
 #   PITIKIT_DATA=data python tools/train.py configs/photographs/upsampler_small_plain.py
 # It goes on from the prior of configs/scenes/pretrain_upsampler_small.py and has no condition but the small image.
 _base_ = [

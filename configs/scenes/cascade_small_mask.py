@@ -13,7 +13,7 @@ model = dict(
     base="piti_small_mask.py",
     upsampler="upsampler_small_mask.py",
 )
-# Each stage is trained by its own config.
+# Each part is trained by its own config.
 train_dataloader = None
 val_dataloader = None
 test_dataloader = dict(

@@ -3,7 +3,7 @@
 #       weights/scenes_sketch.safetensors,weights/scenes_upsampler.safetensors configs/scenes/inputs --out enlarged
 #   python tools/test.py configs/scenes/cascade_small_sketch.py \
 #       weights/scenes_sketch.safetensors,weights/scenes_upsampler.safetensors
-# The upsampler knows label maps, and images without one, which it gets here.
+# The upsampler was trained with label maps and without; here it gets none.
 _base_ = [
     "../_base_/datasets/scenes_sketch.py",
     "../_base_/evaluation_scenes.py",
@@ -15,7 +15,7 @@ model = dict(
     upsampler="upsampler_small_mask.py",
     conditioned=False,
 )
-# Each stage is trained by its own config.
+# Each part is trained by its own config.
 train_dataloader = None
 val_dataloader = None
 test_dataloader = dict(

@@ -1,4 +1,4 @@
-# The prior of the small upsampler, in the place of GLIDE's: plain diffusion on shrunk SceneWorld images.
+# The prior of the small upsampler, in the place of GLIDE's: plain diffusion on reduced SceneWorld images.
 #   torchrun --nproc-per-node 2 tools/train.py configs/scenes/pretrain_upsampler_small.py
 _base_ = ["./upsampler_small_mask_plain.py"]
 load_from = None

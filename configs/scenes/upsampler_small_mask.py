@@ -1,10 +1,10 @@
-# The upsampler that ships: all losses, on shrunk images that are not worn. The base model's images of scenes are
-# clean, and an upsampler that expects wear takes fine detail for it (docs/upsampling.md).
+# The upsampler that ships: all losses, on reduced images without degradation. The base model's images of scenes are
+# clean, and an upsampler that expects degradation takes fine detail for it (docs/upsampling.md).
 #   PITIKIT_WEIGHTS=FOLDER torchrun --nproc-per-node 2 tools/train.py configs/scenes/upsampler_small_mask.py
 # FOLDER as in upsampler_small_mask_perceptual.py; expected: see docs/upsampling.md.
 _base_ = ["./upsampler_small_mask_adversarial.py"]
 train_cfg = dict(max_iters=600)
-# The prior has learned the noisy timesteps; what is left are the details of the others.
+# The prior has learned the noisy timesteps; the others remain.
 model = dict(
     losses=[
         dict(type="EpsMSE"),

@@ -1,4 +1,4 @@
-# PITI, table 3b, row 4: with the adversarial loss too, the method whole (FID 8.9 against 9.8).
+# PITI, table 3b, row 4: with the adversarial loss too: the whole method (FID 8.9 against 9.8).
 #   PITIKIT_WEIGHTS=FOLDER python tools/train.py configs/scenes/upsampler_small_mask_adversarial.py
 # FOLDER as in upsampler_small_mask_perceptual.py.
 _base_ = ["./upsampler_small_mask_perceptual.py"]

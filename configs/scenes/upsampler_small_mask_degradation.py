@@ -1,4 +1,4 @@
-# PITI, table 3b, row 2: trained on images that are worn as well as shrunk (FID 12.1 against 14.5 plain).
+# PITI, table 3b, row 2: trained on images that are degraded as well as reduced (FID 12.1 against 14.5 plain).
 #   python tools/train.py configs/scenes/upsampler_small_mask_degradation.py
 _base_ = ["./upsampler_small_mask_plain.py", "../_base_/degradations/bsr_light.py"]
 train_dataloader = dict(

@@ -1,6 +1,6 @@
-# PITI, table 3b, row 1: a plain diffusion upsampler, trained on shrunk images (FID 14.5 with the full-size model).
+# PITI, table 3b, row 1: a plain diffusion upsampler, trained on reduced images (FID 14.5 with the full-size model).
 #   python tools/train.py configs/scenes/upsampler_small_mask_plain.py
-# It goes on from the prior of pretrain_upsampler_small.py, as the paper does from GLIDE's. A training step looks at
+# It goes on from the prior of pretrain_upsampler_small.py, as the paper does from GLIDE's. A training step takes
 # squares of 128x128 pixels, which takes a quarter of the time of whole images.
 _base_ = [
     "../_base_/models/small_upsampler256.py",

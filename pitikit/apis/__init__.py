@@ -9,7 +9,7 @@ __all__ = ["Translator"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for, so that a tool's --help need not wait for torch.
+    # Imported on demand, so that a tool's --help need not wait for torch.
     if name in __all__:
         from pitikit.apis.translator import Translator
 

@@ -28,7 +28,7 @@ from pitikit.scenes import render_scene
 
 SPLITS = ("train", "val", "test")
 COLUMNS = 6
-#: The scene that stands in where no image is given: a house, trees and a person by day.
+#: The scene that is used without an image: a house, trees and a person by day.
 SCENE = 2_000_008
 
 
@@ -49,7 +49,7 @@ def browse_degradation(
         samples: how many.
         seed: sample i uses ``np.random.default_rng([seed, i])``.
         out: path of the PNG.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
 
     Raises:
         ConfigError: the config has no degradation.
@@ -85,7 +85,7 @@ def browse_dataset(
         count: how many pairs; of a smaller set all.
         seed: which ones, and in which pass over the data: another one augments anew.
         out: path of the PNG.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
 
     Raises:
         ConfigError: a wrong config, or one without the split.
@@ -117,7 +117,7 @@ def degradation_of(config: str | Path, options: Mapping[str, Any] | None = None)
         ConfigError: it has neither.
     """
     with warnings.catch_warnings():
-        # For a training it is a variable; here it is what is read.
+        # In a training config it is a variable; here it is the value to read.
         warnings.filterwarnings("ignore", "--cfg-options degradation")
         cfg = load_config(config, options).to_dict()
     found = cfg.get("degradation")
@@ -149,7 +149,7 @@ def _write(path: Path, rows: list[list[AnyImage]]) -> None:
 
 
 def _tokens(sample: Mapping[str, Any]) -> str:
-    """What stands for a condition that is no image."""
+    """A label in the place of a condition that is no image."""
     condition = sample.get("condition")
     if not isinstance(condition, Tensor) or condition.ndim == 3:
         return ""
@@ -180,14 +180,14 @@ def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None
 
 
 def _condition(condition: Tensor) -> AnyImage:
-    """To be seen: words for one of a single value, a dark one of one channel brightened."""
+    """Make a condition visible: words for one of a single value, a dark one of one channel brightened."""
     if condition.min() == condition.max():
         return _text(f"{condition.min().item():g} everywhere")
     return condition_image(_stretched(condition))
 
 
 def _stretched(image: Tensor) -> Tensor:
-    """To uint8; floats are stretched from their range to 0..255."""
+    """Convert to uint8; floats are stretched from their range to 0..255."""
     if image.dtype != torch.uint8:
         low, high = image.min(), image.max()
         image = ((image - low) / (high - low).clamp(min=1e-9) * 255).to(torch.uint8)

@@ -45,7 +45,7 @@ def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Pa
     if parts:
         given = _by_part(parts, checkpoint)
     elif isinstance(checkpoint, Mapping):
-        raise ValueError(f"weights of {', '.join(checkpoint)}: {kind} is one model, and expects one file")
+        raise ValueError(f"weights: got those of {', '.join(checkpoint)}, expected one file: {kind} is a single model")
     else:
         given = {"": checkpoint}
     return {
@@ -60,16 +60,16 @@ def _by_part(parts: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Pa
     if isinstance(checkpoint, Mapping):
         if set(checkpoint) == set(parts):
             return {name: checkpoint[name] for name in parts}
-        found = f"weights of {', '.join(checkpoint)}"
+        found = f"those of {', '.join(checkpoint)}"
     else:
         files = [file.strip() for file in str(checkpoint).split(",")]
         if len(files) == len(parts) and all(files):
             return dict(zip(parts, files, strict=True))
-        found = f"weights {str(checkpoint)!r}"
+        found = repr(str(checkpoint))
     example = ", ".join(f"{name!r}: path" for name in parts)
     raise ValueError(
-        f"{found}: a cascade expects those of each of its parts, {','.join(parts).upper()} on the command line (two "
-        f"paths and a comma), {{{example}}} in Python; 'random' stands for untrained ones"
+        f"weights: got {found}, expected those of each part of the cascade: {','.join(parts).upper()} on the command "
+        f"line (two paths and a comma), {{{example}}} in Python; 'random' means untrained ones"
     )
 
 
@@ -79,7 +79,7 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     Args:
         cfg: with ``model`` and ``test_dataloader``.
         checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or 'random'
-            leaves the weights random, always the same ones. Of a cascade ``{'base': path, 'upsampler': path}``.
+            leaves the weights random, always the same ones. For a cascade ``{'base': path, 'upsampler': path}``.
         device: see :func:`to_device`.
 
     Raises:
@@ -127,12 +127,12 @@ def pipeline_of(cfg: Mapping[str, Any]) -> list[Any]:
         ValueError: ``test_dataloader.dataset`` has no pipeline.
     """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    # Wrappers such as RepeatDataset keep the set they wrap under the same key, a mixture those that it joins, which
-    # read a condition alike.
+    # Wrappers such as RepeatDataset keep their dataset under the same key, a mixture its parts under 'datasets'; all
+    # parts read a condition alike.
     while "pipeline" not in dataset and (dataset.get("dataset") or dataset.get("datasets")):
         dataset = dataset.get("dataset") or dataset["datasets"][0]
     if not dataset.get("pipeline"):
-        raise ValueError("test_dataloader.dataset: has no pipeline, which says how a condition is read")
+        raise ValueError("test_dataloader.dataset: got no pipeline, expected one that loads the condition")
     return list(dataset["pipeline"])
 
 

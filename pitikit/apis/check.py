@@ -1,4 +1,4 @@
-"""Reads everything that a config would read, item by item, and reports all that is wrong with it."""
+"""Reading of everything that a config would read, item by item, and a report of all faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pitikit.engine.workers import explained
 from pitikit.files import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE
 
-#: Items of a synthetic set that are looked at unless a number is given: it has as many as one likes.
+#: Items of a synthetic set that are read by default: the set has no end.
 SYNTHETIC_COUNT = 500
 BATCH = SHEET_ROWS = 8
 REPORT_NAME = "report.json"
@@ -57,7 +57,7 @@ def check_data(
         out: folder; by default ``data`` in the config's ``work_dir``.
         workers: processes that read.
         count: look at so many items of each split, spread evenly; by default at all, of a synthetic set at 500.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
         seed, progress: of the choice for the sheet; show a bar.
 
     Raises:
@@ -72,8 +72,8 @@ def check_data(
     cfg = load_config(config, options)
     chosen = [name for name in (SPLITS if split == "all" else (split,)) if cfg.get(f"{name}_dataloader")]
     if not chosen:
-        wanted = "any data" if split == "all" else f"{split}_dataloader"
-        raise ConfigError(f"{config}: has not {wanted}, there is nothing to check")
+        wanted = "dataloader" if split == "all" else f"{split}_dataloader"
+        raise ConfigError(f"{config}: got no {wanted}, expected data to check")
     folder = Path(out) if out is not None else Path(cfg.work_dir, "data")
     check_writable(folder / REPORT_NAME)
     report = DataReport(str(config), folder)
@@ -111,7 +111,7 @@ def _check_split(
         for missing in getattr(part, "missing", ()):
             found.add_bad(missing)
         if hasattr(part, "on_error"):
-            # From here on every bad item is to be seen. As in a test: no advice to skip them.
+            # From here on every bad item is an error, without the advice to skip it, as in a test.
             part.on_error, part.test_mode = "raise", True
     absent = found.bad_count
     found.size = len(dataset) + absent
@@ -157,7 +157,7 @@ def _prepared(node: Any, probe: Probe) -> Any:
 
 
 def _parts(dataset: Any) -> list[Any]:
-    """The datasets inside wrappers, or the dataset itself."""
+    """The datasets within wrappers, or the dataset itself."""
     inner = [getattr(dataset, "dataset", None), *(getattr(dataset, "datasets", None) or ())]
     return [part for each in inner if each is not None for part in _parts(each)] or [dataset]
 
@@ -172,7 +172,7 @@ class Values:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Values:
-        """Those of one tensor, which is finite."""
+        """Values of one tensor, which is finite."""
         values, array = cls(), tensor.double()
         values.low, values.high = array.min().item(), array.max().item()
         values._moments[:] = array.numel(), array.sum().item(), array.square().sum().item()
@@ -216,7 +216,7 @@ class Finding:
 
 
 def kind_of(error: BaseException) -> str:
-    """What errors of one kind have in common: their words up to the first detail, numbers left out."""
+    """The common part of errors of one kind: their words up to the first detail, numbers left out."""
     if isinstance(error, DataError):
         return re.sub(r"\d+", "N", re.split(r"[(:,;]", error.found)[0]).strip()
     return type(error.__cause__ or error).__name__
@@ -290,7 +290,7 @@ class Probe(Dataset):
 
 @dataclass
 class SplitReport:
-    """What was found in one split; :meth:`add` takes an item in.
+    """The findings in one split; :meth:`add` takes an item in.
 
     Items: ``size`` of the set, ``planned`` to be looked at, ``read``. ``bad`` has every bad one by its kind, ``notes``
     what is odd, though it can be read, ``labels`` the pixels of each label and ``with_label`` the items that have it.
@@ -341,7 +341,7 @@ class SplitReport:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the set as a whole."""
+        """Faults of the set as a whole."""
         mixed = {name: values.shapes for name, values in self.values.items() if len(values.shapes) > 1}
         lines = [f"{name}: shapes {_counted(shapes.items())} make no batch" for name, shapes in mixed.items()]
         none_good = self.planned and self.read == self.planned and self.bad_count >= self.read
@@ -353,7 +353,7 @@ class SplitReport:
         return [items for items in self.digests.values() if len(items) > 1]
 
     def histogram(self) -> list[dict[str, Any]]:
-        """For each label its name, its share of the pixels, and the number of items that have it."""
+        """Name, share of the pixels and number of items of each label."""
         known = max(self.num_classes, len(self.classes), int(self.labels[:-1].nonzero()[0].max(initial=-1)) + 1)
         names = {**dict(enumerate(self.classes)), _IGNORED: "(no label)"}
         shares, items = self.labels / max(1, int(self.labels.sum())), self.with_label
@@ -364,7 +364,7 @@ class SplitReport:
 
     def lines(self) -> list[str]:
         """The report as text."""
-        part = f"{self.read} of {self.size} items read" + (f" ({self.planned} asked for)" * (self.planned < self.size))
+        part = f"{self.read} of {self.size} items read" + (f" ({self.planned} requested)" * (self.planned < self.size))
         lines = [f"{self.name}: {part}, {self.bad_count or 'none'} bad"]
         for kind, entries in sorted(self.bad.items(), key=lambda pair: -len(pair[1])):
             lines.append(f"  BAD {len(entries)} × {kind}")
@@ -412,7 +412,7 @@ def _first(names: Sequence[str], count: int) -> str:
 
 @dataclass
 class DataReport:
-    """What was found in all splits; ``same`` has those with the very dataset of an earlier one, by name -> its name."""
+    """The findings in all splits; ``same`` maps a split with the dataset of an earlier one to the name of that one."""
 
     config: str
     folder: Path

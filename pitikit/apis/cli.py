@@ -54,7 +54,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def is_for_user(error: BaseException) -> bool:
-    """Whether ``error`` says by itself what the user has to change; see :func:`run`."""
+    """True if the message of ``error`` is enough for the user to act on; see :func:`run`."""
     if isinstance(error, OSError) or type(error).__module__.startswith("pitikit"):
         return True
     if _from_worker(error):
@@ -65,7 +65,7 @@ def is_for_user(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return False
-    # A KeyError out of a plain lookup is a fault, one that we raised is a message: the line tells.
+    # A KeyError out of a plain lookup is a fault, one that we raised is a message: the source line is different.
     line = linecache.getline(frames[-1].filename, frames[-1].lineno or 0).strip()
     name = frames[-1].filename
     ours = name.startswith(_SOURCES) or "pitikit_plugin" in _module_of(error)

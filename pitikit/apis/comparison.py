@@ -1,4 +1,4 @@
-"""Trains and tests several configs alike and puts their metrics into one table: the work of ``tools/compare.py``."""
+"""Training and test of several configs alike, with one table of their metrics: the work of ``tools/compare.py``."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def plan(
         shares: of the training pairs; the smaller are part of the larger.
         out: folder of the comparison.
         iterations: of every training, with the borders of its stages moved in proportion; the config's by default.
-        options: what ``--cfg-options`` gave, for every training and test.
+        options: changes to the config, by dotted key, for every training and test.
         prior: weights to start from in place of the config's; a config that starts from none stays so.
 
     Raises:
-        pitikit.config.ConfigError: a config that does not hold.
+        pitikit.config.ConfigError: a wrong config.
         ValueError: a share or a number out of range, two configs of one name, or a config that trains nothing.
     """
     paths = [Path(config) for config in configs]
@@ -92,7 +92,7 @@ def plan(
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations={iterations}: expected 1 or more")
     runs = []
-    # Of a prior that all start from, once.
+    # The common prior is hashed once.
     digest = partial(_digest, file_hash=cache(file_sha256))
     for path in paths:
         cfg = load_config(path, options)
@@ -119,7 +119,7 @@ def plan(
 
 def _digest(path: Path, options: Mapping[str, Any], file_hash: Callable[[str], str]) -> str:
     cfg = load_config(path, options)
-    cfg.pop("plugins", None)  # Paths, of which another checkout has others.
+    cfg.pop("plugins", None)  # Paths, which differ between checkouts.
     prior = cfg.get("load_from")
     found = find_weights(prior) if prior else None
     start = file_hash(str(found)) if found else ""
@@ -153,7 +153,7 @@ def compare(
         tools: folder of ``train.py`` and ``test.py``.
         jobs: runs at a time; the cores are shared out among them.
         count: only the first so many images of each test set.
-        options: what ``--cfg-options`` gave, for the tests.
+        options: changes to the config, by dotted key, for the tests.
 
     Ctrl-C or SIGTERM stops the runs at work, which keep what they have, and begins no others.
 
@@ -206,7 +206,7 @@ def _metrics(run: Run) -> dict[str, Any]:
 
 
 class _Children:
-    """The processes at work, so that all of them can be stopped."""
+    """The running subprocesses, so that all of them can be stopped."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
@@ -219,7 +219,7 @@ class _Children:
         with self._lock:
             if self._stopped:
                 return -signal.SIGTERM
-            # In a session of its own, where the terminal's Ctrl-C does not come too: a second one is taken for haste.
+            # In a session of its own, without the terminal's Ctrl-C: a second signal would end a training at once.
             process = subprocess.Popen(
                 [sys.executable, *command], env=self.environment, stdout=output, stderr=output, start_new_session=True
             )
@@ -239,7 +239,7 @@ class _Children:
 
 @contextmanager
 def _leaving_on_sigterm() -> Iterator[None]:
-    """Within the context SIGTERM and SIGHUP raise SystemExit, where they would have ended this process alone."""
+    """Let SIGTERM and SIGHUP raise SystemExit within the context; otherwise they would end this process alone."""
     numbers: list[signal.Signals] = []
     if threading.current_thread() is threading.main_thread():
         numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
@@ -260,7 +260,7 @@ def _run(run: Run, tools: Path, children: _Children, count: int | None, options:
     run.folder.mkdir(parents=True, exist_ok=True)
     weights = run.folder / "ema.safetensors"
     asked, done, tested = (run.folder / name for name in ("asked.json", "trained.json", "tested.json"))
-    # Before the training, of which a kill may leave no more than a checkpoint to be resumed.
+    # Written before the training: a kill may leave nothing but a checkpoint.
     wanted: dict[str, Any] = {"config": run.content, "options": _typed(run.options)}
     begun = any(path.is_file() for path in (asked, done, *run.folder.glob("iter_*.pth")))
     if begun and _content(asked) != wanted:
@@ -279,7 +279,7 @@ def _run(run: Run, tools: Path, children: _Children, count: int | None, options:
     if _content(tested) != wanted:
         tested.unlink(missing_ok=True)
         _call(run, [*test, "--overwrite"], children)
-        # A column without values lacked weights, which may be there the next time.
+        # A column without values lacked weights, which may be present next time.
         if None not in _metrics(run)["metrics"].values():
             write_json(tested, wanted)
 

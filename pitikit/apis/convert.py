@@ -1,4 +1,4 @@
-"""From a released checkpoint to safetensors that a ``Denoiser`` loads."""
+"""Conversion of a released checkpoint to safetensors that a ``Denoiser`` loads."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DTYPES: dict[str, torch.dtype | None] = {
 
 @dataclass
 class Conversion:
-    """What a conversion wrote and left out.
+    """The result of a conversion: tensors written and left out.
 
     Attributes:
         path: the file written.
         kind: of the checkpoint.
-        metadata: what its header says of its origin.
+        metadata: its origin, as in its header.
         tensors, values: numbers of what was written.
         dropped: top-level name to (tensors, values) left out.
     """
@@ -93,7 +93,7 @@ def convert_checkpoint(
     if dst.suffix != ".safetensors" or dst.is_dir():
         raise ValueError(f"{str(dst)!r}: expected the name of a .safetensors file to write")
     if dst.exists() and not overwrite:
-        raise FileExistsError(f"{str(dst)!r} is there; choose another name or allow overwriting")
+        raise FileExistsError(f"{str(dst)!r} exists already; choose another name or allow overwriting")
     if str(src) in RELEASES and str(src) != kind and not Path(src).exists():
         raise ValueError(f"{src} is a checkpoint of the kind {str(src)!r}; found kind={kind!r}")
     path = resolve_checkpoint(src, cache_dir)

@@ -29,7 +29,7 @@ INPUTS = ROOT / "configs" / "scenes" / "inputs"
 SEGMENTER = ROOT / "weights" / "scenes_segmenter.safetensors"
 UPSAMPLER = ROOT / "weights" / "scenes_upsampler.safetensors"
 
-#: Of the validation range: by their ids the same seed makes what tools/test.py makes.
+#: Scenes of the validation range: with the same seed and id tools/test.py makes the same images.
 SCENES = (2_000_008, 2_000_011, 2_000_013, 2_000_029)
 SIZE = 256
 
@@ -64,7 +64,7 @@ MODALITIES = tuple(
 
 @dataclass
 class Report:
-    """What a demonstration gave.
+    """The result of a demonstration.
 
     Attributes:
         panel: path of the PNG with all images as the base models make them.
@@ -136,7 +136,7 @@ def run_demo(
         inputs: folder with one folder a member, ``image`` and ``mask`` among them.
         seeds: one image of each input a seed; those of the first one are enlarged.
         segmenter: config or module for mIoU; the shipped one by default.
-        say: told what is going on.
+        say: called with a line about each step.
         upsampler: weights; without the file, or with None, nothing is enlarged.
 
     The panel has a row a scene: for each modality the condition and its results, and at the end the

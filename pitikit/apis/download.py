@@ -27,7 +27,7 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Release:
-    """A file that somebody else published.
+    """A published file.
 
     Attributes:
         url: where it is.
@@ -101,18 +101,18 @@ def download(release: Release, dst: Path) -> Path:
         except urllib.error.HTTPError as error:
             raise DownloadError(
                 f"{release.url}: the server answers {error.code} {error.reason}; if the file has "
-                "moved, download it by hand and give its path"
+                "moved, download it with a browser and give its path"
             ) from error
         except (OSError, HTTPException) as error:
             if getattr(error, "errno", None) in FULL:
-                raise DownloadError(f"{part} cannot be written: {error}. Free some room and run again") from error
-            # As long as bytes arrive it is worth going on; only attempts that bring none count.
+                raise DownloadError(f"{part} cannot be written: {error}. Free some space and run again") from error
+            # Only attempts without a single byte count as failed.
             failed = failed + 1 if _size(part) <= before else 1
             if failed == _ATTEMPTS:
                 kept = f"; {_size(part)} bytes are kept in {part}" if _size(part) else ""
                 raise DownloadError(
                     f"{release.url}: {getattr(error, 'reason', None) or error!s}{kept}. Check the "
-                    "network and run again, or download it by hand and give its path"
+                    "network and run again, or download it with a browser and give its path"
                 ) from error
     if total is not None and _size(part) != total:
         found = _size(part)
@@ -136,7 +136,7 @@ def fetch(url: str, part: Path) -> int | None:
     request = urllib.request.Request(url, headers={"User-Agent": "pitikit"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
-        # Without it, a file that was replaced meanwhile would be glued to the old beginning.
+        # Without it, a file that was replaced meanwhile would be appended to the old beginning.
         if _tag_file(part).is_file():
             request.add_header("If-Range", _tag_file(part).read_text())
     try:
@@ -144,7 +144,7 @@ def fetch(url: str, part: Path) -> int | None:
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
-        # Nothing left to send: either all of it is here, or what is here is of another file.
+        # Nothing left to send: either the file is complete, or the part is of another file.
         if offset == _stated_total(error.headers.get("Content-Range")):
             return offset
         _remove(part)
@@ -153,7 +153,7 @@ def fetch(url: str, part: Path) -> int | None:
         stated = response.headers.get("Content-Range") if response.status == 206 else None
         if response.status == 206 and not (stated or "").startswith(f"bytes {offset}-"):
             _remove(part)
-            raise OSError(f"the server sent {stated!r} when asked for bytes from {offset}")
+            raise OSError(f"the server sent {stated!r}, expected bytes from {offset} on")
         length = response.headers.get("Content-Length")
         total = _stated_total(stated) if stated else int(length) if length else None
         start = offset if stated else 0

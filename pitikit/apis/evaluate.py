@@ -47,7 +47,7 @@ class EvaluationReport:
     Attributes:
         folder: where ``images/``, ``grid.png``, ``protocol.json`` and ``metrics.json`` are.
         metrics: name -> value, None where it is unknown.
-        notes: name -> why it is unknown, or how to read it.
+        notes: name -> the reason for None, or a hint for reading it.
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
         made, reused: numbers of images.
         seconds: of the whole, loading apart.
@@ -100,12 +100,12 @@ def evaluate(
     Args:
         config: path; its ``test_dataloader`` and ``test_evaluator`` are used (PSNR and LPIPS by default).
         checkpoint: exported weights, or a training checkpoint, of which the EMA is used; of a cascade those of its
-            stages, ``{'base': path, 'upsampler': path}``. 'random' stands for untrained ones.
+            parts, ``{'base': path, 'upsampler': path}``. 'random' means untrained ones.
         out: folder; by default ``test`` in the config's ``work_dir``.
         seed: of the sampling; the model's ``seed`` by default.
         count: only the first so many images; with another count the same folder may be used.
         batch_size: the test loader's by default.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
         overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
         progress: show a bar.
@@ -151,7 +151,7 @@ def _evaluate(
 ) -> EvaluationReport:
     rank, world_size = get_dist_info()
     model = build_model(cfg, checkpoint, device)
-    # Parts of mmengine build their own parts by its root registries, which need to be told the scope.
+    # Parts of mmengine build their own parts by its root registries, which need the scope.
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
         total = min(count or len(dataset), len(dataset))
@@ -211,8 +211,10 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
         raise ProtocolError(f"{folder}: is a file, expected a folder to write to")
     images, path = folder / "images", folder / "protocol.json"
     if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
-        # Nothing there is ours to remove, whatever was asked for.
-        raise ProtocolError(f"{folder}: holds files, but no protocol.json to tell what made them; give another --out")
+        # None of these files is ours to remove, even with ``overwrite``.
+        raise ProtocolError(
+            f"{folder}: got files of another origin (no protocol.json), expected an empty folder; give another --out"
+        )
     if overwrite:
         for old in [*images.rglob("*.png"), path, folder / "grid.png", folder / "metrics.json"]:
             old.unlink(missing_ok=True)

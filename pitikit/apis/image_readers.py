@@ -1,4 +1,4 @@
-"""Trains the networks that read generated images, for the metrics: the work of ``tools/train_segmenter.py``."""
+"""Training of the networks that read generated images, for the metrics: the work of ``tools/train_segmenter.py``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRAIN_START, TEST_START = 3_000_000, 2_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a reader trains; see :func:`~pitikit.evaluation.image_training.train_on_images`."""
+    """Length and rates of the training of a reader; see :func:`~pitikit.evaluation.image_training.train_on_images`."""
 
     iterations: int = 2400
     batch: int = 32
@@ -54,7 +54,7 @@ def train_reader(
         out: the file.
         plan: of the training.
         config: path; its data have label maps, or else depth or normals or both.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
         classes: names of the labels; the dataset's own, or ids, by default.
 
     Returns:
@@ -62,7 +62,7 @@ def train_reader(
 
     Raises:
         ConfigError: a wrong config.
-        ValueError: its data have nothing that can be learnt, or another number of classes.
+        ValueError: its data have no label map, depth or normals, or another number of classes.
     """
     cfg = load_config(config, options)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset

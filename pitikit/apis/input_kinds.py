@@ -1,4 +1,4 @@
-"""Whether a condition is of the kind that a model was trained on."""
+"""Check that a condition is of the kind that a model was trained on."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     is also a label (0, and 255 for 'no label').
 
     A text of unknown words is refused for the same reason: in training they are warned of, but the person who
-    has just typed one would get an image without what it says.
+    has just typed one would get an image that ignores it.
 
     Raises:
         DataError: a sketch given as a mask, a mask as a sketch, a photograph as normals, a text with words that the
-            tokenizer does not know, numbers that are none.
+            tokenizer does not have, numbers that are not finite.
     """
     if isinstance(loader, LoadCaption):
         _check_words(loader, results)
     if isinstance(loader, LoadMask):
         ids, path = fetch(results, loader.source, read_ids)
         values = np.unique(ids).tolist()
-        # A 1-bit file holds 0 and 1, which cracks or wires out of two classes may hold as well.
+        # A 1-bit file holds 0 and 1, and so may a label map of two classes, such as cracks or wires.
         lines = values == [0, 255] or (values == [0, 1] and loader.num_classes > 2)
         if lines and _is_sketch(ids):
             raise DataError(

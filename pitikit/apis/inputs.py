@@ -1,4 +1,4 @@
-"""What a user hands over to be translated, read by the transforms that training reads it with."""
+"""Inputs of a translation, read by the transforms of the training."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ class ConditionReader:
         self._pipeline = build_pipeline(steps)
         self._loaders = [step for step in steps if hasattr(step, "source")]
         self.members = tuple(dict.fromkeys(str(step.source) for step in self._loaders))
-        # A str is a path, except where captions are what is translated.
+        # A str is a path, except where captions are translated.
         self._texts = {str(s.source) for s in self._loaders if isinstance(s, LoadCaption)}
-        # What a plugin's loader takes, the loader knows alone: its arrays are handed over as they are.
+        # Only a plugin's loader can check its arrays: they are passed on unchanged.
         own = {str(s.source) for s in self._loaders if type(s).__module__.startswith("pitikit.")}
         self._foreign = set(self.members) - own
         if not self.members and any(isinstance(step, LoadBlank) for step in steps):
-            # Images of which nothing is known: what is given names the result.
+            # Images without a condition: an input only names the result.
             self.members = ("image",)
         if not self.members:
             raise ValueError(
@@ -84,7 +84,7 @@ class ConditionReader:
             )
 
     def find(self, inputs: Any, ids: Sequence[str] | None = None) -> list[Item]:
-        """List what is to be translated; nothing is decoded yet.
+        """List the inputs to translate; nothing is decoded yet.
 
         Args:
             inputs: a file, a folder, a pattern such as 'masks/*.png', a PIL image, an array
@@ -120,7 +120,7 @@ class ConditionReader:
         """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
 
         Raises:
-            DataError: whatever is wrong with the image; the item and the file are named.
+            DataError: the image cannot be used; the message has the item and the file.
         """
         sources = {
             name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
@@ -222,7 +222,7 @@ _ADVICE = {
 
 
 def _is_for_training(step: Any) -> bool:
-    # Loaders of targets for metrics have encode=None; see ConditionPart. What is enlarged is not the condition's half.
+    # Loaders of targets for metrics have encode=None; see ConditionPart. ``low_res`` is no part of a condition.
     return isinstance(step, (LoadImage, RandomFlip, Degrade, LoadLowRes)) or getattr(step, "encode", step) is None
 
 
@@ -250,7 +250,7 @@ def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
 
 
 def _as_array(value: Any, member: str, item: str) -> Any:
-    """What a plugin's loader takes: a path, or an array as it was given."""
+    """The input of a plugin's loader: a path, or an array as it was given."""
     if isinstance(value, Image.Image):
         value = np.asarray(upright(value))
     if isinstance(value, np.ndarray) and not value.size:
@@ -259,7 +259,7 @@ def _as_array(value: Any, member: str, item: str) -> Any:
 
 
 def _as_source(value: Any, member: str, item: str) -> Any:
-    """What a loader takes; bytes in the shape of an image as an image, so that the reader of its kind checks them."""
+    """The input of a loader; bytes in the shape of an image as an image, so that the reader of its kind checks them."""
     if isinstance(value, np.ndarray):
         value = _checked(value, member, item)
         if value.dtype == np.uint8 and _is_image(value):

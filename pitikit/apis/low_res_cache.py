@@ -41,11 +41,11 @@ def cache_low_res(
     Args:
         config: of the base model; the pairs of its ``train_dataloader`` are taken, unflipped.
         checkpoint: its weights.
-        out: folder; ``protocol.json`` there says what made the images.
+        out: folder; ``protocol.json`` there records how the images were made.
         strength: share of the sampling steps that is made: 1 begins from noise alone, 0 gives the true image.
         count: only the first so many pairs.
         batch_size: images at a time; they do not depend on it.
-        options: what ``--cfg-options`` gave.
+        options: changes to the config, by dotted key.
         overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
         progress: show a bar.
@@ -62,7 +62,7 @@ def cache_low_res(
         raise ValueError(f"strength={strength}: expected 0 to 1")
     cfg = load_config(config, options)
     if not cfg.get("train_dataloader"):
-        raise ConfigError(f"{config}: has no 'train_dataloader', whose pairs are wanted")
+        raise ConfigError(f"{config}: got no 'train_dataloader', expected one with the training pairs")
     given = drop_flips(cfg.train_dataloader.dataset.to_dict())
     model = build_model(cfg, checkpoint, device)
     if not isinstance(model, DenoisingTranslator) or model.denoiser.decoder.takes_low_res:
@@ -78,7 +78,7 @@ def cache_low_res(
     made_by["strength"] = strength
     claim(folder, made_by, overwrite)
 
-    # A batch is made as a whole, or passed over without being read where all of it is there.
+    # A batch is made as a whole, or skipped without being read if all its images exist.
     names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
     batches = [range(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
     store = ImageFolder(folder)

@@ -20,7 +20,7 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
     Args:
         given: a folder of images named by the ids of the items, or one image an item, in their order: a path, a
             PIL image or a uint8 array each; or an array (N, S, S, 3).
-        items: what is to be translated.
+        items: the inputs to translate.
         side: S, of the images that the upsampler has learned from; None for any.
 
     Raises:
@@ -40,7 +40,9 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
             raise DataError(f"a low_res of {size}", f"{side}x{side}, as in the training", "resize it", item=item.id)
         if image.shape != images[0].shape:
             sizes = [f"{p.shape[1]}x{p.shape[0]} pixels" for p in (image, images[0])]
-            raise DataError(f"a low_res of {sizes[0]}", f"{sizes[1]} as the first", "enlarge them apart", item=item.id)
+            raise DataError(
+                f"a low_res of {sizes[0]}", f"{sizes[1]} as the first", "translate them in separate calls", item=item.id
+            )
     return images
 
 

@@ -16,7 +16,7 @@ _COLUMNS = 2
 
 
 class LogError(ValueError):
-    """A run has no log, or not the number that was asked for."""
+    """A run has no log, or not the requested number."""
 
 
 Curves = dict[str, tuple[list[int], list[float]]]
@@ -25,7 +25,7 @@ Curves = dict[str, tuple[list[int], list[float]]]
 
 @dataclass(frozen=True)
 class PlotReport:
-    """What was drawn.
+    """The curves that were drawn.
 
     Attributes:
         path: of the image.
@@ -64,7 +64,7 @@ def plot_logs(
         log_scale: of the values; those at or below zero are left out.
 
     Raises:
-        LogError: a run has no log, or no run has one of ``keys``.
+        LogError: a run has no log, or no run has a number of ``keys``.
         ValueError: an argument out of range.
     """
     if smooth < 1:
@@ -85,7 +85,7 @@ def plot_logs(
 
 
 def run_names(runs: Sequence[str | Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart; a log in a work directory is called after that.
+    """The last parts of the paths, as many as make them distinct; a log in a work directory is named after that.
 
     Raises:
         ValueError: one path comes twice.
@@ -133,7 +133,7 @@ def read_curves(run: str | Path) -> Curves:
                     values.setdefault(f"val/{name}" if is_val else name, {})[_iteration(line)] = float(value)
     curves = {name: _sorted(known) for name, known in values.items() if known}
     if not curves:
-        raise LogError(f"{run}: no line of a log in it")
+        raise LogError(f"{run}: got no line of a log, expected at least one")
     return curves
 
 
@@ -165,7 +165,7 @@ def _rows(curves: Mapping[str, Curves], key: str, smooth: int) -> Iterator[tuple
 
 
 def _draw(curves: Mapping[str, Curves], keys: Sequence[str], smooth: int, out: Path, log_scale: bool) -> None:
-    # Here, because it takes a second; and without pyplot, which would want a screen.
+    # Here, because it takes a second; and without pyplot, which would need a screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

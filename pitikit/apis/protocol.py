@@ -1,4 +1,4 @@
-"""Under what conditions images were made, written beside them, so that numbers can be compared later."""
+"""The conditions under which images were made, written beside them, so that numbers can be compared later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Protocol = dict[str, Any]
 #: Largest file of a plugin that is read to the end, bytes.
 _HASHED = 2**26
 
-#: What an image does not depend on: another value of these is no other protocol.
+#: Keys that an image does not depend on: another value of these is no other protocol.
 FREE = re.compile(r"count|config|options(\..*)?|checkpoint\.(\w+\.)?path")
 
 
@@ -77,12 +77,12 @@ def make_protocol(
 ) -> Protocol:
     """The conditions under which ``model`` makes the images of its test set.
 
-    Of a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each part, by its name.
+    For a cascade 'checkpoint', 'sampler', 'guidance' and 'steps' hold a value for each part, by its name.
 
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of them, on its device.
         config: with 'model' and 'test_dataloader'.
-        config_path, options: where it came from, and what the command line changed.
+        config_path, options: path of the config, and its changes from the command line.
         checkpoint: file or files of the weights.
         count: number of images.
     """
@@ -110,10 +110,10 @@ def make_protocol(
 
 
 def hash_plugins(folders: Any) -> dict[str, Any]:
-    """Hash what plugins consist of, code and data, which make images as the checkpoint does; by name.
+    """Hash plugins, code and data, by name: images depend on them as on the checkpoint.
 
-    Those of the config, by the names of their folders, counted on where two are called alike; and the installed ones,
-    by their modules: any of them may have a hand in it.
+    Those of the config, by the names of their folders, numbered if two have the same name; and the installed ones,
+    by their modules: any of them may affect the images.
     """
     places: dict[str, Path] = {}
     for folder in as_list(folders):
@@ -149,11 +149,11 @@ def _sources(place: Path) -> list[Path]:
 
 
 def hash_low_res(dataset: Any) -> dict[str, Any]:
-    """Hash what made the images that ``LoadLowRes`` reads, which a path does not tell; by path."""
+    """Hash, by path, the origin of the images that ``LoadLowRes`` reads."""
     found = {}
     for path in sorted(str(step["path"]) for step in components(dataset, "LoadLowRes")):
         folder = Path(path).expanduser().parent
-        # tools/test.py and tools/cache_low_res.py say it beside the folder.
+        # tools/test.py and tools/cache_low_res.py record it beside the folder.
         protocol = read_protocol(folder.parent / "protocol.json")
         if protocol is not None:
             facts: Any = {key: value for key, value in _flat(protocol) if not FREE.fullmatch(key)}
@@ -165,7 +165,7 @@ def hash_low_res(dataset: Any) -> dict[str, Any]:
 
 
 def _facts(part: Any, file: Path | None) -> dict[str, Any]:
-    """What is to be said of a model that samples."""
+    """The facts about a model that samples."""
     sampler = describe(part.sampler)
     guidance = sampler.pop("guidance", [])
     sampler.pop("steps", None)
@@ -209,7 +209,7 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 
 def read_protocol(path: Path) -> Protocol | None:
-    """What :func:`write_json` wrote; None if there is no such file.
+    """Read what :func:`write_json` wrote; None if there is no such file.
 
     Raises:
         ProtocolError: it is damaged.

@@ -1,4 +1,4 @@
-"""Repeats the iteration that stopped a training, and says where the first number that is none came up."""
+"""Replay of the iteration that stopped a training: the first value that is not finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pitikit.losses.denoising import Loss
 from pitikit.registry import MODELS, SCOPE
 from pitikit.weights import WeightsError, read_checkpoint
 
-#: What pitikit.engine.finite_loss.FiniteLossHook saves and a replay cannot do without.
+#: Keys of pitikit.engine.finite_loss.FiniteLossHook's file that a replay needs.
 NEEDED = ("iteration", "seed", "terms", "batch", "state_dict")
 _SHOWN = 5
 
@@ -33,14 +33,14 @@ class ReplayError(ValueError):
 
 @dataclass
 class Replay:
-    """What a repeated iteration showed.
+    """The findings of a repeated iteration.
 
     Attributes:
         iteration: number of the one that failed.
         ids: of the samples.
         then, now: terms of the loss in the failed iteration and in this one.
         samples: term -> its values, one a sample, before the weight of the timestep.
-        timesteps: of the samples, empty where the model's losses do not tell.
+        timesteps: of the samples, empty where the model's losses have none.
         inputs: lines on what went in: ranges of the batch, parameters that are not finite.
         module: the first module with an output that is not finite, and what is known of it; '' for none.
         gradients: parameters with gradients that are not finite, the first that came up first.
@@ -60,7 +60,7 @@ class Replay:
 
     @property
     def repeated(self) -> bool:
-        """Whether something was not finite this time, too."""
+        """True if something was not finite this time, too."""
         return bool(self.module or self.gradients) or not all(map(math.isfinite, self.now.values()))
 
     def report(self) -> str:
@@ -113,9 +113,9 @@ def replay(
     Args:
         config: of the training.
         failed_batch: what :class:`~pitikit.engine.finite_loss.FiniteLossHook` saved. Its parameters are used.
-        checkpoint: parameters of the denoiser to use instead, to see whether they pass: a training checkpoint (its
-            parameters, not the average), or exported weights.
-        options: what ``--cfg-options`` gave.
+        checkpoint: parameters of the denoiser to use instead, as a test of other parameters: a training checkpoint (its
+            parameters, not the EMA), or exported weights.
+        options: changes to the config, by dotted key.
         device: by default the kind of device that it happened on, where there is one; another one draws other
             random numbers.
 
@@ -152,7 +152,7 @@ def replay(
     with seen.watching():
         with torch.autocast(kind, getattr(torch, autocast) if autocast else None, enabled=autocast is not None):
             losses = model(mode="loss", **batch, draws=draws, drop=failed.get("drop"))
-        # Of an adversarial model the discriminator minimises another.
+        # The discriminator of an adversarial model minimises another.
         for total in (model.parse_losses(losses)[0], losses.get("loss_d")):
             if total is not None and total.requires_grad and bool(torch.isfinite(total)):
                 total.backward(retain_graph=True)
@@ -212,7 +212,7 @@ def _replace(model: Any, checkpoint: str | Path) -> None:
 
 
 class _Witness:
-    """Listens to every module and parameter of a model during one iteration."""
+    """A recorder of every module and parameter of a model during one iteration."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -225,7 +225,7 @@ class _Witness:
     def watching(self) -> Iterator[None]:
         handles: list[Any] = []
         for name, module in self.model.named_modules():
-            # An inner module ends before the one that holds it, so the first to complain is the innermost.
+            # An inner module ends before the one that holds it, so the first that is noted is the innermost.
             handles.append(module.register_forward_hook(self._look(name)))
             if isinstance(module, Loss):
                 handles.append(module.register_forward_hook(self._note_samples))

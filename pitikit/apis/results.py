@@ -1,4 +1,4 @@
-"""What a translation gives: images, the time they took, and the files that they are written to."""
+"""Results of a translation: images, the time they took, and the files that they are written to."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pitikit.apis.inputs import Item
 from pitikit.data.images import AnyImage, write_png
 from pitikit.files import ensure_folder, write_atomically
 
-#: Folder in that of the results with what a cascade enlarged.
+#: Subfolder of the results with the images that a cascade enlarged.
 LOW_RES_FOLDER = "low_res"
 
 
 @dataclass
 class Timing:
-    """What the last translation took.
+    """Steps and time of the last translation.
 
     Attributes:
-        steps: sampling steps of an image, of all stages of a cascade together.
+        steps: sampling steps of an image, of both parts of a cascade together.
         images: how many were made.
         calls: sampling steps in all, one of a whole batch counted once.
         seconds: of sampling, encoding included; reading and writing files excluded.
@@ -34,7 +34,7 @@ class Timing:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        """Such as ``5 steps, 1 image, 12.3 s, 2.46 s per step``."""
+        """Text such as ``5 steps, 1 image, 12.3 s, 2.46 s per step``."""
         noun = "image" if self.images == 1 else "images"
         batches = self.calls // max(self.steps, 1)
         many = f" in {batches} batches" if batches > 1 else ""
@@ -43,7 +43,7 @@ class Timing:
 
 
 class Translation(NamedTuple):
-    """What was made of one input.
+    """The results of one input.
 
     Attributes:
         id: of the input.
@@ -62,14 +62,14 @@ def result_paths(folder: Path, name: str, count: int) -> list[Path]:
 
 
 def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, overwrite: bool) -> None:
-    """Look whether the results of ``items`` may be written.
+    """Check that the results of ``items`` may be written.
 
     Args:
-        items: what is to be translated.
-        folder: where to.
+        items: the inputs to translate.
+        folder: of the results.
         count: samples an input.
-        low_res: whether :data:`LOW_RES_FOLDER` is written too.
-        overwrite: whether results that are there may be replaced.
+        low_res: True if :data:`LOW_RES_FOLDER` is written too.
+        overwrite: True to replace existing results.
 
     Raises:
         ValueError: ``folder`` is a file, or a result a folder; or two inputs would be written to one file, or over an
@@ -98,7 +98,7 @@ def check_paths(items: list[Item], folder: Path, count: int, low_res: bool, over
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         advice = "choose another folder, or overwrite=True (--overwrite)"
-        raise FileExistsError(f"{there[0]}{more}: is there already; {advice}")
+        raise FileExistsError(f"{there[0]}{more}: exists already; {advice}")
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""From condition images to images, by a config and its weights or by a live model."""
+"""Translation of condition images to images, by a config and its weights or by a live model."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator, to_uint8
 
 EXPORT = "ema.safetensors"
-"""What a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
+"""The weights that a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
 
-# Faster work than this needs no bar; it would only flicker.
+# A bar for faster work would only flicker.
 PROGRESS_AFTER_SECONDS = 2.0
-# Conditions of so many inputs stay in memory between the check and the sampling, 0.4 GB at most; others are read again.
+# Inputs whose conditions stay in memory between check and sampling, 0.4 GB at most; others are read again.
 KEPT = 1024
 
 PreviewCallback = Callable[[int, int, np.ndarray], Any]
@@ -48,10 +48,10 @@ OUTPUT_TYPES = ("np", "pil", "pt")
 
 
 class Translator:
-    """Turns conditions (label maps, sketches, depth, captions, …) into images.
+    """A translator of conditions (label maps, sketches, depth, captions, …) into images.
 
     ``Translator.from_config('configs/….py', 'weights/….safetensors')('mask.png')`` gives a uint8
-    RGB array (1, 1, H, W, 3). A cascade takes the weights of both its stages, ``{'base': …, 'upsampler': …}``.
+    RGB array (1, 1, H, W, 3). A cascade takes the weights of both its parts, ``{'base': …, 'upsampler': …}``.
 
     Args:
         model: a live model. It stays on its device, and in the mode that it is in.
@@ -59,7 +59,7 @@ class Translator:
 
     Attributes:
         model: as given.
-        reader: finds, checks and encodes what is to be translated.
+        reader: finds, checks and encodes the inputs.
         timing: of the last translation.
     """
 
@@ -87,13 +87,13 @@ class Translator:
         Args:
             config: path of a config, or what :func:`~pitikit.config.load_config` gave.
             checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or
-                'random' leaves the weights random (always the same ones), to time a model. Of a cascade
-                those of its stages: ``{'base': path, 'upsampler': path}``.
+                'random' leaves the weights random (always the same ones), to time a model. For a cascade
+                those of its parts: ``{'base': path, 'upsampler': path}``.
             device: a CUDA device where there is one, otherwise the CPU, by default.
             options: changes to the config by dotted key, ``{'model.sampler.steps': 20}``.
 
         Raises:
-            ValueError: the config, the weights or the device cannot be used; the message says why.
+            ValueError: the config, the weights or the device cannot be used; the message has the reason.
         """
         cfg = read_config(config, options)
         model = build_model(cfg, checkpoint, device)
@@ -120,7 +120,7 @@ class Translator:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """What an input consists of, such as ('mask',) or ('normals', 'depth')."""
+        """The members of an input, such as ('mask',) or ('normals', 'depth')."""
         return self.reader.members
 
     @property
@@ -128,7 +128,7 @@ class Translator:
         """The sampler of every call that names none: the model's, or what was set here, a config or a Sampler.
 
         ``translator.sampler = dict(type='DDIMSampler', steps=20)`` leaves the model's own as it is;
-        None goes back to it. Of a cascade it is the base model's; the other is ``model.upsampler.sampler``.
+        None goes back to it. For a cascade it is the base model's; the other is ``model.upsampler.sampler``.
         """
         return self.model.sampler if self._sampler is None else self._sampler
 
@@ -164,7 +164,7 @@ class Translator:
             seed: the first sample is what ``tools/test.py`` makes with this seed for an item of the
                 same id, the next one what it makes with ``seed + 1``, and so on. Or all the seeds.
             samples: images per input, where ``seed`` is one number.
-            batch_size: images at once; it changes nothing but time, memory and rounding.
+            batch_size: images at once; it changes only time, memory and rounding.
             progress: show a bar if it takes more than two seconds.
             ids: names of the inputs, which the noise depends on; the files' stems by default.
             low_res: what an upsampler enlarges, or a cascade in the place of its base model's images: a folder
@@ -172,7 +172,7 @@ class Translator:
             steps: sampling steps, in the place of the sampler's; see
                 :func:`~pitikit.diffusion.schedule.spaced_timesteps`.
             scale: of the guidance, in the place of the sampler's.
-            sampler: config or Sampler for this call. Of a cascade, ``steps``, ``scale`` and ``sampler`` are the base's.
+            sampler: config or Sampler for this call. For a cascade these three are the base's.
             upsampler: of a cascade, ``steps``, ``scale``, ``sampler`` and ``strength`` of its upsampler.
             dtype: precision of the network's products, such as 'bfloat16'; that of the parameters by default.
             callback: called after every step of every batch with a preview; see :data:`PreviewCallback`.
@@ -183,7 +183,7 @@ class Translator:
             of 'pil' a list of ``samples`` images for each input.
 
         Raises:
-            DataError: an input cannot be used; all are looked at before the first is translated.
+            DataError: an input cannot be used; all are checked before the first is translated.
             ValueError: another argument out of range.
         """
         if output_type not in OUTPUT_TYPES:
@@ -323,16 +323,14 @@ class Translator:
         low_res: Any,
         callback: PreviewCallback | None,
     ) -> Iterator[Translation]:
-        """Look at everything, so that a bad file is an error now and not after an hour."""
+        """Check all inputs, so that a bad file is an error now and not after an hour."""
         batch_size = _whole("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected at least 1")
         if low_res is not None and not self._enlarges:
             raise ValueError("low_res: the model enlarges nothing; expected an upsampler or a cascade")
         if low_res is None and self._enlarges and not isinstance(self.model, Cascade):
-            raise ValueError(
-                "an upsampler enlarges images, and none are given: expected low_res (--low-res FOLDER), or a cascade"
-            )
+            raise ValueError("low_res: got None, expected the images to enlarge (--low-res FOLDER); or use a cascade")
         conditions = _Conditions(self.reader, items)
         if low_res is not None:
             conditions.low_res = read_low_res(low_res, items, self._low_res_side)
@@ -360,7 +358,7 @@ class Translator:
             bar.update()
             timing.calls += 1
             if callback is not None:
-                # Of a cascade the steps of both parts are counted through.
+                # In a cascade the steps of both parts are counted together.
                 preview = to_uint8(prediction.x0).permute(0, 2, 3, 1).cpu().numpy()
                 callback((timing.calls - 1) % steps + 1, steps, preview)
 
@@ -379,7 +377,7 @@ class Translator:
 
 
 class _Conditions(Dataset):
-    """What a call translates: every input is read once to be checked, and kept if there are not too many."""
+    """The inputs of a call: every one is read once to be checked, and kept if there are not too many."""
 
     def __init__(self, reader: ConditionReader, items: list[Item]) -> None:
         self.reader, self.items = reader, items

@@ -17,9 +17,9 @@ annotations, those of a plugin's components as well as ours::
             timesteps: Annotated[str | dict, TIMESTEP_SAMPLERS] = "uniform",  # the name alone will do
         ) -> None: ...
 
-Everything else in a signature is judged by its plain annotation (``scale: float``). An argument without an annotation
-takes anything; a dict with a ``type`` in it is looked for in all registries. The keys at the top of a file, which are
-no component's arguments, are declared in the same way in :mod:`pitikit.config.schema`.
+Everything else in a signature is checked against its plain annotation (``scale: float``). An argument
+without an annotation takes anything; a dict with a ``type`` in it is searched in all registries. The keys at the top of
+a file, which are no component's arguments, are declared in the same way in :mod:`pitikit.config.schema`.
 """
 
 from pitikit.config.check import check_config

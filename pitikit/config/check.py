@@ -1,9 +1,9 @@
-"""Checks a config before anything is built from it.
+"""Check of a config before anything is built from it.
 
-mmengine takes any key in silence and trips over a wrong one when it builds the part, or never. Here
+mmengine accepts any key and fails at a wrong one when it builds the part, or never. Here
 every dict with a ``type`` is compared with the signature of the class it names, and each complaint
 gives the full place in the config and the nearest valid names; values are compared with the
-annotations there. Our own components are judged exactly; where mmengine or torch leave it open what
+annotations there. Our own components are checked exactly; where mmengine or torch leave it open what
 they take, a miss is preferred to a false alarm.
 """
 
@@ -64,10 +64,10 @@ def _fault(value: Any, argument: Argument) -> str | None:
 
 
 def _is_unknown(key: str, value: Any, reader: Reader, place: Place) -> bool:
-    """Find out whether mmengine would ignore ``key``, or trip over it later and less clearly."""
+    """True if mmengine would ignore ``key``, or fail at it later and less clearly."""
     if reader.keys is None or key in reader.keys or not place:
         return False
     if source_of(reader.others) and isinstance(value, Mapping) and "type" in value:
-        # A hook may have a name of its own; one letter off another it would stand beside that one.
+        # A hook may have a name of its own; one letter off another it would be added beside that one.
         return nearest(key, reader.keys, cutoff=0.8).startswith("did you mean")
     return True

@@ -1,4 +1,4 @@
-"""Reads config files: one, those that it names as the parts of its model, and the folders of its plugins."""
+"""Reading of config files: one, those that it names as the parts of its model, and the folders of its plugins."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def resolve_parts(
     Args:
         tree: a config as it was read; it is left as it is.
         path: where it was read.
-        options: what ``--cfg-options`` gave; the paths of parts are taken out of it.
+        options: changes to the config, by dotted key; the paths of parts are taken out of it.
 
     Returns:
         The tree, and the configs that were read for it by their paths.

@@ -1,4 +1,4 @@
-"""Reads the config of a tool: the file, its plugins, the options of the command line, the check.
+"""Reading of the config of a tool: the file, its plugins, the options of the command line, the check.
 
 Every tool goes through :func:`load_config`, so an unknown name stops all of them in the same words.
 """
@@ -32,7 +32,7 @@ def load_config(
     Args:
         path: the config, a ``.py`` file (``.json`` and ``.yaml`` work as well), found as
             :func:`~pitikit.resources.find` does.
-        options: what ``--cfg-options`` gave, by dotted key; see :func:`apply_options`.
+        options: changes to the config, by dotted key; see :func:`apply_options`.
         work_dir: overrides the config's ``work_dir``; without both it is ``work_dirs/<stem>``.
 
     The config's ``plugins`` (folders) are imported first. A relative one is looked for in the
@@ -63,7 +63,7 @@ def load_config(
     ]
     load_plugins(folders)
     if folders:
-        # As found, those of the parts too: the config that a run writes is read from other places.
+        # As found, those of the parts too: the config that a run writes may be read from another folder.
         tree["plugins"] = list(dict.fromkeys(map(portable, folders)))
     if _is_beside(tree.get("load_from"), path):
         tree["load_from"] = str(path.parent / tree["load_from"])
@@ -90,7 +90,7 @@ def load_config(
 
 
 def _is_beside(weights: Any, path: Path) -> bool:
-    """Whether a file of weights that the config at ``path`` names is in its folder, and not where it begins to look."""
+    """True if weights that the config at ``path`` names are in its folder, and not at the path as it stands."""
     return isinstance(weights, str) and not Path(weights).is_file() and (path.parent / weights).is_file()
 
 
@@ -141,7 +141,7 @@ def _idle_rate(cfg: Mapping[str, Any]) -> str | None:
 
 
 def _rate(cfg: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Key and value of the ``lr`` of the optimizer that stages speak of: of two the denoiser's."""
+    """Key and value of the ``lr`` of the optimizer that stages refer to: of two the denoiser's."""
     keys = ("optim_wrapper.optimizer.lr", "optim_wrapper.denoiser.optimizer.lr")
     return next(((key, rate) for key in keys if (rate := _value_at(cfg, key)) is not None), None)
 

@@ -34,8 +34,8 @@ def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
         parts = key.split(".")
         if parts[0] in tree and parts[0] not in ConfigFile.__annotations__:
             warnings.warn(
-                f"--cfg-options {key}: {parts[0]!r} is a variable of the config file; parts that "
-                "the file made from it before do not change with it",
+                f"--cfg-options {key}: {parts[0]!r} is a variable of the config file; values that "
+                "the file has computed from it do not change with it",
                 stacklevel=3,
             )
         try:
@@ -114,7 +114,7 @@ def _argument(node: Mapping[str, Any], argument: Argument, key: str, place: Plac
 
 
 class _OptionAction(Action):
-    """Reads ``KEY=VALUE``; mmengine's action reads no ``dict(...)``, and takes what it cannot read for a text."""
+    """Action for ``KEY=VALUE``; mmengine's has no ``dict(...)``, and keeps as text what it cannot parse."""
 
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
         options = dict(getattr(namespace, self.dest))
@@ -138,7 +138,7 @@ def _value(text: str) -> Any:
     try:
         value = _literal(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        # What is meant as a dict is not taken for a text, which would fail later in other words.
+        # A malformed dict must not pass as a text, which would fail later and less clearly.
         if re.search(r"\bdict\(|\{\s*['\"]", text):
             raise ValueError(error.msg if isinstance(error, SyntaxError) else error) from None
         if "," not in text and not text.startswith(("[", "(")):

@@ -99,7 +99,7 @@ def reader_of(node: Mapping[str, Any], argument: Argument, place: Place) -> Read
     arguments, keys = zip(*map(_accepted, components), strict=True)
     return Reader(
         title=None if group else getattr(components[0], "__name__", str(components[0])),
-        # Of several that it may be, any of their names is right, and none of their annotations is known to hold.
+        # Of several possible components, any of their names is right, and none of their annotations is certain.
         arguments=arguments[0] if len(components) == 1 else {},
         keys=None if None in keys else frozenset().union(*keys),
         others=others,

@@ -1,7 +1,7 @@
-"""How a condition becomes an image of 8 bits: colours of labels, distances to edges, depth,
+"""Encoding of conditions as images of 8 bits: colours of labels, distances to edges, depth,
 normals.
 
-Every encoder is a small frozen dataclass, so that it can be pickled to worker processes and
+Every encoder is a small frozen dataclass, so that it can be pickled to data workers and
 compared.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 Encode = Callable[[np.ndarray], np.ndarray]
 
 LABEL_IGNORE = 255
-# Of 255: a cell is an edge when at least a quarter of it was, so that thin lines outlive a
+# Of 255: a cell is an edge when at least a quarter of it was, so that thin lines survive a
 # reduction.
 EDGE_COVERAGE = 63
 
@@ -189,7 +189,7 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
 
 
 def negate_x(normals: np.ndarray) -> np.ndarray:
-    """What a left-right flip does to the values of normals (H, W, 3)."""
+    """Negate x of normals (H, W, 3), for a left-right flip."""
     return normals * np.array([-1, 1, 1], normals.dtype)
 
 

@@ -18,14 +18,14 @@ import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws fro
 from pitikit.data.errors import DataError
 from pitikit.registry import DATASETS, TRANSFORMS
 
-#: What :class:`PairedImageDataset` can do about a bad item.
+#: Ways of :class:`PairedImageDataset` to handle a bad item.
 ON_ERROR = ("raise", "skip")
 
 
 class StandInId(str):
     """The id of an item that was read in the place of bad ones; travels with the batch, from workers too.
 
-    It is the plain id to whoever does not ask. ``passed`` has id and complaint of each bad item.
+    Everywhere else it is the plain id. ``passed`` has id and complaint of each bad item.
     """
 
     passed: tuple[tuple[str, str], ...]
@@ -84,7 +84,7 @@ class PairedImageDataset(Dataset):
             '{id}' stands for the item, and may span folders; '{jpg,png}' for alternatives:
             'images/{id}.{jpg,png}'.
         conditions: member name -> path template; mask, sketch, depth, normals, caption, or whatever
-            the loader of a plugin asks for. May be empty.
+            the loader of a plugin reads. May be empty.
         list_file: a text file with one id per line, or with one JSON object per line: 'id' and,
             for any member, its path ('caption': the text itself). Members it leaves out follow
             their template.
@@ -95,13 +95,13 @@ class PairedImageDataset(Dataset):
         caption_file: captions of all items: JSON ``{id: text}``, or lines of ``id<TAB>text``.
         ids: the ids to use, instead of finding them.
         test_mode: augmentation does not change from one pass to the next.
-        same_size: whether a condition must have its image's size; False accepts another of the
+        same_size: True if a condition must have its image's size; False accepts another of the
             same shape, such as a label map at half the resolution.
         metainfo: facts for evaluators, such as class names.
         on_error: what a bad item does in the middle of an epoch: 'raise' stops and names it; 'skip'
             puts the next readable item of the set in its place, with the augmentation of the draw.
             Which one that is depends on the files alone, never on workers or on what was read before.
-        max_bad: with 'skip', the share of bad items that is put up with.
+        max_bad: with 'skip', the largest share of bad items that is allowed.
 
     With ``on_error='skip'`` the id of an item that stands in for others is a :class:`StandInId`. The
     training loop reads it, warns of each bad item once, counts, and stops beyond ``max_bad``. Items
@@ -274,8 +274,8 @@ class PairedImageDataset(Dataset):
         return len(self.items)
 
     def set_epoch(self, epoch: int) -> None:
-        """State the pass over the data; workers that run already (``persistent_workers``) do not
-        hear of it.
+        """State the pass over the data; running workers (``persistent_workers``) keep the
+        earlier one.
         """
         self.epoch = epoch
 
@@ -293,7 +293,7 @@ class PairedImageDataset(Dataset):
                     error.advice = f"{error.advice}; {hint}" if error.advice else hint
                 raise
         length, passed = len(self.items), list[tuple[str, str]]()
-        # More in a row than may be bad in all: the loop would stop as well, but only once it has a batch.
+        # More bad items in a row than are allowed in all: the loop would stop only after a whole batch.
         for step in range(min(length, int(self.max_bad * length) + 1)):
             try:
                 sample = self._read((place + step) % length if step else place, place, epoch)

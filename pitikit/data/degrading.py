@@ -1,4 +1,4 @@
-"""The transforms that write the upsampler's input: the final image, small and worn, or what a base model made."""
+"""The transforms that write the upsampler's input: the image, reduced and degraded, or that of a base model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Degrade(BaseTransform):
 
     Args:
         degradation: config of a degradation that makes ``size`` of the image's size, such as that of
-            ``configs/_base_/degradations/bsr_light.py``. None shrinks as :func:`~pitikit.data.transforms.resize_image`
+            ``configs/_base_/degradations/bsr_light.py``. None reduces as :func:`~pitikit.data.transforms.resize_image`
             does, which is how the images of a base model are made: the plain upsampler's input.
         size: side of ``low_res`` in pixels.
 
@@ -61,20 +61,20 @@ class Degrade(BaseTransform):
         if rng is None:
             rng = np.random.default_rng()
         try:
-            worn = degrade(self.degradation, image.astype(np.float32) / np.float32(255), rng)
+            degraded = degrade(self.degradation, image.astype(np.float32) / np.float32(255), rng)
         except DegradationError as error:
             raise DataError(
                 f"an image of {width}×{height} pixels", "one that can be degraded", str(error), item=item
             ) from error
-        if worn.shape != (self.size, self.size, 3):
+        if degraded.shape != (self.size, self.size, 3):
             raise DataError(
-                f"a degraded image of shape {worn.shape} out of {width}×{height} pixels",
+                f"a degraded image of shape {degraded.shape} out of {width}×{height} pixels",
                 f"({self.size}, {self.size}, 3)",
                 "wrap the degradation in dict(type='Downscale', scale=…), or change size",
                 item=item,
             )
         # Rounded, as the released code does; the base model's own images come as bytes too.
-        results["low_res"] = np.rint(worn * np.float32(255)).astype(np.uint8)
+        results["low_res"] = np.rint(degraded * np.float32(255)).astype(np.uint8)
         return results
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 class DataError(ValueError):
-    """A dataset item that cannot be used; says which one, what was found, what was expected, what
-    to do.
+    """A dataset item that cannot be used; the message has the item, what was found, what was expected and the
+    remedy.
 
     Args:
         found: what was met, as a phrase.
@@ -37,7 +37,7 @@ class DataError(ValueError):
         place = f"item {self.item!r}" if self.item is not None else ""
         if self.path is not None:
             place = f"{place} ({self.path})" if place else str(self.path)
-        # A worker process hands its error over as one text, in place of ``found``.
+        # A data worker hands its error over as one text, in place of ``found``.
         if not self.expected:
             return self.found
         text = f"found {self.found}; expected {self.expected}"

@@ -124,7 +124,7 @@ class LoadMask(BaseTransform):
 
     Args:
         num_classes: number of labels, 1 to 255.
-        id_offset: added to the ids of the file. COCO-Stuff stored as 1..182 wants −1; with a
+        id_offset: added to the ids of the file. COCO-Stuff stored as 1..182 needs −1; with a
             negative offset the ids that fall below 0 (there: 0, 'no label') are ignored.
         ignore: id or ids of the file (before the offset) that mean 'no label'; they become 255 and
             black.
@@ -257,7 +257,7 @@ class LoadCaption(BaseTransform):
     """Read a caption and turn it into token ids: results['condition'], int64 (length,), padded
     with −1.
 
-    A flip of the image does not rewrite the words: leave it out where captions say 'left' or
+    A flip of the image does not rewrite the words: leave it out where captions contain 'left' or
     'right'.
 
     Args:

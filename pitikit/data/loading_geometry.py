@@ -30,8 +30,8 @@ class LoadDepth(BaseTransform):
         unit: 'm' or 'mm', the unit of the values; None takes integers as millimetres and floats as
             metres.
         mode: 'log-jet' or 'log', see :class:`~pitikit.data.conditions.DepthCode`.
-        near: nearest depth told apart, metres.
-        far: farthest depth told apart, metres.
+        near: nearest depth that is distinguished, metres.
+        far: farthest depth that is distinguished, metres.
         source: member that holds the depth.
         condition: False to load it for metrics only.
         keep: results key that keeps the metres (float32) for metrics, or None.

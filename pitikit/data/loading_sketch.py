@@ -75,12 +75,12 @@ class LoadSketch(BaseTransform):
 
 
 def _sketch_fault(grey: np.ndarray, white: np.ndarray) -> tuple[str, str] | None:
-    """What is wrong with an image given as an edge map, and what to do; None when nothing is."""
+    """The fault of an image given as an edge map, and the remedy; None for a good one."""
     share = float(white.mean())
     if share > 0.5:
         return (
             f"an image that is {share:.0%} white",
-            "black lines on white want invert=True; a photograph or a mask is no sketch",
+            "black lines on white need invert=True; a photograph or a mask is no sketch",
         )
     # A faint image without a line, or grey areas without any change: ids, not edges.
     if share == 0 and (grey.max() > 8 or np.median(grey) > 0):

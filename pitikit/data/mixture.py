@@ -46,7 +46,7 @@ class MixedDataset(Dataset):
         """The sample at a position (negative ones count from the end)."""
         place = int(position) + (len(self) if position < 0 else 0)
         if not 0 <= place < len(self):
-            raise IndexError(f"index {int(position)} of {len(self)} items")
+            raise IndexError(f"index: got {int(position)}, expected one below {len(self)}")
         part = bisect_right(self._ends, place)
         local = place - (self._ends[part - 1] if part else 0)
         epoch = getattr(position, "epoch", None)

@@ -1,4 +1,4 @@
-"""From a collated batch of bytes to float32 on the model's device."""
+"""Conversion of a collated batch of bytes to float32 on the model's device."""
 
 from __future__ import annotations
 

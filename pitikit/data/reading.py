@@ -1,7 +1,7 @@
 """Files and images in memory to arrays: one reader for each kind of image, each of which refuses what it would
 silently get wrong.
 
-All turn an image as its EXIF orientation says, so that the members of a pair stay together. Pillow
+All rotate an image by its EXIF orientation, so that the members of a pair stay together. Pillow
 reads them, because OpenCV turns a palette image (label ids) into colours, and because the released
 image path is Pillow's.
 """
@@ -21,7 +21,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _WHOLE = ("a whole file", "copy or download it again")
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-# Pillow stretches 2- and 4-bit grey values to 0..255; ids are wanted as they were written.
+# Pillow stretches 2- and 4-bit grey values to 0..255; ids must stay as they are stored.
 _GREY_STRETCH = {2: 85, 4: 17}
 _ORIENTATION = 0x0112
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F")
@@ -33,7 +33,7 @@ Source = str | Path | Image.Image
 
 
 def _open(path: Source) -> tuple[Image.Image, int, Path | None]:
-    """Decode a file; returns the image, turned as its EXIF orientation says, its bits per channel (as a PNG states
+    """Decode a file; returns the image, rotated by its EXIF orientation, its bits per channel (as a PNG states
     them, otherwise of its mode), and its path.
     """
     if isinstance(path, Image.Image):
@@ -43,7 +43,7 @@ def _open(path: Source) -> tuple[Image.Image, int, Path | None]:
         with open(path, "rb") as handle:
             head = handle.read(26)
             image: Image.Image = Image.open(handle)
-            # The second image of an MPO is a preview or the view of another eye.
+            # The second image of an MPO is a preview, or the other view of a stereo pair.
             frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
             image.load()
             image = upright(image)
@@ -80,11 +80,11 @@ def _in_memory(image: Image.Image) -> tuple[Image.Image, int]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An image turned as its EXIF orientation says."""
+    """An image rotated by its EXIF orientation."""
     if image.getexif().get(_ORIENTATION, 1) == 1:
         return image
     turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # Which a new image has not.
+    turned.format = image.format  # A new image has no such value.
     return turned
 
 
@@ -99,7 +99,7 @@ def _drop_opaque_alpha(image: Image.Image, path: Path | None) -> Image.Image:
         raise DataError(
             f"an alpha channel with values down to {low}",
             "an opaque image",
-            "flatten it onto the background that is meant",
+            "flatten it onto a background",
             path,
         )
     return image.convert("L" if image.mode in ("LA", "La") else "RGB")

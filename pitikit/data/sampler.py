@@ -1,4 +1,4 @@
-"""The sampler of training: endless shuffled passes, each draw of which knows its pass."""
+"""The sampler of training: endless shuffled passes, each draw of which carries its pass."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pitikit.registry import DATA_SAMPLERS
 class Draw(int):
     """An index into a dataset that also carries ``epoch``, the pass it was drawn in.
 
-    It is a plain index to a dataset that does not ask. Travelling with the index, the pass reaches
-    workers that were started long ago, which ``set_epoch`` cannot.
+    A dataset may use it as a plain index. With the index, the pass reaches workers that were started
+    long ago, which ``set_epoch`` cannot.
     """
 
     epoch: int
@@ -35,14 +35,14 @@ class Draw(int):
 class DrawSampler(Sampler[int]):
     """Yield :class:`Draw` for ever: pass after pass over the dataset, each in an order of its own.
 
-    Draw number n of the run depends on (seed, n) alone. With several processes, process r of w
+    Draw number n of the run depends on (seed, n) alone. Of several ranks, rank r of w
     takes n = r, r + w, …
 
     Args:
         dataset: anything with a length.
         shuffle: a new order for each pass, or the dataset's own.
-        seed: of the order; None agrees on one among the processes.
-        start: number of draws (over all processes) to pass over: iterations done × global batch,
+        seed: of the order; with None the ranks agree on one.
+        start: number of draws (over all ranks) to pass over: iterations done × global batch,
             so that a resumed run goes on where it stopped without decoding what it has seen. May
             be set until iteration begins.
     """
@@ -76,4 +76,4 @@ class DrawSampler(Sampler[int]):
         return self.length
 
     def set_epoch(self, epoch: int) -> None:
-        """Passes are counted here; what a loop says about them changes nothing."""
+        """Do nothing: passes are counted here, not by the loop."""

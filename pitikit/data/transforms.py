@@ -40,7 +40,7 @@ _INTERPOLATION = {
     "linear": cv2.INTER_LINEAR,
     "area": cv2.INTER_AREA,
 }
-# What OpenCV resizes with every interpolation; others go by way of one that holds their values.
+# Types that OpenCV resizes with every interpolation; others are converted to one that holds their values.
 _OPENCV_TYPES = tuple(map(np.dtype, (np.uint8, np.uint16, np.int16, np.float32, np.float64)))
 _STAND_INS = {"bool": np.uint8, "int8": np.int16, "float16": np.float32}
 
@@ -178,7 +178,7 @@ class PackInputs(BaseTransform):
             float32 metres, …
 
     Raises:
-        DataError: a key of ``keep`` is not there, parts and tokens both want to be the condition, or a part's
+        DataError: a key of ``keep`` is not there, parts and tokens are both given as the condition, or a part's
             encode gave something else than bytes.
     """
 

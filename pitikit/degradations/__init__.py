@@ -1,1 +1,1 @@
-"""Degradations: how a sharp image becomes the small, worn one that an upsampler learns from."""
+"""Degradations: from a sharp image to the small, degraded one that an upsampler learns from."""

@@ -19,7 +19,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
-        # Neither the package's folder nor the user's can be written: it is compiled anew in every process.
+        # If neither the package's nor the user's folder can be written, every process compiles anew.
         return numba.njit(nogil=True)(function)
 
 

@@ -139,8 +139,7 @@ class OneOf(Operation):
 class Downscale(Operation):
     """A degradation that ends in exactly 1/``scale`` of the size, whatever sizes it goes through.
 
-    Within it ``Resize(size='final')`` knows where to go; what the degradation leaves at another size is resized
-    at the end.
+    Within it ``Resize(size='final')`` resizes to that size; a result of another size is resized at the end.
 
     Args:
         scale: old side / new side, a whole number.

@@ -61,7 +61,7 @@ def sinc_2d(size: int, cutoff: float) -> np.ndarray:
         size: taps a side.
         cutoff: radians a pixel, above 0 and up to pi.
     """
-    # SciPy is loaded where it is used, here and beside: 20 MB and a third of a second that most trainings do without.
+    # SciPy is imported only where it is used: it takes 20 MB and a third of a second.
     from scipy.special import j1
 
     place = np.arange(size) - (size - 1) / 2

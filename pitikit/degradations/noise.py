@@ -22,7 +22,7 @@ _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class _NormalNoise(Operation):
-    """Normal noise by colour model; what it is multiplied with is the subclass's.
+    """Normal noise by colour model; the subclass defines its factor.
 
     Args:
         level: standard deviation (of 255).

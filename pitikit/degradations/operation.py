@@ -1,4 +1,4 @@
-"""What a degradation is, and what all of them check."""
+"""The interface of degradations, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Range = float | Sequence[float]
 
 
 class DegradationError(ValueError):
-    """An image or an argument that a degradation cannot take; says which, and what it takes."""
+    """An image or an argument that a degradation cannot take; the message has both, and what is expected."""
 
 
 class Degradation(Protocol):
@@ -56,7 +56,7 @@ class Operation(ABC):
         Args:
             image: RGB float32 (H, W, 3) in [0, 1], in one piece; not to be written to.
             rng: source of all random numbers.
-            final: the size that the whole degradation shall end in, or None where nobody has said.
+            final: the size that the whole degradation shall end in, or None if it is not fixed.
         """
 
 
@@ -68,7 +68,7 @@ def run_step(step: Degradation, image: np.ndarray, rng: np.random.Generator, fin
 
 
 def degrade(degradation: Degradation, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a degradation by itself makes of an image, checked as a step of a composite is.
+    """Degrade an image by one degradation, checked as a step of a composite is.
 
     Raises:
         DegradationError: it cannot take the image, or a plugin's gave no RGB float32 (h, w, 3) in [0, 1].
@@ -80,7 +80,7 @@ def checked_image(image: Any, name: str) -> np.ndarray:
     """``image`` in one piece, if it is RGB float32 (H, W, 3) in [0, 1].
 
     Raises:
-        DegradationError: it is not; the message begins with ``name`` and says what to do.
+        DegradationError: it is not; the message begins with ``name`` and has the remedy.
     """
     wanted = "expected RGB float32 (H, W, 3) in [0, 1]"
     if not isinstance(image, np.ndarray):

@@ -118,7 +118,7 @@ class Resize(Operation):
         scale: new side / old side, drawn uniformly; both sides by the same, rounded down. Or
         shrink: old side / new side, drawn uniformly. Or
         size: side in pixels, (height, width), or 'final': the size that the whole degradation shall end in,
-            which a :class:`~pitikit.degradations.compose.Downscale` around it says. One of the three.
+            set by a :class:`~pitikit.degradations.compose.Downscale` around it. One of the three.
         interpolations: of which one is drawn, out of :data:`INTERPOLATIONS`.
 
     Raises:
@@ -153,8 +153,8 @@ class Resize(Operation):
         if self.final:
             if final is None:
                 raise DegradationError(
-                    "Resize: size='final', but nothing says how large the result shall be; "
-                    "put it inside dict(type='Downscale', scale=..., degradation=...)"
+                    "Resize: got size='final' alone, expected a Downscale around it, which sets the size; "
+                    "wrap it in dict(type='Downscale', scale=..., degradation=...)"
                 )
             return final
         factor = draw(rng, self.scale) if self.scale is not None else 1 / draw(rng, self.shrink or (1.0, 1.0))

@@ -1,4 +1,4 @@
-"""Guidance: how a conditional and an unconditional prediction become one.
+"""Guidance: the conditional and the unconditional prediction combined.
 
 ``scale`` is s of eps = eps(null) + s (eps(cond) - eps(null)); 1 means no guidance. The PITI paper writes
 w = s - 1. The variance is always that of the conditional prediction.
@@ -31,7 +31,7 @@ class Guidance(Protocol):
     needs_null: bool
 
     def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:
-        """Guide one sampling; what a guidance remembers from step to step lives in what is returned.
+        """Guide one sampling; state from step to step is kept in the returned denoiser.
 
         Args:
             denoise: with the condition, or what an inner guidance made of that.
@@ -132,7 +132,7 @@ class NormalizedCFG(CFG):
         guided = super().combine(cond, null)
         std, mean = torch.std_mean(cond, dim=self.dims, keepdim=True, correction=0)
         guided_std, guided_mean = torch.std_mean(guided, dim=self.dims, keepdim=True, correction=0)
-        # Rows that the guidance did not spread (a constant estimate) have nothing to be divided by.
+        # Clamped, for rows without spread (a constant estimate), whose deviation is 0.
         ratio = std / guided_std.clamp_min(torch.finfo(std.dtype).tiny)
         return ratio * (guided - guided_mean) + mean
 

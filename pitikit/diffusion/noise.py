@@ -21,7 +21,7 @@ def sample_seed(run_seed: int, sample_id: str) -> int:
 class NoiseSource:
     """Gaussian noise of which row b depends on ``seeds[b]`` alone.
 
-    Drawn on the CPU whatever the device, because generators of different devices give different numbers.
+    Drawn on the CPU for every device, because generators of different devices give different numbers.
 
     Args:
         seeds: one integer per sample.

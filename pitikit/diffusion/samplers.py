@@ -24,7 +24,7 @@ PROGRESS_FROM_STEPS = 20
 
 
 def steps_of(strength: float, steps: int) -> int:
-    """How many of ``steps`` a ``strength`` of 0 to 1 stands for: at least one, unless it is 0."""
+    """The number of ``steps`` that a ``strength`` of 0 to 1 makes: at least one, unless it is 0."""
     return max(round(strength * steps), int(strength > 0))
 
 
@@ -81,15 +81,15 @@ class NoiseLevel(NamedTuple):
 
 @dataclass
 class SamplingState:
-    """A sampling as it goes on; handed to every step, gone with the last.
+    """The state of one sampling, handed to every step.
 
     Attributes:
         schedule: of the network.
         timesteps: in the order in which they are visited.
         index: of the present step in ``timesteps``.
-        prediction: the first one of the present step; None until :meth:`Sampler.step` has asked for it.
+        prediction: the first one of the present step; None until :meth:`Sampler.step` has computed it.
         earlier: the first predictions of the steps before, the latest first, as many as :attr:`Sampler.memory`.
-        own: whatever else a sampler keeps from step to step.
+        own: further state of a sampler from step to step.
     """
 
     schedule: NoiseSchedule
@@ -119,7 +119,7 @@ class Sampler(ABC):
         temperature: factor on the initial noise; the released upsampler uses 0.997.
 
     Attributes:
-        memory: how many earlier predictions a multistep solver looks back on.
+        memory: earlier predictions that a multistep solver uses.
 
     Raises:
         ValueError: a ``temperature`` below 0, or not finite.
@@ -332,7 +332,7 @@ class DDPMSampler(Sampler):
         pred = denoise(x, now.t)
         mean = pred.posterior_mean(after.alpha_bar)
         deviation = (0.5 * self.log_variance(pred, now.alpha_bar, after.alpha_bar)).exp()
-        # Nothing after the last step, whatever is drawn. An `if` would wait for the device at every step.
+        # Zero at the last step, for any draw. An `if` would wait for the device at every step.
         deviation = deviation.where(after.alpha_bar < 1, 0.0)
         return mean + deviation * noise.randn(mean.shape[1:]).to(mean.dtype)
 

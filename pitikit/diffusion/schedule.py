@@ -16,7 +16,7 @@ from pitikit.registry import SCHEDULES
 # GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
 FAST27_SECTIONS = (10, 10, 3, 2, 2)
 
-#: What the variance of a step may be: predicted, the posterior's, or beta.
+#: Variances of a step: predicted, the posterior's, or beta.
 VARIANCES = ("learned", "small", "large")
 
 Steps = int | str | Sequence[int]
@@ -116,7 +116,7 @@ def _strided(total: int, count: int) -> list[int]:
 
 @SCHEDULES.register_module()
 class NoiseSchedule:
-    """How much of the image is left at each timestep: x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+    """The share of the image that is left at each timestep: x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
 
     Args:
         name: 'squaredcos_cap_v2' (GLIDE's base) or 'linear' (its upsampler).
@@ -140,7 +140,7 @@ class NoiseSchedule:
         self.alpha_bar = alpha_bar
         self.alpha_bar_prev = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
         variance = posterior_variance(alpha_bar, self.alpha_bar_prev, self.betas)
-        # The first variance is 0, whose logarithm is of no use: the second stands in for it, as in the released code.
+        # The first variance is 0, whose logarithm is infinite: the second replaces it, as in the released code.
         self.min_log_var = torch.cat([variance[1:2], variance[1:]]).log() if len(variance) > 1 else variance.log()
         self.max_log_var = self.betas.log()
         self._copies: dict[tuple[str, torch.device], Tensor] = {}
@@ -153,9 +153,9 @@ class NoiseSchedule:
         return self._gather("alpha_bar", t)
 
     def network_time(self, t: Tensor) -> Tensor:
-        """What a network is told instead of ``t`` (B,): timesteps counted as if there were 1000, float where needed.
+        """Timesteps ``t`` (B,) as a network takes them: counted as if there were 1000, float where needed.
 
-        The released code does the same, so that a decoder keeps its sense of time on a schedule of other length.
+        The released code does the same, so that a decoder of 1000 steps works on a schedule of another length.
         """
         return t if len(self) == 1000 else t * (1000.0 / len(self))
 
@@ -194,7 +194,7 @@ class NoiseSchedule:
         return low if kind == "small" else torch.where(t.view(-1, 1, 1, 1) == 0, low, high)
 
     def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Target:
-        """Everything a loss needs to know of the timesteps ``t`` (B,)."""
+        """The truth for a loss at the timesteps ``t`` (B,)."""
         return Target(
             x0,
             noise,
@@ -206,15 +206,15 @@ class NoiseSchedule:
         )
 
     def _gather(self, name: str, t: Tensor) -> Tensor:
-        # Copied to a device once: a copy waits for everything that the device has still to do.
+        # Copied to a device once: a copy waits for all pending work of the device.
         if (name, t.device) not in self._copies:
             self._copies[name, t.device] = getattr(self, name).to(t.device)
         return self._copies[name, t.device][t.long()].view(-1, 1, 1, 1)
 
 
 def _betas_of(alpha_bar: Tensor) -> np.ndarray:
-    inside = bool(((alpha_bar > 0) & (alpha_bar < 1)).all())
-    if alpha_bar.ndim != 1 or not inside or bool((alpha_bar.diff() >= 0).any()):
+    in_range = bool(((alpha_bar > 0) & (alpha_bar < 1)).all())
+    if alpha_bar.ndim != 1 or not in_range or bool((alpha_bar.diff() >= 0).any()):
         raise ValueError("alpha_bar: expected one dimension, values within (0, 1), strictly decreasing")
     return (1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])).numpy()
 

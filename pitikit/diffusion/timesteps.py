@@ -12,13 +12,13 @@ from pitikit.registry import TIMESTEP_SAMPLERS
 
 
 class TimestepSampler(nn.Module):
-    """Draws timesteps; a module, so that what it has learned is saved and resumed with the model.
+    """A sampler of timesteps; a module, so that its state is saved and resumed with the model.
 
     Args:
         steps: number of timesteps of the schedule.
     """
 
-    # Knows the device of a sampler that remembers nothing else.
+    # Holds the device of a sampler without other state.
     anchor: Tensor
 
     def __init__(self, steps: int = 1000) -> None:
@@ -91,11 +91,11 @@ class LossSecondMoment(TimestepSampler):
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Append each loss to the history of its timestep, dropping the oldest of a full one.
 
-        Of several processes all learn from the losses of all, in the order of the samples in the whole batch, and so
+        All ranks use the losses of all ranks, in the order of the samples in the whole batch, and so
         keep the same history.
         """
-        t, losses = _of_all_processes(t, losses.detach().double())
-        # On the CPU at once: a value at a time, each would wait for the device.
+        t, losses = _of_all_ranks(t, losses.detach().double())
+        # Copied to the CPU as a whole: reading single values would wait for the device each time.
         kept, counts = self.losses.cpu().numpy(), self.counts.cpu().numpy()
         for step, loss in zip(t.tolist(), losses.tolist(), strict=True):
             count = counts[step]
@@ -105,14 +105,14 @@ class LossSecondMoment(TimestepSampler):
             else:
                 kept[step, count] = loss
                 counts[step] += 1
-        # Where they are on the CPU the arrays are the buffers.
+        # On the CPU the arrays share memory with the buffers.
         if self.losses.device.type != "cpu":
             self.losses.copy_(torch.from_numpy(kept))
             self.counts.copy_(torch.from_numpy(counts))
 
 
-def _of_all_processes(t: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) int64 and (B,) float64 of this process to (B * W,) of all W: row r of process p was row r * W + p."""
+def _of_all_ranks(t: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) int64 and (B,) float64 of this rank to (B * W,) of all W ranks; row r of rank p becomes row r * W + p."""
     if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
         return t, losses
     own = torch.stack([t.double(), losses])  # (2, B)

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from pitikit.diffusion.schedule import NoiseSchedule
 
-#: What the first channels of a decoder's output are.
+#: Meanings of the first channels of a decoder's output.
 PREDICTED = ("eps", "v", "x0")
 
 

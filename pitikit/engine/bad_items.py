@@ -14,10 +14,10 @@ class TooManyBadItemsError(RuntimeError):
 
 
 class BadItems:
-    """Counts what the datasets of a training with ``on_error='skip'`` skipped.
+    """A counter of the items that a training with ``on_error='skip'`` skipped.
 
-    It looks at the batches in the order they are trained on, so that neither workers nor what they have read ahead
-    change what is counted when. Every rank counts the items of all.
+    It counts in the order in which batches are trained on, independent of workers and of what they have read
+    ahead. Every rank counts the items of all.
 
     Args:
         dataset: of the training loader, wrappers such as RepeatDataset included.
@@ -55,7 +55,7 @@ class BadItems:
         The ids become plain text.
 
         Raises:
-            TooManyBadItemsError: there are more bad items than the datasets put up with.
+            TooManyBadItemsError: there are more bad items than ``max_bad`` of the datasets allows.
         """
         if not self.active:
             return

@@ -1,4 +1,4 @@
-"""Exponential moving averages of the denoiser's parameters and, if asked, of its discriminator's."""
+"""Exponential moving averages of the denoiser's parameters and, on demand, of its discriminator's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pitikit.weights import save_weights
 
 @HOOKS.register_module()
 class DenoiserEMA(Hook):
-    """Keeps the EMA of ``model.denoiser``, validates with it, saves it, and exports it as safetensors.
+    """Keep the EMA of ``model.denoiser``, validate with it, save it, and export it as safetensors.
 
     The EMA is part of a checkpoint under the key 'ema', in float32, with the denoiser's own names. Each rank has the
     whole of it, or its shard where the model is sharded. A frozen parameter is its own EMA: the two are one tensor, in
@@ -29,7 +29,7 @@ class DenoiserEMA(Hook):
     Args:
         decay: per iteration, from the first one on; 0.9999 is the released setting.
         warmup: let the decay of iteration n be (1 + n) / (10 + n) at most, so that a short training or an early
-            look does not average what the network was at the start.
+            look does not include the initial network.
         export: file name within the work directory, rewritten with every checkpoint; None for no export.
         export_dtype: 'float32' or 'float16'.
         discriminator: keep the EMA of ``model.discriminator`` as well, over the steps of its own optimizer: under
@@ -38,10 +38,10 @@ class DenoiserEMA(Hook):
 
     Attributes:
         ema: name to tensor, of the denoiser.
-        discriminator_ema: the same of the discriminator; empty if not asked for.
+        discriminator_ema: the same of the discriminator; empty unless ``discriminator``.
 
     Raises:
-        ValueError: an argument out of range; and, before the run, no discriminator in the model where one is asked for.
+        ValueError: an argument out of range; and, before the run, ``discriminator`` with a model that has none.
     """
 
     # Before the checkpoint hook, which must see the EMA of the iteration it saves.
@@ -70,7 +70,7 @@ class DenoiserEMA(Hook):
         self._learning: list[bool] = []
 
     def before_run(self, runner: Any) -> None:
-        """Look at the denoiser; what it begins with is loaded later."""
+        """Find the denoiser; its weights are loaded later."""
         model = runner.model
         self._denoiser: nn.Module = model.denoiser
         if self.discriminator:
@@ -114,12 +114,12 @@ class DenoiserEMA(Hook):
             self.reset()
         else:
             self._settle()
-        # Not in checkpoints of a run that did not ask for it.
+        # Absent from checkpoints of a run without it.
         if self.discriminator and not (self._resumed and self.discriminator_ema):
             self.discriminator_ema = _copied(self._discriminator)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Take note of parameters that have been frozen or thawed, by a new stage."""
+        """Take note of parameters that a new stage has frozen or unfrozen."""
         if self._learning != [parameter.requires_grad for parameter in self._denoiser.parameters()]:
             self._settle()
 
@@ -127,7 +127,7 @@ class DenoiserEMA(Hook):
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Move the EMA towards the parameters; frozen ones are equal to it already.
 
-        An iteration that only accumulates gradients changes nothing, so that k small batches average as one large.
+        An iteration that only accumulates gradients changes nothing, so that k small batches count as one large one.
         """
         decay = min(self.decay, (1 + runner.iter) / (10 + runner.iter)) if self.warmup else self.decay
         if _stepped(runner.optim_wrapper, "denoiser"):

@@ -24,7 +24,7 @@ class NonFiniteLossError(RuntimeError):
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops at the first loss or gradient norm that is infinite or NaN, before the optimizer uses it.
+    """Stop at the first loss or gradient norm that is infinite or NaN, before the optimizer uses it.
 
     The error names the iteration, the loss terms and the ids of the batch. ``failed_batch.pth`` in the work
     directory (``failed_batch_rank<r>.pth`` of ranks other than 0) has what ``tools/replay.py`` repeats the iteration
@@ -32,9 +32,9 @@ class FiniteLossHook(Hook):
     'batch' (as collated), 'state_dict' (of the model before the iteration), 'resting' (names of the modules in eval
     mode), 'frozen' (names of the parameters without gradients), 'autocast' (name of its type, or None), 'device' and
     'place' (rank and world size).
-    The Runner adds the hook to every training. All ranks stop when one has to.
+    The Runner adds the hook to every training. All ranks stop together.
 
-    It looks where the iteration waits for the device anyway: after the gradient norm, and at the logs.
+    The check is made where the iteration waits for the device anyway: after the gradient norm, and at the logs.
     """
 
     # The model's state is noted before anything of the iteration touches it.
@@ -56,7 +56,7 @@ class FiniteLossHook(Hook):
             self._handles.append(each.optimizer.register_step_pre_hook(step))
 
     def _step(self, runner: Any, norm: str, optimizer: Any, *_: Any) -> None:
-        # A gradient scaler tells a fused optimizer by `found_inf` to pass over a step: that is no failure.
+        # A gradient scaler makes a fused optimizer skip a step by `found_inf`: that is no failure.
         self._check(runner, None if hasattr(optimizer, "found_inf") else norm)
         self._stepped = True
 
@@ -70,7 +70,7 @@ class FiniteLossHook(Hook):
             terms = {name: value.detach() for name, value in output.items() if isinstance(value, Tensor)}
             # A discriminator's come before the denoiser's; neither may hide the other where no optimizer steps between.
             self._terms.update({name: value for name, value in terms.items() if value.numel() == 1})
-            # Only here, within the step, is it known.
+            # It is known only here, within the step.
             self._autocast = _autocast_type(next(model.parameters()).device.type)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
@@ -79,12 +79,12 @@ class FiniteLossHook(Hook):
         self._terms = {}
         self._stepped = False
         sampler = getattr(runner.model, "timestep_sampler", None)
-        # Learns in the forward pass, so the draw of t could not be repeated with its later state.
+        # The timestep sampler is updated in the forward pass: with its later state the draw of t could not be repeated.
         state = sampler.state_dict() if sampler is not None else {}
         self._before = {f"timestep_sampler.{name}": value.clone() for name, value in state.items()}
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Look at the iterations that only accumulate gradients as well."""
+        """Check the iterations that only accumulate gradients as well."""
         self._check(runner, None)
 
     def _check(self, runner: Any, norm_name: str | None) -> None:
@@ -130,7 +130,7 @@ class FiniteLossHook(Hook):
                     "frozen": [name for name, parameter in model.named_parameters() if not parameter.requires_grad],
                     "autocast": self._autocast,
                     "device": next(model.parameters()).device.type,
-                    # Of several processes each takes its rows of the random numbers.
+                    # Each rank takes its rows of the random numbers.
                     "place": [runner.rank, runner.world_size],
                 },
             )
@@ -147,7 +147,7 @@ class FiniteLossHook(Hook):
     def _worst(severity: int, runner: Any) -> int:
         """The highest of all ranks: one that stops alone would leave the others waiting for it.
 
-        The gradient is common to all; 2 for a loss tells the rank whose batch it was from the rest.
+        The gradient is common to all; 2 for a loss distinguishes the rank whose batch it was.
         """
         if get_world_size() == 1:
             return severity

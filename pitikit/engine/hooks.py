@@ -39,7 +39,7 @@ class IterationSeedHook(Hook):
 
 @HOOKS.register_module()
 class RankMeanHook(Hook):
-    """Replaces the loss terms that are logged by their means over all ranks."""
+    """Replace the loss terms that are logged by their means over all ranks."""
 
     # Before RuntimeInfoHook logs them.
     priority = "HIGHEST"
@@ -56,7 +56,7 @@ class RankMeanHook(Hook):
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
-    """Logs ``images_per_s``, over all ranks."""
+    """Log ``images_per_s``, over all ranks."""
 
     def __init__(self) -> None:
         self._last: float | None = None
@@ -72,7 +72,7 @@ class ThroughputHook(Hook):
 
 @HOOKS.register_module()
 class SampleGridHook(Hook):
-    """Writes ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
+    """Write ``samples/<iteration>.png``: condition, results of several seeds, ground truth, with the EMA.
 
     All ranks sample, since a sharded model needs them all; rank 0 writes.
 

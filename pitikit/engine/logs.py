@@ -54,7 +54,7 @@ def plain_number(value: Any) -> Any:
 
 @HOOKS.register_module()
 class RunLogHook(Hook):
-    """Writes ``log.jsonl`` into the work directory: what the terminal shows, one JSON object a line.
+    """Write ``log.jsonl`` into the work directory: the numbers on the terminal, one JSON object a line.
 
     A line has 'mode' ('train' or 'val'), 'iter' (iterations done) and numbers by name; one that is not finite is
     null. mmengine starts a new dated folder with every start. This log goes on: a resumed run appends, after the
@@ -163,7 +163,7 @@ class RunLogHook(Hook):
 
 
 class WarnOnce:
-    """Warns of the first line that a logging handler cannot write; Python's prints a traceback for each.
+    """A handler of logging errors that warns once; Python's prints a traceback for each line.
 
     Args:
         name: of the file.
@@ -173,7 +173,7 @@ class WarnOnce:
         self.name, self.warned = name, False
 
     def __call__(self, record: Any) -> None:
-        """Say so on stderr, the first time."""
+        """Warn on stderr, the first time."""
         if not self.warned:
             print(f"{self.name} cannot be written ({sys.exc_info()[1]}), the program goes on", file=sys.stderr)
         self.warned = True
@@ -217,7 +217,7 @@ def set_aside(path: Path) -> None:
 
 
 class _NoFigure:
-    """Stands in until something is drawn."""
+    """A placeholder until something is drawn."""
 
     def get_dpi(self) -> float:
         return 0.0
@@ -225,10 +225,10 @@ class _NoFigure:
 
 @VISUALIZERS.register_module()
 class Visualizer(mmengine.visualization.Visualizer):
-    """Takes the place of mmengine's: the figure is made when an image is set, and Matplotlib imported then.
+    """A visualizer that makes its figure, and imports Matplotlib, when an image is set.
 
     Every Runner has a visualizer, which its vis_backends belong to; most never draw. That saves a second at the start
-    of each process, and 30 MB.
+    of each rank, and 30 MB.
     """
 
     ax_save: Any = None

@@ -1,4 +1,4 @@
-"""The training loop: it goes on where a checkpoint stopped, and stops between two iterations when asked to."""
+"""The training loop: it goes on where a checkpoint stopped, and stops between two iterations on a signal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STOPPING = b"\nstopping after this iteration; once more to stop at once, withou
 
 @LOOPS.register_module()
 class TranslationTrainLoop(IterBasedTrainLoop):
-    """Counts iterations and draws, so that a resumed run sees the samples that an unbroken one sees.
+    """A loop that counts iterations and draws, so that a resumed run sees the samples of an unbroken one.
 
     mmengine's loop reads and throws away every batch of the past. This one lets the sampler begin in the middle: one
     that has ``start`` (:class:`~pitikit.data.sampler.DrawSampler`) passes over them without decoding any. Workers
@@ -103,8 +103,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             self._sampler.seed = data["seed"]
         if (data.get("length") or self._length) != self._length:
             self.runner.logger.warning(
-                f"the training data have {self._length} items, and had {data['length']} when the checkpoint was "
-                "written: they go on in another order"
+                f"training data: got {self._length} items, expected {data['length']} as in the checkpoint; the order "
+                "of the data differs from now on"
             )
         if "bad_items" in data:
             self.bad_items.resume(data["bad_items"])
@@ -137,7 +137,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
                     with explained(workers, "train_dataloader", batches._iterator), self._watch.listening():
                         batch = next(batches)
                 except DataWorkerError:
-                    # Workers that took the signal for theirs and died are no fault, nothing has happened yet.
+                    # Workers that died of the signal are no fault: nothing has happened yet.
                     if self._signal is None:
                         raise
                     self._stop()
@@ -171,8 +171,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             iterator = self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         if self._iter and not hasattr(self._sampler, "start"):
             self.runner.logger.warning(
-                f"reading {self._iter} batches again to get past them: {type(self._sampler).__name__} cannot begin "
-                "in the middle, DrawSampler can"
+                f"skipping {self._iter} batches by reading them: {type(self._sampler).__name__} cannot start in the "
+                "middle; use DrawSampler"
             )
             for _ in range(self._iter):
                 next(iterator)
@@ -193,7 +193,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
 
         def note(number: int, frame: Any) -> None:
             if os.getpid() != owner:
-                # A forked worker has the handler too. A terminal sends Ctrl-C to all: it is not the worker's.
+                # A forked worker has the handler too, and a terminal sends Ctrl-C to all: the worker ignores it.
                 if number == signal.SIGTERM:
                     os._exit(128 + number)
                 return
@@ -208,8 +208,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
             yield
         except Exception:
             if self.runner.world_size > 1:
-                # What fails on one rank fails on all, and a launcher sends SIGTERM to those that are left as soon as
-                # the first has ended: the others still have to explain why they end.
+                # An error on one rank ends all, and a launcher sends SIGTERM to the others as soon as the first has
+                # ended: they still have to report why.
                 before[signal.SIGTERM] = signal.SIG_IGN
             raise
         finally:

@@ -21,7 +21,7 @@ NO_FLOAT16 = ("cpu",)
 class AutocastOptimWrapper(OptimWrapper):
     """An optimizer wrapper that runs the forward pass under autocast and always logs the gradient norm.
 
-    mmengine's AmpOptimWrapper insists on CUDA; bfloat16 needs no gradient scaler and works everywhere. float16 has
+    mmengine's AmpOptimWrapper requires CUDA; bfloat16 needs no gradient scaler and works everywhere. float16 has
     fewer exponents: its loss is scaled (torch.amp.GradScaler, whose state is saved with the optimizer's), and a step
     whose gradients overflow is left out. Parameters, gradients and optimizer state stay float32.
 
@@ -55,9 +55,7 @@ class AutocastOptimWrapper(OptimWrapper):
         self.precision = precision
         device = next(p.device.type for group in self.optimizer.param_groups for p in group["params"])
         if precision == "float16" and device in NO_FLOAT16:
-            raise ValueError(
-                f"precision='float16' needs a GPU, the parameters are on {device!r}; take 'bfloat16' there"
-            )
+            raise ValueError(f"precision='float16' needs a GPU, the parameters are on {device!r}; use 'bfloat16' there")
         self.scaler = torch.amp.GradScaler(device, init_scale=loss_scale, enabled=precision == "float16")
 
     @contextmanager
@@ -127,7 +125,7 @@ def _is_plain(gradient: torch.Tensor) -> bool:
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class PartwiseConstructor:
-    """Builds an optimizer with one parameter group a part of the denoiser, so that stages can treat them apart.
+    """A constructor of an optimizer with a parameter group for each part of the denoiser, which stages can set apart.
 
     Args:
         optim_wrapper_cfg: config of the wrapper, with its ``optimizer``.
@@ -136,7 +134,7 @@ class PartwiseConstructor:
 
     def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: Mapping[str, Any] | None = None) -> None:
         if paramwise_cfg:
-            raise ValueError(f"PartwiseConstructor: paramwise_cfg={paramwise_cfg!r} is not taken; stages set the rates")
+            raise ValueError(f"PartwiseConstructor: got paramwise_cfg={paramwise_cfg!r}, expected none; see stages")
         self.config = dict(optim_wrapper_cfg)
 
     def __call__(self, model: Any) -> OptimWrapper:
@@ -153,7 +151,7 @@ class PartwiseConstructor:
 class SeparateOptimWrappers(OptimWrapperDict):
     """An optimizer for the denoiser and one for its discriminator.
 
-    Where one optimizer is asked for (the learning rates of stages, the logs), it is the denoiser's.
+    Where a single optimizer is expected (the learning rates of stages, the logs), it is the denoiser's.
     """
 
     @property
@@ -177,7 +175,7 @@ class SeparateOptimWrappers(OptimWrapperDict):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class SeparateConstructor:
-    """Builds the two optimizers of an :class:`~pitikit.models.upsampler.AdversarialUpsampler`.
+    """A constructor of the two optimizers of an :class:`~pitikit.models.upsampler.AdversarialUpsampler`.
 
     ``optim_wrapper=dict(constructor='SeparateConstructor', denoiser=dict(...), discriminator=dict(...))``, each a
     config of a wrapper, with its ``type`` and ``optimizer``; the denoiser's has a parameter group a part, as

@@ -59,7 +59,7 @@ class Stage:
 
 @HOOKS.register_module()
 class StageHook(Hook):
-    """Leads a training through its stages (PITI: the encoder alone, then encoder and decoder).
+    """Set what trains, stage by stage (PITI: the encoder alone, then encoder and decoder).
 
     Every stage after the first begins from the EMA of the one before, with a fresh optimizer, as the released
     code does by starting anew from the exported file.
@@ -158,7 +158,7 @@ class StageHook(Hook):
             if ema:
                 ema.copy_to_model()
             runner.optim_wrapper.optimizer.state.clear()
-            # What was accumulated for the parameters of the stage before. Not when a run is resumed in a stage.
+            # Gradients accumulated for the stage before. Not when a run is resumed in a stage.
             runner.optim_wrapper.zero_grad(set_to_none=True)
         self._freeze(model, stage)
         self.current = stage

@@ -37,7 +37,7 @@ def make_work_dir(path: str | Path) -> Path:
 
 @contextmanager
 def occupied(folder: str | Path) -> Iterator[None]:
-    """Hold ``folder`` against other runs within the context. The lock falls with the process, whatever ends it.
+    """Hold ``folder`` against other runs within the context. The lock ends with the process, however it ends.
 
     Raises:
         OccupiedError: another run does.
@@ -51,7 +51,7 @@ def occupied(folder: str | Path) -> Iterator[None]:
         try:
             file = held.enter_context(open(Path(folder, LOCK_NAME), "a+", encoding="utf-8"))
         except OSError:
-            # Such as one that somebody else has left, who alone may write it.
+            # Such as one of another user, who alone may write it.
             yield
             return
         try:

@@ -39,7 +39,7 @@ def explain(
     fewer = f"{place}.num_workers={workers // 2} (now {workers})" if workers > 0 else f"a smaller {place}.batch_size"
     if "DataLoader timed out" in text:
         what = text.splitlines()[0]
-        advice = f"a longer {place}.timeout, and whether the disk or the network share answers; {fewer}"
+        advice = f"a longer {place}.timeout, and check the disk or the network share; {fewer}"
     elif in_worker and any(part in text for part in _SHARED_MEMORY):
         what = "a data worker ran out of shared memory"
         advice = f"{fewer}; in a container more of it, such as docker run --shm-size=8g"
@@ -94,10 +94,11 @@ def explained(workers: int, place: str, iterator: Any = None) -> Iterator[None]:
 
 
 class WorkerWatch:
-    """Lets torch's handler of SIGCHLD raise while data are waited for, and at no other time.
+    """Let torch's handler of SIGCHLD raise only while the loop waits for data.
 
-    It raises wherever the main thread is: in the middle of an optimizer step, or of a checkpoint that is written
-    because the same SIGTERM has reached workers and main process. A death in between is raised with the next batch.
+    Otherwise it raises anywhere in the main thread: in the middle of an optimizer step, or of a checkpoint that is
+    written because the same SIGTERM has reached workers and main process. A death in between is raised with the next
+    batch.
     """
 
     def __init__(self) -> None:

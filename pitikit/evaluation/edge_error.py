@@ -1,4 +1,4 @@
-"""Do the edges of an image lie where its sketch has them?"""
+"""Agreement of an image's edges with its sketch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pitikit.evaluation.image_metric import ImageMetric, member, to_bytes
 from pitikit.registry import METRICS, TRANSFORMS
 
 EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 100))
-"""What made the sketches of NYU (Canny, 100 and 200), at half the thresholds.
+"""The extractor of the sketches of NYU (Canny, 100 and 200), at half the thresholds.
 
 An image of 64 pixels, enlarged to the 256 of the sketch, has slopes about half as steep. Of six pairs of thresholds
 tried on the true images of 37 test items of NYU, this one has the highest F1 and about as many edges as the sketches.
@@ -55,14 +55,14 @@ class EdgeError(ImageMetric):
     """``edge_F1``, ``edge_precision`` and ``edge_recall`` of an image's edges against its sketch, means over images.
 
     The image is enlarged to the sketch's size (bicubic), and its edges are found as the sketch's were; see
-    :func:`edge_agreement`. All are between 0 and 1. ``edge_F1_ground_truth`` is what the true images reach at the
-    same size: a model as good as the data comes out there.
+    :func:`edge_agreement`. All are between 0 and 1. ``edge_F1_ground_truth`` is the value of the true images at the
+    same size, which a perfect model reaches.
 
     On the 109 test images of NYU at 64x64 that is 0.83. True images against the sketches of others reach 0.20, a
     flat image 0, and noise, which has edges everywhere, 0.33 (recall 0.93, precision 0.21): F1 up to there is no sign
     that a sketch was followed, so read it beside precision and recall.
 
-    Images whose sketch has no edge ask for nothing and are left out.
+    Images whose sketch has no edge are left out.
 
     Args:
         extractor: config of a transform that makes a sketch of the member ``image``: the one of the dataset's

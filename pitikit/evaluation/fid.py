@@ -24,7 +24,7 @@ KID_SUBSETS = 100
 
 
 class _Identity(nn.Module):
-    """What torchmetrics takes for a network when the features are there already."""
+    """A network for torchmetrics where the features are there already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def frechet_distance(real: Tensor | tuple[Tensor, Tensor], fake: Tensor) -> floa
         metric.update(real, real=True)
     else:
         mean, covariance = (value.double() for value in real)
-        # The sums of two images with these statistics; their number cancels.
+        # Sums as of two images with these statistics; the number cancels.
         metric.real_features_num_samples = torch.tensor(2)
         metric.real_features_sum = 2 * mean
         metric.real_features_cov_sum = covariance + 2 * torch.outer(mean, mean)
@@ -82,7 +82,7 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> float:
     size = min(KID_SUBSET, len(real), len(fake))
     subsets = 1 if len(real) == len(fake) == size else KID_SUBSETS
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        # That it keeps the features, which are few.
+        # A warning that it keeps all features, which are few.
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         metric = KernelInceptionDistance(feature=_Identity(fake.shape[1]), subsets=subsets, subset_size=size)
@@ -98,7 +98,7 @@ class FID(ImageMetric):
     Both compare 2048 Inception features; see :func:`frechet_distance` and :func:`kernel_distance`. With the few
     hundred images of a small test set, FID is far above what it tends to (it needs thousands), and only numbers of
     equally many images can be compared; KID has no such bias. The arithmetic is torchmetrics', the network
-    torch-fidelity's. Without the network's weights the metric has no value and says how to get them.
+    torch-fidelity's. Without the network's weights the metric has no value, and a note how to get them.
 
     Features (8 KiB an image) are kept, not images.
 
@@ -141,7 +141,7 @@ class FID(ImageMetric):
         self.network: nn.Module | None = None
         self._absent = f"no weights of Inception ({weights or FILE_NAME}): {HOW_TO_GET}"
         if path is None:
-            # Said before the hours of sampling, too.
+            # Logged now, before hours of sampling, and again in the notes.
             print_log(f"FID: {self._absent}", logger="current", level=logging.WARNING)
             return
         self.network = InceptionFeatures(path).to(self.device)
@@ -160,7 +160,7 @@ class FID(ImageMetric):
             self.results.append(np.stack(rows) if rows else None)
 
     def _images(self, sample: dict) -> list[Tensor]:
-        """What is compared, in grey levels: the image and its truth, the image alone, or nothing."""
+        """The images to compare, in grey levels: the image and its truth, the image alone, or none."""
         image = member(sample, "pred")
         pair = image_pair(sample) if self.reference is None else (image,)
         return [] if pair is None or image is None else [to_bytes(p) for p in pair if p is not None]
@@ -179,7 +179,7 @@ class FID(ImageMetric):
         return torch.cat(rows).numpy() if rows else np.zeros((0, FEATURES), np.float32)
 
     def _reference(self) -> Tensor | tuple[Tensor, Tensor]:
-        """Features, or mean and covariance, of the reference; read when first asked for."""
+        """Features, or mean and covariance, of the reference; read at first use."""
         if self._known is None:
             if isinstance(self.reference, Mapping):
                 self._known = self._features_of(dict(self.reference))
@@ -223,7 +223,7 @@ class FID(ImageMetric):
         if isinstance(real, Tensor):
             self.facts["reference_images"] = len(real)
             return {**found, "KID_x1000": 1000 * kernel_distance(real, fake)}
-        return {**found, **self.unknown("a reference of mean and covariance tells no KID", names[1])}
+        return {**found, **self.unknown("KID needs images as reference, got their mean and covariance", names[1])}
 
 
 def read_statistics(path: Path) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class GeneratedBatch:
-    """What :func:`generate` makes of one batch of the loader.
+    """The results of :func:`generate` for one batch of the loader.
 
     Attributes:
         batch: as the loader gave it.
@@ -77,7 +77,7 @@ def generate(
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of two. It is in evaluation mode
             while it samples, and then in the mode that it was in.
-        loader: batches with ``id`` and ``condition``; ``low_res``, ``start`` and ``mask`` where they are wanted.
+        loader: batches with ``id`` and ``condition``; ``low_res``, ``start`` and ``mask`` where they are needed.
         request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
         store: where images are kept; what is there is read instead of made.
         rows: images at once; as many as the batch has items by default.

@@ -1,4 +1,4 @@
-"""Do depth and normals of an image, as a network estimates them, agree with its condition?"""
+"""Agreement of depth and normals of an image, as a network estimates them, with its condition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pitikit.registry import METRICS, MODELS
 
 
 class Errors(NamedTuple):
-    """Of one image; NaN where nothing is known to compare with.
+    """Errors of one image; NaN where there is nothing to compare with.
 
     Attributes:
         depth_abs_rel: mean of ``|d / d* - 1|``, 0 at best.
@@ -34,7 +34,7 @@ class Errors(NamedTuple):
 def geometry_target(
     depth: Tensor | None, normals: Tensor | None, shape: tuple[int, int], name: str = "a sample"
 ) -> Tensor:
-    """What an estimate is compared with, at the size of an image: (4, h, w) float32.
+    """The truth for an estimate, at the size of an image: (4, h, w) float32.
 
     Channel 0 is the logarithm of the depth, of the nearest pixel, NaN where there is none; channels 1 to 3 are normals
     of unit length, means over the pixels that fall together, 0 where there are none.
@@ -62,8 +62,8 @@ def geometry_target(
         if there.any() and ((lengths[there] - 1).abs() > 0.03).float().mean() > 0.05:
             raise ValueError(
                 f"{name}: three channels of its condition hold vectors of length {float(lengths[there].median()):.2f}; "
-                "expected normals, of length 1: tell GeometryError (normals=) where they begin, or None if there are "
-                "none"
+                "expected normals, of length 1; set normals= of GeometryError to their first channel, or to None if "
+                "there are no normals"
             )
         small = F.interpolate((vectors * there)[None], shape, mode="area")[0]
         length = small.norm(dim=0, keepdim=True)
@@ -100,16 +100,16 @@ class GeometryError(ImageMetric):
     """``depth_abs_rel``, ``depth_delta`` and ``normal_angle`` of images against their condition, means over images.
 
     A network estimates depth and normals of the image; see :class:`Errors` and :func:`geometry_errors`. The network
-    is small and errs by itself: the same with ``_ground_truth`` is what it reaches on the true images, where a model
-    as good as the data comes out. Where its file is not there, the metric has no value and says how to make it.
+    is small and has errors of its own: the names with ``_ground_truth`` have its values on the true images, which a
+    perfect model reaches. Where its file is not there, the metric has no value, and a note how to make it.
 
     On the 109 test images of NYU at 64x64 an estimator of 693 iterations reaches 0.17, 0.74 and 32 degrees. True
     images of other rooms reach 0.27, 0.53 and 47 against the same conditions, and so, nearly, do noise and flat grey:
     rooms are alike, so figures like these are no sign that a condition was followed.
 
     Args:
-        estimator: config or module: images (B, 3, H, W) in [-1, 1] to (B, 4, H, W), log-depth and normals, and, if
-            it likes, what to state with a number in ``facts``.
+        estimator: config or module: images (B, 3, H, W) in [-1, 1] to (B, 4, H, W), log-depth and normals, and,
+            optionally, facts to write beside the numbers in ``facts``.
         normals: first of the three channels of the condition that hold normals; None if it has none.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
@@ -137,7 +137,7 @@ class GeometryError(ImageMetric):
             self.estimator = MODELS.build(estimator) if isinstance(estimator, dict) else estimator
         except FileNotFoundError as error:
             self._absent = str(error)
-            # Said before the hours of sampling, too.
+            # Logged now, before hours of sampling, and again in the notes.
             print_log(f"GeometryError: {error}", logger="current", level=logging.WARNING)
         if self.estimator is not None:
             self.estimator.eval()
@@ -161,7 +161,7 @@ class GeometryError(ImageMetric):
             self.results.append((self._errors(image, target), None if truth is None else self._errors(truth, target)))
 
     def _normals(self, condition: Tensor | None) -> Tensor | None:
-        """Their three channels, if the condition has as many."""
+        """Channels of the normals, if the condition has as many."""
         if condition is None or self.normals is None or condition.ndim != 3:
             return None
         channels = condition[self.normals : self.normals + 3]

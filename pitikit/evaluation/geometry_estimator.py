@@ -12,7 +12,7 @@ from pitikit.files import file_sha256
 from pitikit.registry import MODELS
 
 OUTPUTS = ("log_depth", "normal_x", "normal_y", "normal_z")
-"""What its channels are: the logarithm of metres, and normals of any length; x right, y up, z to the camera."""
+"""The channels: the logarithm of metres, and normals of any length; x right, y up, z to the camera."""
 
 
 @MODELS.register_module()
@@ -20,7 +20,7 @@ class GeometryEstimator(PixelNetwork):
     """A U-Net that estimates the depth, up to its scale, and the surface normal of every pixel of an image.
 
     ``tools/train_segmenter.py --config CONFIG`` makes its weights of the training pairs of any config whose condition
-    is depth or normals. One image does not tell how large a room is: the metric aligns the depth.
+    is depth or normals. The scale of a room does not follow from one image: the metric aligns the depth.
 
     Args:
         weights: safetensors file, absolute or relative to the working directory or the repository; None for
@@ -58,5 +58,5 @@ class GeometryEstimator(PixelNetwork):
             load_state(self, state, weights)
 
     def head(self, features: Tensor) -> Tensor:
-        """To (B, 4, S, S): :data:`OUTPUTS`."""
+        """Map features to (B, 4, S, S): :data:`OUTPUTS`."""
         return self.estimate(features)

@@ -54,7 +54,7 @@ def geometry_images(config: Mapping[str, Any], size: int = 64) -> MeasuredImages
         raise ValueError(f"{config.get('type')}: its pipeline has no {missing[0]}")
     kinds["ResizePair"]["image_size"] = size
     if "LoadDepth" in kinds:
-        # Metres beside the condition, which then holds nothing but the normals, if there are any.
+        # Metres are kept beside the condition, which then holds the normals alone, if there are any.
         kinds["LoadDepth"].update(condition=False, keep="depth")
     images, targets = [], []
     for item in read_items(build_dataset(config, steps, ["depth"] if "LoadDepth" in kinds else [])):

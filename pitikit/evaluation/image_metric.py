@@ -1,4 +1,4 @@
-"""What the metrics of single images share."""
+"""The base of the metrics of single images."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def image_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
         return None
     if image.shape != truth.shape:
         raise ValueError(
-            f"{sample.get('id', 'a sample')}: the image made is {tuple(image.shape)}, its ground truth "
-            f"{tuple(truth.shape)}; set image_size of ResizePair to the size that the model makes"
+            f"{sample.get('id', 'a sample')}: got an image {tuple(image.shape)}, expected the size of its ground "
+            f"truth, {tuple(truth.shape)}; set image_size of ResizePair to the size of the model"
         )
     return image, truth
 
@@ -55,7 +55,7 @@ class ImageMetric(BaseMetric):
             :meth:`compute_metrics`.
     """
 
-    # Not None, for which mmengine prints a warning: 'PSNR' needs no prefix.
+    # Not None, which makes mmengine warn: 'PSNR' needs no prefix.
     default_prefix = ""
 
     def __init__(self, collect_device: str = "cpu", prefix: str | None = None, collect_dir: str | None = None) -> None:
@@ -64,12 +64,12 @@ class ImageMetric(BaseMetric):
         self.notes: dict[str, str] = {}
 
     def evaluate(self, size: int) -> dict:
-        """The metrics of the first ``size`` samples over all processes; see mmengine's BaseMetric."""
+        """The metrics of the first ``size`` samples over all ranks; see mmengine's BaseMetric."""
         self.notes.clear()
         return super().evaluate(size)
 
     def unknown(self, reason: str, *names: str) -> dict[str, float | None]:
-        """None for each name, the reason noted and logged."""
+        """Return None for each name, and note and log the reason."""
         print_log(f"{', '.join(names)}: {reason}", logger="current", level=logging.WARNING)
         self.notes.update({name: reason for name in names})
         return dict.fromkeys(names)

@@ -19,8 +19,8 @@ _URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weight
 
 HOW_TO_GET = (
     f"put {FILE_NAME} (the FID Inception of 2015-12-05, in pytorch-fid's names) into weights/ or into the folder that "
-    f"{WEIGHTS_VARIABLE} names, or say weights=FILE; the .pth of pytorch-fid or torch-fidelity is taken as well. "
-    "Nothing is downloaded unasked; with a network, this fetches it to where it is found: "
+    f"{WEIGHTS_VARIABLE} names, or set weights=FILE; the .pth of pytorch-fid or torch-fidelity is taken as well. "
+    "Nothing is downloaded automatically; with a network, this puts it where it is found: "
     f"python -c \"import torch; torch.hub.load_state_dict_from_url('{_URL}')\""
 )
 
@@ -55,7 +55,7 @@ class InceptionFeatures(nn.Module):
         # torch-fidelity's network has a classifier; what comes before it does not depend on it.
         state.setdefault("fc.weight", torch.zeros(_LOGITS, FEATURES))
         state.setdefault("fc.bias", torch.zeros(_LOGITS))
-        # It takes its weights from a file alone, and would download them without one.
+        # It reads its weights from a file only, and would download them without one.
         file = io.BytesIO()
         torch.save(state, file)
         file.seek(0)

@@ -24,8 +24,8 @@ SMALLEST = 31
 
 HOW_TO_GET = (
     f"put {FILE_NAME} (torchvision's features.* tensors) into weights/ or into the folder that "
-    f"{WEIGHTS_VARIABLE} names, or say LPIPS(weights=FILE). Nothing is downloaded unasked; with a "
-    "network, this fetches torchvision's file to where it is found: "
+    f"{WEIGHTS_VARIABLE} names, or set LPIPS(weights=FILE). Nothing is downloaded automatically; with "
+    "a network, this puts torchvision's file where it is found: "
     "python -c \"import torchvision; torchvision.models.alexnet(weights='DEFAULT')\""
 )
 
@@ -72,7 +72,7 @@ def build_lpips(path: Path) -> nn.Module:
 class LPIPS(ImageMetric):
     """``LPIPS``: the mean perceptual distance to the true images, 0 for equal ones; AlexNet, version 0.1.
 
-    Without the backbone's weights, the metric has no value and says how to get them.
+    Without the backbone's weights, the metric has no value, and a note how to get them.
 
     Args:
         weights: file with torchvision's ``features.*`` of AlexNet, safetensors or .pth. By default
@@ -100,7 +100,7 @@ class LPIPS(ImageMetric):
             self.facts = dict(network="AlexNet", version="0.1", weights_sha256=file_sha256(path))
         self._absent = f"no weights of AlexNet ({weights or FILE_NAME}): {HOW_TO_GET}"
         if path is None:
-            # Said before the hours of sampling, too.
+            # Logged now, before hours of sampling, and again in the notes.
             print_log(f"LPIPS: {self._absent}", logger="current", level=logging.WARNING)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -1,4 +1,4 @@
-"""Mean intersection over union: does a segmenter find in an image the labels it was made from?"""
+"""Mean intersection over union of an image's labels, as a segmenter finds them, with its condition."""
 
 from __future__ import annotations
 
@@ -67,20 +67,20 @@ def iou_of_areas(areas: np.ndarray) -> tuple[list[float | None], float | None, f
 class MeanIoU(ImageMetric):
     """``mIoU`` and pixel ``accuracy`` of a segmenter on the images, and ``IoU/<class>``, all 0 to 1.
 
-    The label goes to the image's size by nearest neighbour. ``mIoU_ground_truth`` is what the same segmenter
-    reaches on the true images: a model as good as the data comes out there, not at 1. Where the segmenter's file is
-    not there, the metric has no value and says how to make it.
+    The label goes to the image's size by nearest neighbour. ``mIoU_ground_truth`` is the value of the same
+    segmenter on the true images, which a perfect model reaches, and not 1. Where the segmenter's file is
+    not there, the metric has no value, and a note how to make it.
 
     Args:
         segmenter: config or module: images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W), with the names of
-            its classes in ``classes``, and, if it likes, what to state with a number in ``facts``.
+            its classes in ``classes`` and, optionally, facts to write beside the numbers in ``facts``.
         ignore: label id that does not count.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
     Reads of a sample: ``pred`` uint8 (3, H, W), ``label`` (h, w), and ``image`` (3, H, W) in [-1, 1] if there is one.
 
     Raises:
-        ValueError: a label id that the segmenter does not know, or a dataset with other classes.
+        ValueError: a label id that the segmenter does not have, or a dataset with other classes.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class MeanIoU(ImageMetric):
             self.segmenter = MODELS.build(segmenter) if isinstance(segmenter, dict) else segmenter
         except FileNotFoundError as error:
             self._absent = str(error)
-            # Said before the hours of sampling, too.
+            # Logged now, before hours of sampling, and again in the notes.
             print_log(f"MeanIoU: {error}", logger="current", level=logging.WARNING)
         if self.segmenter is None:
             return
@@ -133,15 +133,15 @@ class MeanIoU(ImageMetric):
         known = label[label != self.ignore]
         if len(known) and int(known.max()) >= len(self.classes):
             raise ValueError(
-                f"{sample.get('id', 'a sample')}: label id {int(known.max())}; the segmenter knows the ids 0 to "
-                f"{len(self.classes) - 1} and {self.ignore} for none. Give MeanIoU a segmenter of these classes"
+                f"{sample.get('id', 'a sample')}: got label id {int(known.max())}, expected those of the segmenter, "
+                f"0 to {len(self.classes) - 1}, or {self.ignore} for none; give MeanIoU a segmenter of these classes"
             )
         ids = self.segmenter(image[None].to(device)).argmax(1).cpu()
         return count_areas(ids, label[None], len(self.classes), self.ignore)[0].astype(np.int32)
 
     @property
     def dataset_meta(self) -> dict | None:
-        """What the dataset says of itself; setting it checks that its classes are the segmenter's."""
+        """The metadata of the dataset; setting it checks that its classes are the segmenter's."""
         return self._dataset_meta
 
     @dataset_meta.setter

@@ -90,7 +90,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def find_file(weights: str | Path, what: str) -> Path:
-    """The file of weights of ``what``, which a FileNotFoundError tells how to make."""
+    """The file of weights of ``what``; a FileNotFoundError explains how to make it."""
     path = find_weights(weights)
     if path is None:
         raise FileNotFoundError(

@@ -15,10 +15,10 @@ CEILING = 100.0
 
 @METRICS.register_module()
 class PSNR(ImageMetric):
-    """``PSNR`` in decibels, 10 log10(255^2 / MSE) of each image in grey levels, averaged over images.
+    """``PSNR`` in decibels, 10 log10(255^2 / MSE) of each image in grey levels, its mean over images.
 
     At most 100 dB, which equal images get. A generated image may be right and yet unlike the
-    true one, so for models of many outcomes this says less than LPIPS or mIoU.
+    true one, so for models of many outcomes LPIPS and mIoU mean more.
 
     Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1].
 

@@ -59,5 +59,5 @@ class SceneSegmenter(PixelNetwork):
             load_state(self, state, weights)
 
     def head(self, features: Tensor) -> Tensor:
-        """To logits (B, len(classes), S, S)."""
+        """Map features to logits (B, len(classes), S, S)."""
         return self.classify(features)

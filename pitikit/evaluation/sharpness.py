@@ -1,4 +1,4 @@
-"""How much fine detail images have, beside the true ones."""
+"""Fine detail of images, relative to the true ones."""
 
 from __future__ import annotations
 

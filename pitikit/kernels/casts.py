@@ -60,5 +60,5 @@ class CachedLinear(nn.Linear):
 
 
 def is_cast(x: Tensor) -> bool:
-    """Decide whether autocast computes with ``x`` in another precision than that of the weights."""
+    """True if autocast computes with ``x`` in another precision than that of the weights."""
     return torch.is_autocast_enabled("cpu") and x.device.type == "cpu" and x.dtype != torch.float64

@@ -49,14 +49,14 @@ class FastConv2d(nn.Conv2d):
     def _is_faster(self, x: Tensor) -> bool:
         if x.ndim != 4 or x.device.type != "cpu" or not x.dtype == self.weight.dtype == torch.float32:
             return False
-        # Tiles whatever the batch: an image does not change with its neighbours.
+        # Tiles for any batch: an image must not change with its neighbours.
         height, width = x.shape[2:]
         tiled = height % winograd.TILE == width % winograd.TILE == 0 and height * width >= LEAST_PIXELS
         return (tiled or pixels(x) <= PRODUCT_PIXELS) and is_tileable(self)
 
 
 def is_tileable(layer: nn.Conv2d) -> bool:
-    """Decide whether tiles and products can be faster: 3x3, padding 1, enough channels."""
+    """True if tiles and products can be faster: 3x3, padding 1, enough channels."""
     return (
         layer.kernel_size == (3, 3)
         and layer.stride == layer.padding == layer.dilation == (1, 1)

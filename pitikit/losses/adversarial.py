@@ -1,4 +1,4 @@
-"""A discriminator's say in the training (PITI, sec. 3.3): what it learns from, and what it tells the denoiser."""
+"""Adversarial losses (PITI, sec. 3.3): of the discriminator and of the denoiser."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class AdversarialLoss(nn.Module):
             where there is one.
         """
         fake, real = fake.detach(), real.detach()
-        # Two passes: in one, rounding leaves the last bias a gradient where it has none (of a difference of logits),
-        # and Adam makes whole steps of any.
+        # Two passes: in one, rounding gives the last bias a gradient that is truly 0 (of a difference of logits),
+        # and Adam would turn it into full steps.
         fake_logits, real_logits = net(fake), net(real)
         loss = self.discriminator(fake_logits, real_logits)  # (B,)
         logs = {"d_fake": fake_logits.detach().mean(), "d_real": real_logits.detach().mean()}

@@ -16,8 +16,8 @@ from pitikit.registry import LOSSES
 class TokenAlignment(Loss):
     """Cross entropy of the first head's attention with the tokens of the pixel's own place.
 
-    The decoder has no position embeddings: that a token speaks of a place is something its attention has to find
-    out, and a short training ends before it has. The released models had half a million iterations; a small one
+    The decoder has no position embeddings: its attention has to learn which token belongs to which
+    place, and a short training ends before it has. The released models had half a million iterations; a small one
     aligns in some hundred with this loss. Later it is near zero and does no harm.
 
     The first ``grid * grid`` tokens are taken for the cells of the image, row by row: those of a
@@ -42,7 +42,7 @@ class TokenAlignment(Loss):
         Raises:
             ValueError: the denoiser has no such block.
         """
-        # By what a block offers: this floor knows no networks.
+        # By an attribute of the block: this floor may not import networks.
         blocks = [module for module in denoiser.modules() if hasattr(module, "log_attention")]
         if not blocks:
             raise ValueError("TokenAlignment: the decoder has no attention to tokens; remove the loss")
@@ -68,7 +68,7 @@ class TokenAlignment(Loss):
         """(B,), in nats, the mean over pixels and attention blocks.
 
         Raises:
-            RuntimeError: the decoder has not run since, or nothing was told to :meth:`watch`.
+            RuntimeError: the decoder has not run since, or :meth:`watch` was not called.
         """
         if not self._found:
             raise RuntimeError("TokenAlignment: the watched denoiser has not run with gradients since the last loss")

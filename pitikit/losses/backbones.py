@@ -18,8 +18,8 @@ DOWNLOAD = "download"
 #: Convolutions in each block of a VGG (Simonyan & Zisserman 2015); a pooling follows each block.
 BLOCKS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
-#: torchvision's files. Their names end in the first eight digits of their SHA-256: all that is published of it, and
-#: what torch.hub compares.
+#: torchvision's files. Their names end in the first eight digits of their SHA-256: which is all that is published
+#: and all that torch.hub compares.
 FILES = {
     "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
@@ -59,10 +59,10 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
         weights: a file, looked for as :func:`~pitikit.resources.find_weights` does; 'download' for
             torchvision's file, which is fetched to torch.hub's folder unless it is there and compared with the
             published digits of its checksum; None for ``<network>_features.safetensors`` or
-            ``<network>_features_fp16.safetensors``, or torchvision's file where somebody has downloaded it before.
+            ``<network>_features_fp16.safetensors``, or torchvision's file if it was downloaded before.
 
     Raises:
-        AbsentWeightsError: there is none; the message says how to get it.
+        AbsentWeightsError: there is none; the message explains how to get it.
     """
     if weights == DOWNLOAD:
         return find_downloaded(FILES[network]) or _fetched(network)
@@ -173,7 +173,7 @@ def lpips_network(backbone: str, weights: str | Path | None = None) -> nn.Module
 def as_buffers(module: nn.Module) -> nn.Module:
     """Turn every tensor of a module into a buffer that is not saved, and put the module into eval mode.
 
-    So it follows its owner to a device, but no optimizer, average or checkpoint ever meets it.
+    So it follows its owner to a device, but no optimizer, EMA or checkpoint contains it.
     """
     for part in module.modules():
         tensors = [*part._parameters.items(), *part._buffers.items()]

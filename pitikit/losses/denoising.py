@@ -26,10 +26,10 @@ class Loss(nn.Module):
         self.name = name or type(self).__name__.lower()
 
     def watch(self, denoiser: nn.Module) -> None:
-        """Called once with the denoiser that is trained; a loss on what happens inside it puts its hooks there."""
+        """Register hooks on the denoiser that is trained, for a loss on its activations; called once."""
 
     def prepare(self) -> None:
-        """Called once before a training; a loss that needs a file reads it here, or fails."""
+        """Read the files that the loss needs, or fail; called once before a training."""
 
     @abstractmethod
     def forward(self, pred: Prediction, target: Target) -> Tensor:
@@ -43,7 +43,7 @@ class EpsMSE(Loss):
     Args:
         v_weight: None for equal weights, the released objective. A number: each sample is weighted by
             1 / alpha_bar, at most that number; 1 / alpha_bar alone would be the error of v (Salimans & Ho 2022,
-            "SNR + 1"). It favours the noisy timesteps, where a short training decides whether images hold together.
+            "SNR + 1"). It favours the noisy timesteps, which decide the structure of the images of a short training.
     """
 
     def __init__(self, weight: float = 1.0, name: str = "mse", v_weight: float | None = None) -> None:
@@ -100,7 +100,7 @@ def normal_kl(
 
 
 def prior_bits(x0: Tensor, alpha_bar: float) -> Tensor:
-    """What x_T still tells of images (B, 3, H, W): KL(q(x_T | x0) || N(0, 1)), (B,), bits a dimension.
+    """Information about images (B, 3, H, W) left in x_T: KL(q(x_T | x0) || N(0, 1)), (B,), bits a dimension.
 
     ``alpha_bar`` is that of the last timestep.
     """
@@ -126,5 +126,5 @@ def discretized_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tensor) -> Te
     lower = _normal_cdf(inverse * (centred - 1 / 255))
     floor = 1e-12
     edge_high = (1 - lower).clamp_min(floor).log()
-    inside = torch.where(x > 0.999, edge_high, (upper - lower).clamp_min(floor).log())
-    return torch.where(x < -0.999, upper.clamp_min(floor).log(), inside)
+    density = torch.where(x > 0.999, edge_high, (upper - lower).clamp_min(floor).log())
+    return torch.where(x < -0.999, upper.clamp_min(floor).log(), density)

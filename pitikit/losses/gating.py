@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """Opens a loss after some iterations, and weights its samples by how much of the image their noise leaves.
+    """A gate that opens a loss after some iterations, and weights samples by the share of the image in x_t.
 
-    At a large t the estimated clean image is a blur, whatever the network has learned, and neither a discriminator nor
-    VGG has much to judge. The released code acts at every t.
+    At a large t the estimated clean image is a blur, however good the network is, and neither a discriminator nor
+    VGG gives a useful gradient. The released code acts at every t.
 
     Args:
         start: iterations before the loss acts; 100 in the released code. Kept in the state dict, so that a resumed
@@ -32,7 +32,7 @@ class Gate(nn.Module):
 
     @property
     def open(self) -> bool:
-        """Whether the loss acts in the present iteration."""
+        """True if the loss acts in the present iteration."""
         return self.start == 0 or int(self.iteration) >= self.start
 
     def advance(self) -> None:

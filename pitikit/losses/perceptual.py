@@ -16,7 +16,7 @@ from pitikit.losses.denoising import Loss
 from pitikit.losses.gating import Gate
 from pitikit.registry import LOSSES
 
-#: The last layers of four blocks. The paper does not say which levels it takes, nor their weights.
+#: The last layers of four blocks. The paper states neither its levels nor their weights.
 LEVELS: Mapping[str, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "relu4_3": 1.0}
 DISTANCES = ("rms", "l1", "mse")
 
@@ -60,7 +60,7 @@ class BackboneLoss(ClampedImageLoss):
         weights: file of the network, see :func:`~pitikit.losses.backbones.find_backbone`.
     """
 
-    # Knows the device before the network is there.
+    # Holds the device before the network is there.
     anchor: Tensor
 
     def __init__(
@@ -78,7 +78,7 @@ class BackboneLoss(ClampedImageLoss):
         self.register_buffer("anchor", torch.empty(0), persistent=False)
 
     def prepare(self) -> None:
-        """Read the network; a model that only samples never asks for it.
+        """Read the network; not called for a model that only samples.
 
         Raises:
             pitikit.losses.backbones.AbsentWeightsError: there are no weights.

@@ -28,16 +28,16 @@ class Cascade(BaseModel):
 
     Args:
         base, upsampler: configs of models, or models; in a config file also the paths of their configs. Each samples
-            as its own ``sampler`` says; an upsampler whose config names none takes 27 steps, initial noise times
+            with its own ``sampler``; an upsampler whose config names none takes 27 steps, initial noise times
             0.997 and no guidance.
         seed: of sampling; an image depends on it and on the sample's id alone. The base model's by default; the
             upsampler's has no effect.
         data_preprocessor: config; uint8 images to [-1, 1] by default.
-        conditioned: whether the upsampler gets the condition. Without, it gets its null condition, and so may be one
-            that knows another kind of conditions, provided that it was trained with some left out (``drop``).
+        conditioned: True gives the condition to the upsampler, False its null condition. With False it may have been
+            trained on another kind of conditions, if some of them were left out (``drop``).
 
     Raises:
-        ValueError: the base model asks for ``low_res`` itself, or the upsampler does not; or it is conditioned, and
+        ValueError: the base model takes ``low_res``, or the upsampler does not; or it is conditioned, and
             takes other conditions than the base model.
         TypeError: a part is neither a config nor a model.
     """

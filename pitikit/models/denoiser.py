@@ -15,7 +15,7 @@ from pitikit.registry import DECODERS, ENCODERS, MODELS
 
 @MODELS.register_module()
 class Denoiser(nn.Module):
-    """What pitikit trains, averages and ships: a task encoder in front of a pretrained decoder.
+    """A task encoder in front of a pretrained decoder: the network that is trained and exported.
 
     Args:
         encoder, decoder: configs or modules.
@@ -59,7 +59,7 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """One training step: (B, 3, H, W) to (B, 6, H, W); rows where ``drop`` (B,) bool see the null condition."""
         if drop is not None:
-            # Whether any row is dropped is not asked, which would wait for the device.
+            # Without a check for dropped rows, which would wait for the device.
             null = self.encoder.null_condition(1).to(condition.dtype)
             condition = torch.where(drop.view(-1, *[1] * (condition.ndim - 1)), null, condition)
         return self.decode(x_t, t, self.encode(condition, low_res))

@@ -105,11 +105,11 @@ class DenoisingTranslator(BaseModel):
 
     @property
     def parts(self) -> dict[str, DenoisingTranslator]:
-        """The models that sample one after the other: this one, without a name. Of a cascade they have names."""
+        """The models that sample one after the other: this one, without a name. For a cascade they have names."""
         return {"": self}
 
     def init_weights(self) -> None:
-        """Called by the Runner before a training, and by nobody else: the losses read the files that they need."""
+        """Let the losses read the files that they need; called by the Runner alone, before a training."""
         super().init_weights()
         for term in self.losses:
             assert isinstance(term, Loss)
@@ -197,7 +197,7 @@ class DenoisingTranslator(BaseModel):
 
         Args:
             request: of the call; the model's own sampler by default.
-            low_res: the batch brings ``low_res``, which spares a cascade the steps of its base.
+            low_res: True for a batch with ``low_res``, for which a cascade makes no steps of its base.
         """
         request = request or SamplingRequest()
         steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
@@ -207,7 +207,7 @@ class DenoisingTranslator(BaseModel):
         return self.strength if request.strength is None else request.strength
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """What to minimise and what to log: mmengine would add the terms to their sum once more."""
+        """Return the loss to minimise and the values to log; mmengine's would add the terms to their sum once more."""
         return losses["loss"], losses
 
     def predict(

@@ -40,13 +40,13 @@ class Upsampler(DenoisingTranslator):
         timestep_sampler: config or name.
         sampler: config; 27 steps, initial noise times 0.997 and no guidance by default.
         drop, seed, data_preprocessor, predicts: see :class:`~pitikit.models.translator.DenoisingTranslator`.
-        crop: side of the square of each image that a training step looks at, at a random place; None for all of it.
-            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256. The decoder has
-            to be able to halve it.
+        crop: side of the square, at a random place, that a training step takes of each image; None for all of it.
+            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256. A multiple of
+            the decoder's ``multiple``.
         strength: share of the sampling steps that is made. Below 1 they begin at the enlarged ``low_res`` with noise on
             it instead of at noise alone (SDEdit, Meng et al. 2022), so that the colours of the whole, which the first
             steps decide and a short training learns last, are those of ``low_res``. The released code's is 1. At 0 the
-            result is the bilinear enlargement, whatever the weights: what a table is to be read against.
+            result is the bilinear enlargement, for any weights: a baseline for tables.
     """
 
     def __init__(
@@ -86,26 +86,26 @@ class Upsampler(DenoisingTranslator):
         self.strength = strength
 
     def init_weights(self) -> None:
-        """As the parent's; then an image of the side that training has is shown to what judges images.
+        """Initialise as the parent does, then evaluate the image losses on one image of the training's size.
 
         Raises:
-            ValueError: a loss or the discriminator cannot take it: said now, and not when its gate opens.
+            ValueError: a loss or the discriminator cannot process it; raised now, and not when its gate opens.
         """
         super().init_weights()
         side = self.crop or self.denoiser.decoder.image_size
         image = torch.zeros(1, 3, side, side, device=next(self.parameters()).device)
-        for name, judge in self.image_losses():
+        for name, evaluate in self.image_losses():
             try:
                 with torch.no_grad():
-                    judge(image)
+                    evaluate(image)
             except (RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"{name} cannot judge the images of this training, {side}x{side} (model.crop, or the decoder's "
-                    f"image_size): {error}"
+                    f"{name}: got images of {side}x{side} (model.crop, or the decoder's image_size), expected a size "
+                    f"that it can process: {error}"
                 ) from error
 
     def image_losses(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
-        """What looks at estimated images (B, 3, H, W), by name."""
+        """Losses and networks that take estimated images (B, 3, H, W), by name."""
         for term in self.losses:
             if isinstance(term, ClampedImageLoss):
                 yield type(term).__name__, partial(_with_itself, term)
@@ -119,15 +119,15 @@ class Upsampler(DenoisingTranslator):
         drop: float | None = None,
         **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
-        """As the parent's, on random squares of the images where ``crop`` is set.
+        """Noise and denoise as the parent does, on random squares of the images if ``crop`` is set.
 
         Raises:
             ValueError: ``low_res`` is missing.
         """
         if low_res is None:
             raise ValueError(
-                "an upsampler is trained with low_res: expected a transform that writes it, such as Degrade, in "
-                "the pipeline of the dataset"
+                "low_res: got None, expected the input of the upsampler; put a transform that writes it, such as "
+                "Degrade, into the pipeline of the dataset"
             )
         draws = draws or BatchDraws()
         if self.crop is not None:
@@ -135,20 +135,20 @@ class Upsampler(DenoisingTranslator):
         return super().denoise(image, condition, low_res, draws, drop)
 
     def sampling_steps(self, request: SamplingRequest | None = None, low_res: bool = False) -> int:
-        """As the parent's, without the steps that ``strength`` leaves out."""
+        """Sampling steps of an image, without those that ``strength`` leaves out."""
         request = request or SamplingRequest()
         steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
         return steps_of(self._strength(request), steps)
 
     @torch.no_grad()
     def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
-        """As the parent's, from the enlarged ``low_res`` where ``strength`` is below 1 and the request has no start.
+        """Sample, from the enlarged ``low_res`` if ``strength`` is below 1 and the request has no start.
 
         Raises:
             ValueError: ``low_res`` is missing.
         """
         if low_res is None:
-            raise ValueError("an upsampler has nothing to enlarge: expected low_res")
+            raise ValueError("low_res: got None, expected the images that the upsampler enlarges")
         if request.start is None and self._strength(request) < 1:
             side = self.denoiser.decoder.image_size
             start = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
@@ -170,8 +170,8 @@ class Upsampler(DenoisingTranslator):
         squares = []
         for row, (y, x) in enumerate(places.tolist()):
             top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
-            inside = (row, slice(None), slice(top, top + side), slice(left, left + side))
-            squares.append((image[inside], low_res[inside]))
+            square = (row, slice(None), slice(top, top + side), slice(left, left + side))
+            squares.append((image[square], low_res[square]))
         images, low = zip(*squares, strict=True)
         return torch.stack(images), torch.stack(low)
 
@@ -182,10 +182,10 @@ class AdversarialUpsampler(Upsampler):
 
     Each iteration makes the denoiser's estimates once. The discriminator learns from them (clamped, without gradients
     to the denoiser) and from the true images; then the denoiser learns from its own losses and from the logits of the
-    updated discriminator for the same estimates. Before the adversarial loss begins the discriminator rests.
+    updated discriminator for the same estimates. Before the adversarial loss begins the discriminator is not trained.
 
-    The discriminator is a part of the model: it is saved and resumed, and moves with it. Its optimizer is another,
-    in ``optim_wrapper`` under 'discriminator', the denoiser's under 'denoiser'; see
+    The discriminator is a part of the model: it is saved and resumed, and moves with it. It has its own
+    optimizer, in ``optim_wrapper`` under 'discriminator'; the denoiser's is under 'denoiser'; see
     :class:`~pitikit.engine.optim.SeparateConstructor`.
 
     Args:
@@ -232,13 +232,13 @@ class AdversarialUpsampler(Upsampler):
             raise TypeError(f"adversarial: expected an adversarial loss such as WGANGPLoss, found {name}")
 
     def image_losses(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
-        """As the parent's, and the discriminator."""
+        """Those of the parent, and the discriminator."""
         yield from super().image_losses()
-        yield type(self.discriminator).__name__, self._glance
+        yield type(self.discriminator).__name__, self._evaluate_discriminator
 
-    def _glance(self, image: Tensor) -> None:
+    def _evaluate_discriminator(self, image: Tensor) -> None:
         training = self.discriminator.training
-        # A spectral norm would move on.
+        # In eval mode: a spectral norm would otherwise update its vectors.
         self.discriminator.eval()(image)
         self.discriminator.train(training)
 
@@ -260,7 +260,7 @@ class AdversarialUpsampler(Upsampler):
         return super().forward(mode, **batch)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
-        """One iteration of both networks; what is logged of it.
+        """Train both networks for one iteration and return the values to log.
 
         Each wrapper has its own precision, clipping and accumulation.
 
@@ -274,7 +274,7 @@ class AdversarialUpsampler(Upsampler):
                 f"denoiser=dict(...), discriminator=dict(...)); found {type(optim_wrapper).__name__}"
             )
         own, other = optim_wrapper["denoiser"], optim_wrapper["discriminator"]
-        # Each forward pass by way of _run_forward, where wrappers for several processes listen.
+        # Each forward pass by way of _run_forward, which wrappers for several ranks hook into.
         with own.optim_context(self):
             step = self._run_forward(self.data_preprocessor(data, True), mode="denoise")
         logs: dict[str, Tensor] = {}
@@ -283,7 +283,7 @@ class AdversarialUpsampler(Upsampler):
                 logs = self._run_forward(dict(step=step), mode="discriminator")
             other.update_params(logs["loss_d"])
         else:
-            # Counted all the same, or else the windows of accumulation of the two would part.
+            # Counted all the same: otherwise the windows of accumulation of the two would diverge.
             other._inner_count += 1
         with own.optim_context(self), _frozen(self.discriminator):
             losses = self._run_forward(dict(step=step), mode="denoiser")
@@ -294,7 +294,7 @@ class AdversarialUpsampler(Upsampler):
     def prepare(
         self, image: Tensor, draws: BatchDraws | None = None, **batch: Any
     ) -> tuple[Prediction, Target, Tensor, Tensor]:
-        """As :meth:`denoise`, and the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
+        """Call :meth:`denoise`, and draw the share (B, 1, 1, 1) of the true image where a gradient is penalised."""
         draws = draws or BatchDraws()
         share = draws.rand(len(image), 1, 1, 1, device=image.device)
         return *self.denoise(image, draws=draws, **batch), share
@@ -335,7 +335,7 @@ def _with_itself(term: ClampedImageLoss, image: Tensor) -> None:
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Within the context no parameter of a module takes gradients; those it has are left alone."""
+    """Disable gradients for the parameters of a module within the context; existing gradients are kept."""
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)

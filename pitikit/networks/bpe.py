@@ -17,7 +17,7 @@ SOURCE = (
 )
 _TOKENS, _MERGES = "encoder.json", "vocab.bpe"
 
-# GPT-2's pattern asks for Unicode classes that `re` lacks, so it runs over a text of ASCII
+# GPT-2's pattern needs Unicode classes that `re` lacks, so it runs over a text of ASCII
 # stand-ins that `_shape` makes, one for each character.
 _PIECE = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII)
 

@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class KeyPlan:
-    """What becomes of each tensor of a checkpoint.
+    """The destination of each tensor of a checkpoint.
 
     Attributes:
         names: its name there to its name in a ``Denoiser``.
@@ -83,7 +83,7 @@ def plan_keys(kind: str, shapes: Shapes, with_text_encoder: bool = False) -> Key
         with_text_encoder: keep GLIDE's text transformer as ``encoder.*``; by default it is dropped.
 
     Raises:
-        ValueError: no such kind, or a text encoder is asked of a PITI checkpoint, which has none.
+        ValueError: no such kind, or ``with_text_encoder`` with a PITI checkpoint, which has none.
         CheckpointMismatch: a tensor is missing, too many or of another shape; the message names
             the kind that does fit, or the first differences.
     """
@@ -102,7 +102,7 @@ def fitting_kinds(shapes: Shapes) -> list[str]:
 
 
 def differences(expected: Shapes, found: Shapes, at_most: int = 3) -> str:
-    """What ``found`` lacks, has too many or in another shape, with examples; '' where equal."""
+    """Tensors that ``found`` lacks, has too many or in another shape, with examples; '' if it fits."""
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     other = [

@@ -19,7 +19,7 @@ class Decoder(nn.Module):
 
     Attributes:
         image_size: side of x_t.
-        takes_low_res: the condition has to bring ``low_res``: an upsampler.
+        takes_low_res: True for an upsampler, whose condition must have ``low_res``.
         multiple: the side of an image has to be a multiple of it.
     """
 
@@ -109,7 +109,7 @@ class GlideUNet(UNet, Decoder):
         """
         if self.takes_low_res != (cond.low_res is not None):
             found = "none" if cond.low_res is None else "one"
-            raise ValueError(f"GlideUNet(low_res={self.takes_low_res}): the condition brings {found}")
+            raise ValueError(f"GlideUNet(low_res={self.takes_low_res}): the condition has {found}")
         cond = self.prepare(cond)
         assert cond.kv is not None
         emb = self.time_embed(timestep_embedding(t, self.channels).to(self.transformer_proj.weight.dtype))  # (B, 4C)

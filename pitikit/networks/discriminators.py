@@ -1,4 +1,4 @@
-"""Discriminators that tell real images from generated ones."""
+"""Discriminators between real and generated images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PatchDiscriminator(nn.Module):
     Args:
         in_channels: of the image.
         channels: of the first convolution; they double up to eight times that.
-        layers: convolutions of stride 2; 3 judge patches of 70x70 pixels.
+        layers: convolutions of stride 2; 3 give logits of patches of 70x70 pixels.
         instance_norm: normalise each feature map, without parameters, as released.
         spectral_norm: bound the gain of every convolution (Miyato et al. 2018); its weights have other names then.
 
@@ -41,7 +41,7 @@ class PatchDiscriminator(nn.Module):
         if min(in_channels, channels, layers) < 1:
             raise ValueError(f"in_channels={in_channels}, channels={channels}, layers={layers}: expected 1 or more")
         self.in_channels = in_channels
-        # Each halving asks for two pixels of one, the two convolutions of stride 1 for one more each.
+        # Each halving needs two pixels for one, the two convolutions of stride 1 one more each.
         self.smallest = 3 << layers
 
         def conv(width: int, new_width: int, stride: int) -> nn.Module:
@@ -97,7 +97,7 @@ class StridedDiscriminator(nn.Module):
             if number < len(widths) - 1:
                 setattr(self, f"norm{number}", nn.InstanceNorm2d(new_width, affine=True))
 
-    #: Of a smaller image the last norms would see a single place.
+    #: With a smaller image the last norms would see a single place.
     smallest = 33
 
     def forward(self, image: Tensor) -> Tensor:

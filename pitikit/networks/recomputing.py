@@ -10,10 +10,10 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputable(nn.Module):
-    """A block that can compute its inside again for the gradients instead of storing it.
+    """A block that can recompute its activations for the gradients instead of storing them.
 
     Subclasses write ``_forward``. Hooks are called once all the same, and what they store stays: they belong to the
-    block, not to its inside.
+    block, not to its parts.
     """
 
     recompute = False

@@ -24,7 +24,7 @@ MOST_WARNINGS = 20
 
 
 class Tokenizer(ABC):
-    """What a tokenizer offers."""
+    """The interface of a tokenizer."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Tokenizer(ABC):
         """Ids of the whole text."""
 
     def unknown(self, text: str) -> list[str]:
-        """Words of ``text`` that stand for nothing, each once; none where every text can be spelt."""
+        """Words of ``text`` that have no id, each once; none where every text can be spelt."""
         return []
 
     def hint(self, word: str) -> str:
@@ -92,7 +92,7 @@ class WordTokenizer(Tokenizer):
         return [word for word in dict.fromkeys(text.lower().split()) if word not in self._ids]
 
     def hint(self, word: str) -> str:
-        """Such as ``'gras' (did you mean 'grass'?)``."""
+        """Hint such as ``'gras' (did you mean 'grass'?)``."""
         return f"{word!r} ({nearest(word, self.words)})"
 
     def _warn(self, word: str) -> None:

@@ -44,7 +44,7 @@ class Transformer(nn.Module):
     Args:
         width, heads: of every block.
         layers: number of blocks.
-        recompute: compute the inside of every block again for the gradients instead of storing it.
+        recompute: recompute the activations of every block for the gradients instead of storing them.
     """
 
     def __init__(self, width: int, layers: int, heads: int, recompute: bool = False) -> None:

@@ -168,7 +168,7 @@ class UNet(nn.Module):
 
     On the way down every level has ``res_blocks`` blocks and, but for the last, one that halves the size; on the way up
     ``res_blocks + 1``, each of which also takes the output of a block of the way down (by concatenation), and the last
-    doubles the size. What the embedding holds is the subclass's affair.
+    doubles the size. The subclass defines the contents of the embedding.
 
     Args:
         in_channels, out_channels: of the image.
@@ -181,7 +181,7 @@ class UNet(nn.Module):
         emb_width: E of the embedding.
         dropout: probability within residual blocks.
         groups: of the group norms; must divide the channels of every level.
-        recompute: compute the inside of every block again for the gradients instead of storing it (gradient
+        recompute: recompute the activations of every block for the gradients instead of storing them (gradient
             checkpointing): the same gradients with less memory, for a third more time.
         channels_last: keep feature maps in memory as (B, H, W, C); the same numbers within rounding.
     """

@@ -128,14 +128,14 @@ class Canvas:
         for number, low, high, radius in self.domes:
             x0, y0 = np.clip((low * size).astype(int), 0, size)
             x1, y1 = np.clip((high * size).astype(int) + 1, 0, size)
-            inside = surface[y0:y1, x0:x1] == number
+            within = surface[y0:y1, x0:x1] == number
             middle, half = (low + high) / 2, (high - low) / 2
-            nx = np.broadcast_to(((centre[x0:x1] - middle[0]) / half[0])[None], inside.shape)[inside]
-            ny = np.broadcast_to(((middle[1] - centre[y0:y1]) / half[1])[:, None], inside.shape)[inside]
+            nx = np.broadcast_to(((centre[x0:x1] - middle[0]) / half[0])[None], within.shape)[within]
+            ny = np.broadcast_to(((middle[1] - centre[y0:y1]) / half[1])[:, None], within.shape)[within]
             normal = np.stack([nx, ny, np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.02))], axis=1)
-            depth[y0:y1, x0:x1][inside] -= np.float32(radius) * normal[:, 2].astype(np.float32)
+            depth[y0:y1, x0:x1][within] -= np.float32(radius) * normal[:, 2].astype(np.float32)
             normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-            normals[y0:y1, x0:x1][inside] = normal
+            normals[y0:y1, x0:x1][within] = normal
         return depth, normals
 
     def faded(self, colour: Points, z: float) -> Points:

@@ -26,7 +26,7 @@ LAYOUT_VOCABULARY: tuple[str, ...] = tuple(dict.fromkeys((*VOCABULARY, *CLASSES)
 def scene_layout(scene: Scene) -> str:
     """Describe a scene place by place: the class that most of each cell shows, row by row, then the caption.
 
-    A caption says what there is; a layout says also where, in words still, `LAYOUT_SIDE` squared of them first.
+    A caption names the objects; a layout first names the class of each place, in `LAYOUT_SIDE` squared words.
     """
     size = len(scene.label)
     cell = np.arange(size) * LAYOUT_SIDE // size
@@ -69,7 +69,7 @@ class SceneWorld(Dataset):
         subset_seed: which scenes a share keeps.
         cache: keep rendered sources in memory (masks, images and sketches as they are, depth and
             normals as float16, so rounded to 11 bits): True for all, a number for so many at most, from
-            the first on. Worker processes that are forked share it, so that a scene is rendered once.
+            the first on. Forked data workers share it, so that a scene is rendered once.
 
     Raises:
         ValueError: an argument out of range, named.
@@ -131,12 +131,12 @@ class SceneWorld(Dataset):
     def __getitem__(self, position: int) -> dict[str, Any]:
         """The item at a position (negative ones count from the end), after the pipeline."""
         given = position
-        # A draw of the training sampler knows its pass; set_epoch does not reach workers that run already.
+        # A draw of the training sampler carries its pass; set_epoch does not reach workers that run already.
         epoch = getattr(position, "epoch", self.epoch)
         if position < 0:
             position += len(self)
         if not 0 <= position < len(self):
-            raise IndexError(f"index {given} of a SceneWorld of {len(self)} scenes")
+            raise IndexError(f"SceneWorld: got index {given}, expected one below {len(self)}")
         index = self.indices[position]
         item: Any = {
             "id": f"scene_{index:06d}",

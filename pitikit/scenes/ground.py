@@ -75,12 +75,12 @@ def paint_ground(canvas: Canvas, spec: SceneSpec, rng: np.random.Generator, sky:
     if spec.water != "none":
         wobble = 0.6 * broad
         if spec.water == "far":
-            inside = (zz - spec.shore + wobble) / np.maximum(step, 1e-6)
+            within = (zz - spec.shore + wobble) / np.maximum(step, 1e-6)
         else:
             side = -1.0 if spec.water == "left" else 1.0
-            inside = (side * x - spec.shore * 0.25 - 0.12 * zz + wobble) * (n / z)
-        edge = np.clip(inside + 0.5, 0, 1) * base
-        rim = np.clip(inside + 0.5 + 0.22 * n / z, 0, 1) * base
+            within = (side * x - spec.shore * 0.25 - 0.12 * zz + wobble) * (n / z)
+        edge = np.clip(within + 0.5, 0, 1) * base
+        rim = np.clip(within + 0.5 + 0.22 * n / z, 0, 1) * base
         canvas.blend(rows, cols, 0.55 * rim, canvas.lit(colour_of(150, 128, 92), (0, 1, 0)))
         depth = np.clip((v - h) / (1 - h), 0, 1)[:, None]
         waves = detail("ripple", 14.0, 0.8, 0.7) + 0.6 * detail("ripple", 40.0, 0.8, 0.25)

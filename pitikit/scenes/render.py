@@ -22,7 +22,7 @@ _MIN_RENDER = 128
 
 @dataclass(frozen=True)
 class Scene:
-    """One rendered scene; S is the size asked for.
+    """One rendered scene; S is the requested size.
 
     Attributes:
         image: uint8 (S, S, 3), RGB.

@@ -1,4 +1,4 @@
-"""What a synthetic scene contains: the words for it, its specification and its caption.
+"""Contents of a synthetic scene: the words for it, its specification and its caption.
 
 A specification is in world units: X right, Y up and Z away from the camera, in metres; the camera
 stands at (0, eye, 0) and looks along Z with focal length 1 (in image widths). The horizon is
@@ -121,7 +121,7 @@ class SceneSpec:
         light: direction to the light in the camera frame (x right, y up, z towards the camera).
         road: (X at Z = 0, dX/dZ, half width), or None.
         shore: distance of the shore in metres; a lake at a side is bounded by X instead.
-        snowy: whether the mountains wear snow.
+        snowy: True for mountains with snow.
         clouds: (u, v, width, seed) of each cloud.
         objects: far to near.
         seed: seeds textures and ridges.

@@ -1,4 +1,4 @@
-"""How a synthetic scene is drawn at random: light, ground, and objects that do not collide."""
+"""Random draw of a synthetic scene: light, ground, and objects that do not collide."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _looks(rng: np.random.Generator, kind: str) -> tuple[str, str, float]:
 
 
 def in_water(spec_water: str, shore: float, x: float, z: float, margin: float = 0.0) -> bool:
-    """Whether a point of the ground lies in the lake, `margin` metres counted to it."""
+    """True if a point of the ground lies in the lake, `margin` metres counted to it."""
     if spec_water == "far":
         return z > shore - margin
     if spec_water == "left":
@@ -182,7 +182,7 @@ def sample_scene(seed: int, index: int) -> SceneSpec:
     backdrop = _pick(rng, BACKDROPS, (0.2, 0.45, 0.35))
     water = _pick(rng, WATERS, (0.68, 0.14, 0.09, 0.09))
     horizon = float(rng.uniform(0.4, 0.64))
-    # The ground begins about 4 metres off whatever the horizon: near people stand inside.
+    # The ground begins about 4 metres off for any horizon: near people are within the image.
     eye = (1 - horizon) * float(rng.uniform(3.7, 4.5))
     shore = float(rng.uniform(8.0, 15.0))
     road = None

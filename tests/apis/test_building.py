@@ -1,4 +1,4 @@
-"""What is read of a config before a model is built."""
+"""Parts of a config that are read before a model is built."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_the_pipeline_is_found_in_wrappers_and_mixtures(dataset):
 
 def test_no_pipeline():
     for dataset in ({}, dict(type="PairedImageDataset"), dict(type="MixedDataset", datasets=[])):
-        with pytest.raises(ValueError, match="has no pipeline"):
+        with pytest.raises(ValueError, match="got no pipeline"):
             pipeline_of(dict(test_dataloader=dict(dataset=dataset)))
 
 

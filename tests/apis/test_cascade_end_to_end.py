@@ -128,7 +128,7 @@ def test_weights_that_do_not_fit(trained, tmp_path):
     with pytest.raises(WeightsError, match=r"^base: .*upsampler.safetensors does not fit"):
         Translator.from_config(config, {"base": files["upsampler"], "upsampler": files["base"]}, "cpu")
     base = config.parent / "base.py"
-    with pytest.raises(ValueError, match="weights of base, upsampler: DenoisingTranslator is one model"):
+    with pytest.raises(ValueError, match="weights: got those of base, upsampler, expected one file"):
         Translator.from_config(base, files, "cpu")
     # A comma is a letter of a file's name as any other where there is one part.
     assert weight_files(Config.fromfile(base), "a,b") == {"": Path("a,b")}
@@ -183,7 +183,7 @@ def test_low_res_is_kept_and_makes_the_same_images_again(cascade, trained, label
     for result, own in zip(cascade.stream(labels, samples=2, low_res=small), small, strict=True):
         assert result.low_res.shape[0] == 2 and (result.low_res == own).all()
     assert alone(labels, low_res=np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 1, 32, 32, 3)
-    with pytest.raises(ValueError, match="an upsampler enlarges images, and none are given"):
+    with pytest.raises(ValueError, match="low_res: got None, expected the images to enlarge"):
         alone(labels)
     with pytest.raises(DataError, match="low_res of 9x9 pixels; expected 8x8, as in the training"):
         alone(labels, low_res=np.zeros((3, 9, 9, 3), np.uint8))

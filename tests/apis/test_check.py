@@ -245,7 +245,7 @@ def test_what_is_refused(config, tmp_path):
     with pytest.raises(ValueError, match="count=0"):
         check_data(config, count=0)
     (tmp_path / "none.py").write_text("model = None")
-    with pytest.raises(ConfigError, match="has not train_dataloader"):
+    with pytest.raises(ConfigError, match="got no train_dataloader, expected data to check"):
         check_data(tmp_path / "none.py", "train")
 
 

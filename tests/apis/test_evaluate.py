@@ -209,7 +209,7 @@ def test_a_folder_of_something_else_is_refused(trained, tmp_path):
     # A dataset's own images, say: nothing there was made by a test, and --overwrite removes none.
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "photo.png").touch()
-    with pytest.raises(ProtocolError, match=r"no protocol\.json to tell what made them; give another --out"):
+    with pytest.raises(ProtocolError, match=r"no protocol\.json\), expected an empty folder; give another --out"):
         evaluate(*trained, out=tmp_path, count=1, overwrite=True, progress=False)
     assert (tmp_path / "images" / "photo.png").exists()
 

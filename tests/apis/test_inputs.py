@@ -1,4 +1,4 @@
-"""What is handed over to be translated: what is understood, and what is refused in which words."""
+"""Inputs of a translation: those that are read, and the messages of those that are refused."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def test_partners_are_found_beside_a_file(translators, files):
 
 
 def wrong_inputs(files, scene):
-    """What is wrong, kind of model, input, words of the message."""
+    """Wrong inputs: name, kind of model, input, words of the message."""
     root = files["root"]
     (root / "empty").mkdir()
     (root / "notes.png").write_text("no image")

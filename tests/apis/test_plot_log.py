@@ -82,10 +82,10 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(LogError, match=r"no log\.jsonl"):
         plot_logs([tmp_path / "empty"])
     (tmp_path / "empty" / "log.jsonl").touch()
-    with pytest.raises(LogError, match="no line of a log in it"):
+    with pytest.raises(LogError, match="got no line of a log"):
         plot_logs([tmp_path / "empty"])
     (tmp_path / "empty" / "log.jsonl").write_bytes(b"\xff\xfe no text")
-    with pytest.raises(LogError, match="no line of a log in it"):
+    with pytest.raises(LogError, match="got no line of a log"):
         plot_logs([tmp_path / "empty"])
     with pytest.raises(ValueError, match="smooth=0"):
         plot_logs([run], smooth=0)

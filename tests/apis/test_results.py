@@ -53,7 +53,7 @@ def test_results_are_not_replaced_unasked(translators, files, tmp_path):
     out = tmp_path / "out"
     list(mask.write(files["mask"], out, samples=2))
     before = (out / "five_1.png").read_bytes()
-    with pytest.raises(FileExistsError, match=r"five_0.png and 1 more: is there already"):
+    with pytest.raises(FileExistsError, match=r"five_0.png and 1 more: exists already"):
         mask.write(files["mask"], out, seed=7, samples=2)
     assert (out / "five_1.png").read_bytes() == before
     list(mask.write(files["mask"], out, seed=7, samples=2, overwrite=True))

@@ -315,7 +315,7 @@ def test_a_learning_rate_that_the_stages_replace_is_told(write):
     both = STAGED.replace("type='AdamW', ", "type='AdamW', lr=1e-5")
     with pytest.warns(UserWarning, match=r"optimizer\.lr=1e-05 is without effect.*stages\.0\.lr"):
         load_config(write(both))
-    # Changing the stage is what was asked for.
+    # The option changes the stage, as intended.
     with pytest.warns(UserWarning, match="without effect"):
         assert load_config(write(both), options("stages.0.lr=0.1")).stages[0].lr == 0.1
 

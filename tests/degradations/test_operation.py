@@ -1,4 +1,4 @@
-"""What every degradation checks, and what every one keeps to."""
+"""Checks of every degradation, and the promises of every one."""
 
 import numpy as np
 import pytest

@@ -73,7 +73,7 @@ def test_bsr_light_looks_like_the_released_images(worn, released, photo):
 
 
 def test_statistics_would_notice_another_recipe(recipe, worn, photo):
-    """What the two tests above allow is less than what a wrong recipe changes."""
+    """The tolerance of the two tests above is less than the effect of a wrong recipe."""
     model = photo.reshape(64, 4, 64, 4, 3).mean((1, 3)) * np.float32(255)
     ours = statistics(worn, model)
     other = recipe("real_esrgan")

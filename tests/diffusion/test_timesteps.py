@@ -36,7 +36,7 @@ def test_weights_make_the_estimate_unbiased(sampler):
     assert abs((losses[t] * weight).mean() - losses.mean()) < 0.01
 
 
-def test_second_moment_learns_from_all_processes_in_the_order_of_the_batch(monkeypatch):
+def test_second_moment_learns_from_all_ranks_in_the_order_of_the_batch(monkeypatch):
     t, losses = torch.zeros(4, dtype=torch.int64), torch.tensor([1.0, 2.0, 3.0, 4.0])
     whole, shared = (LossSecondMoment(steps=1, history=3) for _ in range(2))
     whole.update(t, losses)

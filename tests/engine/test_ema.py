@@ -24,7 +24,7 @@ class Wrapper:
 
 @pytest.fixture
 def runner(tmp_path):
-    """What the hook needs of a runner: two linear layers, the second frozen."""
+    """A runner for the hook: two linear layers, the second frozen."""
     torch.manual_seed(0)
     model = nn.Module()
     model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(3, 3), decoder=nn.Linear(3, 3)))

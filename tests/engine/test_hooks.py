@@ -38,7 +38,7 @@ def test_logged_terms_are_means_over_the_processes(monkeypatch):
     assert outputs["text"] == "a" and not outputs["loss"].requires_grad
 
 
-def test_throughput_counts_the_images_of_all_processes(monkeypatch):
+def test_throughput_counts_the_images_of_all_ranks(monkeypatch):
     clock = iter([10.0, 10.5, 12.5])
     monkeypatch.setattr(hooks.time, "perf_counter", lambda: next(clock))
     logged = {}

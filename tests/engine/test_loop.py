@@ -70,7 +70,7 @@ def test_a_sampler_that_cannot_begin_in_the_middle(run, recorder, compare, tmp_p
     (tmp_path / "iter_6.pth").rename(tmp_path / "whole.pth")
     (tmp_path / "last_checkpoint").unlink()
     run(tmp_path, resume=True, hooks=(rest,), **options)
-    assert "reading 3 batches again" in capsys.readouterr().out
+    assert "skipping 3 batches by reading them" in capsys.readouterr().out
     assert rest.batches == {n: whole.batches[n] for n in (3, 4, 5)}
     assert not compare(*(read_checkpoint(tmp_path / name) for name in ("whole.pth", "iter_6.pth")))
 
@@ -112,7 +112,7 @@ def test_validation_within_the_training(make_runner, tmp_path):
     runner.train()
     assert seen == [(2, {"PSNR"}), (4, {"PSNR"})]
     (best,) = tmp_path.glob("best_PSNR_iter_*.pth")
-    # Saving the best one has not overwritten the newest with the average in the place of the parameters.
+    # Saving the best one has not overwritten the newest with the EMA in the place of the parameters.
     newest = read_checkpoint(tmp_path / "iter_4.pth")
     name = "encoder.cls_token"
     assert (newest["state_dict"]["denoiser." + name] != newest["ema"][name]).any()
@@ -168,7 +168,7 @@ def test_when_a_validation_is_due():
     assert [iteration for iteration in range(8) if due(iteration)] == [4, 6, 7]
 
 
-def test_draws_are_those_of_all_processes_and_their_seed_is_taken_up():
+def test_draws_are_those_of_all_ranks_and_their_seed_is_taken_up():
     loop = loop_of(world_size=4, max_iters=30)
     loop.resume(10, {"draws": 100, "seed": 3})
     assert loop.data_state(13) == {"draws": 100 + 3 * 2 * 4, "seed": 3, "length": 3}

@@ -135,7 +135,7 @@ def test_bfloat16_training_of_the_model(run, tmp_path):
 
 
 def test_float16_is_refused_on_the_cpu(network):
-    expected = "precision='float16' needs a GPU, the parameters are on 'cpu'; take 'bfloat16'"
+    expected = "precision='float16' needs a GPU, the parameters are on 'cpu'; use 'bfloat16'"
     with pytest.raises(ValueError, match=expected):
         wrap(network, precision="float16")
 

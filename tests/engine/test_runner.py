@@ -80,7 +80,7 @@ def test_a_run_that_is_done_says_so_and_other_data_are_told(run, tmp_path, capsy
     run(tmp_path, resume=True, train_dataloader__dataset__subset=0.5, **ONE)
     said = " ".join(capsys.readouterr().out.split())
     assert "nothing left to train: 1 iterations are done, max_iters=1" in said and "never reached" not in said
-    assert "the training data have 4 items, and had 7 when" in said
+    assert "training data: got 4 items, expected 7" in said
 
 
 def test_the_terminal_gets_a_line_about_the_machine_and_the_file_all_of_it(run, real_logs, tmp_path, capsys):

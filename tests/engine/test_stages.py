@@ -1,4 +1,4 @@
-"""What learns in which iteration, how fast, and what a stage begins with."""
+"""Stages: trained parts, rates and the beginning of each."""
 
 from types import SimpleNamespace
 
@@ -73,7 +73,7 @@ class Watcher(Hook):
 
 @pytest.fixture(scope="module")
 def seen(run, tmp_path_factory):
-    """What the iterations of a run in three stages looked like."""
+    """The iterations of a run in three stages."""
     watcher = Watcher()
     ema = dict(type="DenoiserEMA", decay=0.9)
     hooks = [dict(type="StageHook", stages=STAGES), ema]

@@ -37,7 +37,7 @@ def test_agreement_by_hand():
     assert edge_agreement(line(5), line(5), 0) == (1, 1, 1)
     assert edge_agreement(line(5), line(7), 1) == (0, 0, 0)
     assert edge_agreement(line(5), line(7), 2) == (1, 1, 1)
-    # One line of two found, and another that nobody asked for: half of each.
+    # One line of two found, and another that is not in the sketch: half of each.
     assert edge_agreement(line(5) | line(20), line(6) | line(28), 1.5) == (0.5, 0.5, 0.5)
     # All of it found, and a second line: precision 1/2, recall 1, F1 2/3.
     assert edge_agreement(line(5) | line(20), line(5), 1) == pytest.approx((0.5, 1, 2 / 3))

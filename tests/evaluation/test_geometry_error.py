@@ -43,7 +43,7 @@ class Reader(nn.Module):
 
 
 def image(depth):
-    """What Reader reads ``depth`` (H, W) from."""
+    """An image from which Reader reads ``depth`` (H, W)."""
     return (depth - 1).round().byte().expand(3, -1, -1).contiguous()
 
 

@@ -106,7 +106,7 @@ def test_without_labels_there_is_a_reason():
 
 
 def test_a_label_id_the_segmenter_does_not_know():
-    with pytest.raises(ValueError, match="s1: label id 4.*0 to 3"):
+    with pytest.raises(ValueError, match="s1: got label id 4.*0 to 3"):
         MeanIoU(ByRed()).process(None, [sample([[0]], [[4]])])
 
 

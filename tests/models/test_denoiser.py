@@ -71,9 +71,9 @@ def test_dropped_rows_see_white():
 def test_an_upsampler_takes_low_res_and_a_base_model_does_not():
     low_res = torch.rand(2, 3, 4, 4)
     assert tiny(low_res=True)(X, T, CONDITION, low_res).shape == (2, 6, 16, 16)
-    with pytest.raises(ValueError, match="the condition brings none"):
+    with pytest.raises(ValueError, match="the condition has none"):
         tiny(low_res=True)(X, T, CONDITION)
-    with pytest.raises(ValueError, match="the condition brings one"):
+    with pytest.raises(ValueError, match="the condition has one"):
         tiny()(X, T, CONDITION, low_res)
 
 

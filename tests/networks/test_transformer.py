@@ -1,4 +1,4 @@
-"""What transformer and position embeddings start from."""
+"""Initial values of transformer and position embeddings."""
 
 import pytest
 import torch

@@ -58,7 +58,7 @@ def test_attention_block_is_that_of_its_equation():
 
 
 def test_layers_are_torch_s_own():
-    """What makes the CPU faster is put in place later, and nowhere else."""
+    """Faster layers for the CPU are put in place later, and nowhere else."""
     for module in GlideUNet(**SMALL).modules():
         if list(module.parameters(recurse=False)) and type(module).__name__ != "Pointwise":
             assert type(module) in (nn.Conv2d, nn.Linear, nn.GroupNorm), module

@@ -1,4 +1,4 @@
-"""What the upsampler is trained with, and the two models in a row, against the released code."""
+"""Losses of the upsampler, and the cascade, against the released code."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""What the flags of tools/train.py make of a config; the training itself is tested in tests/engine."""
+"""Flags of tools/train.py in a config; the training itself is tested in tests/engine."""
 
 import runpy
 import sys

@@ -93,7 +93,7 @@ def test_results_are_replaced_on_demand(main, tiny, masks, tmp_path, capsys):
     main(given)
     with pytest.raises(SystemExit):
         run(lambda: main(given))
-    assert "scene_5.png: is there already" in capsys.readouterr().err
+    assert "scene_5.png: exists already" in capsys.readouterr().err
     main([*given, "--overwrite"])
 
 

@@ -1,11 +1,11 @@
-"""Measure the full-size models on a GPU, then train the small ones; every result is on disk as soon as it is there.
+"""Measure the full-size models on a GPU, then train the small ones; every result is written at once.
 
 python tools/benchmarks/gpu.py --out gpu --minutes 5
 python tools/benchmarks/gpu.py --out gpu --minutes 8 --only small
 python tools/benchmarks/gpu.py --out gpu --toy --minutes 1
 
 ``gpu.json`` and ``gpu.md`` hold a row a setting. The share is that of the card's rate for products of bfloat16
-matrices, measured in the same run. Most important rows come first; what the time does not suffice for is left out.
+matrices, measured in the same run. The most important rows come first; rows beyond the given time are left out.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Setting:
 
     @property
     def passes(self) -> int:
-        """How often an image passes through the network: guidance asks twice."""
+        """Passes of an image through the network: two with guidance."""
         return 2 if (self.task, self.network) == ("sampling", "base") else 1
 
 
@@ -204,7 +204,7 @@ class Bench:
         return {k: torch.rand(size, *s, device=self.device, dtype=dtype) * 2 - 1 for k, s in shapes.items()}
 
     def call(self, setting: Setting) -> Callable[[], Any]:
-        """What is timed: a step of a sampling, or an iteration of a training."""
+        """The function to time: a step of a sampling, or an iteration of a training."""
         model = self.model(setting)
         for parameter in model.parameters():
             parameter.grad = None
@@ -239,7 +239,7 @@ class Bench:
         learning = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
         ema = [parameter.detach().clone() for parameter in learning]
         optimizer = torch.optim.AdamW(learning, lr=1e-5, weight_decay=0.0, fused=True)
-        # What the class defines is back once this one is deleted.
+        # Deleting this one restores what the class defines.
         vars(denoiser).pop("forward", None)
         if setting.mode != "eager":
             denoiser.forward = compiled(denoiser.forward, setting.mode, self.toy)

@@ -1,16 +1,16 @@
-"""Whether a machine is quiet enough to measure on it."""
+"""Load of a machine by other work, before a measurement."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-#: Cores that others may keep busy before a measurement is said to be disturbed: what a quiet desktop does.
+#: Cores that other work may keep busy without disturbing a measurement: the load of a quiet desktop.
 QUIET = 0.15
 
 
 def busy_cores(seconds: float = 1.0, statistics: str | Path = "/proc/stat") -> float:
-    """How many cores are busy while this process sleeps for so long: the work of others; 0 where nothing tells.
+    """Measure how many cores other work keeps busy while this process sleeps; 0 where that is unknown.
 
     Args:
         seconds: of the look.
@@ -39,10 +39,10 @@ def _spent(statistics: str | Path) -> tuple[int, int, int] | None:
 
 
 def disturbance(busy: float) -> str | None:
-    """A line that says so if ``busy`` cores are too many, None otherwise."""
+    """A warning if ``busy`` cores are too many, None otherwise."""
     if busy <= QUIET:
         return None
     return (
-        f"Not a quiet machine: before a row other processes kept {busy:.1f} cores busy. The times, and with them the "
-        "ratios, say little; end the other work and measure again."
+        f"Not a quiet machine: before a row other processes kept {busy:.1f} cores busy. Times and ratios are "
+        "not reliable; end the other work and measure again."
     )

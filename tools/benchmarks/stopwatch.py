@@ -1,4 +1,4 @@
-"""What the measurements share: rates of matrix products, counted arithmetic, times, memory, a table that survives."""
+"""Parts of all measurements: rates of matrix products, counted arithmetic, times, memory, a table that survives."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def peak_gigabytes(device: str) -> float:
 
 
 def forget_peak(device: str) -> None:
-    """Give back memory that nobody uses, and begin a new peak; the CPU's peak is that of the process and stays."""
+    """Free unused memory, and begin a new peak; the CPU's peak is that of the process and stays."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -172,7 +172,7 @@ class Table:
         self.rows: dict[str, dict[str, Any]] = kept.get("rows", {})
 
     def __contains__(self, key: str) -> bool:
-        """Whether a row was measured."""
+        """True if a row was measured."""
         return key in self.rows
 
     def add(self, key: str, **values: Any) -> None:

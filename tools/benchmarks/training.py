@@ -210,7 +210,7 @@ def write_random_vgg(path: Path, network: str) -> Path:
 
 
 def trained(cfg: Any, stages: Sequence[int]) -> list[str]:
-    """What the rows train: the stages of a base model, the losses of an upsampler one after the other."""
+    """The trainings of the rows: the stages of a base model, the losses of an upsampler one after the other."""
     if not cfg.model.denoiser.decoder.get("low_res"):
         return [f"stage {stage}" for stage in stages]
     perceptual = any("Perceptual" in loss["type"] for loss in cfg.model.losses)
@@ -249,9 +249,9 @@ def main() -> None:
         found = in_fresh_process(
             measure, args.config, train, precision, args.batch, args.repeats, args.threads, options
         )
-        told = " ".join(f"{name}={value}" for name, value in options.items())
-        key = f"{found['config']}, {train}, {precision}, batch {args.batch} {told}".strip()
-        table.add(key, **found, options=told, note=disturbance(busy))
+        shown = " ".join(f"{name}={value}" for name, value in options.items())
+        key = f"{found['config']}, {train}, {precision}, batch {args.batch} {shown}".strip()
+        table.add(key, **found, options=shown, note=disturbance(busy))
     print(table.markdown())
 
 

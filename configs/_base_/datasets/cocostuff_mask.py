@@ -1,4 +1,4 @@
-# COCO-Stuff label maps: ids 0 to 181, 255 is unlabelled. Maps stored as 1 to 182 want id_offset=-1.
+# COCO-Stuff label maps: ids 0 to 181, 255 is unlabelled. Maps stored as 1 to 182 need id_offset=-1.
 # Where the data is: data/cocostuff_samples256, or PITIKIT_DATA={folder} for
 # {folder}/cocostuff_samples256, or --cfg-options train_dataloader.dataset.root=…
 # val_dataloader.dataset.root=… (and test_…).

@@ -1,5 +1,5 @@
-# COCO-Stuff label maps and images at 256x256, and as low_res the images worn and shrunk to 64x64 by BSR-light in
-# training, only shrunk in validation. Paths as in cocostuff_mask.py.
+# COCO-Stuff label maps and images at 256x256, and as low_res the images at 64x64, degraded by BSR-light
+# in training, only reduced in validation. Paths as in cocostuff_mask.py.
 _base_ = ["./cocostuff_mask.py", "../degradations/bsr_light.py"]
 
 load = [

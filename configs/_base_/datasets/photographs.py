@@ -1,5 +1,5 @@
-# What a prior for photographs is made of where there is little: the training photographs of CamVid and NYU Depth v2
-# without their labels, and as many scenes of SceneWorld with their layouts, so that the decoder goes on reading.
+# Data of a small prior for photographs: the training photographs of CamVid and NYU Depth v2 without their labels, and
+# as many scenes of SceneWorld with their layouts, so that the decoder does not forget to read.
 _base_ = ["./loaders.py"]
 
 data_root = "{{$PITIKIT_DATA:data}}"

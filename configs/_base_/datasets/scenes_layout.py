@@ -1,5 +1,5 @@
-# SceneWorld layouts, for the text-conditioned prior: a million scenes, each drawn when asked for.
-# 16 x 16 words name what is where, the caption follows. No flip: both say left and right.
+# SceneWorld layouts, for the text-conditioned prior: a million scenes, each drawn on demand.
+# 16 x 16 words name the class at each place, the caption follows. No flip: both contain left and right.
 _base_ = ["./loaders.py"]
 
 load = [

@@ -1,4 +1,4 @@
-# SceneWorld label maps and images at 256x256, and as low_res the images at 64x64, shrunk as those are that a base
+# SceneWorld label maps and images at 256x256, and as low_res the images at 64x64, reduced as those are that a base
 # model learns from. A config that degrades them replaces the pipeline of train_dataloader.
 _base_ = ["./scenes_mask.py"]
 

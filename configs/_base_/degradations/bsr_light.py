@@ -1,6 +1,6 @@
 # BSR-light: PITI's degradation for its upsampler (256 -> 64), a milder BSRGAN (arXiv 2103.14006) with L0 smoothing.
-# The numbers are the released code's, whose two faults are not here: L0 smoothing gave black images, and so did
-# blur kernels of a tiny sigma.
+# The numbers are the released code's, without its two faults: L0 smoothing gave black images, and so did blur kernels
+# of a tiny sigma.
 # See it:  python tools/browse.py degradation configs/_base_/degradations/bsr_light.py --out bsr_light.png
 # Use it:  _base_ = [..., "../_base_/degradations/bsr_light.py"], and after the flips of a pipeline
 #          dict(type="Degrade", degradation={{_base_.degradation}}, size=64)
@@ -18,7 +18,7 @@ half = dict(
     ],
 )
 
-# Blur and first down-scaling depend on how much there is to shrink: by 4, or by 2 after halving.
+# Blur and first down-scaling depend on the reduction: by 4, or by 2 after halving.
 blur_4 = dict(
     type="OneOf",
     degradations=[

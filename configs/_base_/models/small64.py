@@ -26,10 +26,10 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="squaredcos_cap_v2"),
-    # Equal weights need several times the iterations before images hold together.
-    # Nor would the decoder find out in them which token speaks of which place.
+    # With equal weights images need several times the iterations to become coherent.
+    # The decoder would not learn either which token belongs to which place.
     losses=[dict(type="EpsMSE", v_weight=5.0), dict(type="VariationalBound"), dict(type="TokenAlignment", grid=16)],
-    # A few thousand iterations never fill the histories of loss-second-moment usefully.
+    # A few thousand iterations are too few for the histories of loss-second-moment.
     timestep_sampler=dict(type="UniformTimesteps"),
     sampler=dict(type="DDPMSampler", steps=30, guidance=dict(type="NormalizedCFG", scale=2.5)),
 )

@@ -29,7 +29,7 @@ model = dict(
         ),
     ),
     schedule=dict(type="NoiseSchedule", name="linear"),
-    # Weighted towards the noisy timesteps, where a short training decides whether images hold together.
+    # Weighted towards the noisy timesteps, which decide the structure of the images of a short training.
     losses=[dict(type="EpsMSE", v_weight=5), dict(type="VariationalBound")],
     timestep_sampler=dict(type="UniformTimesteps"),
     # The variance that a short training learns leaves grain.

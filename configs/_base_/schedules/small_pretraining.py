@@ -1,4 +1,4 @@
-# A pretraining on one core (three quarters of an hour): bfloat16 autocast, a fast average, a rate that ends near zero.
+# A pretraining on one core (three quarters of an hour): bfloat16 autocast, a fast EMA, a rate that ends near zero.
 train_cfg = dict(type="TranslationTrainLoop", max_iters=6000)
 # The learning rate is that of the stage.
 optim_wrapper = dict(

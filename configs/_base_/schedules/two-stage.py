@@ -1,6 +1,6 @@
 # The paper's optimisation: AdamW without decay or warm-up, EMA 0.9999 from the first iteration, global batch 128
 # (16 on each of 8 devices here). On fewer devices raise optim_wrapper.accumulative_counts, and every number of
-# iterations below with it: they count batches, not updates. The paper does not say how long stage 2 lasts; 100k
+# iterations below with it: they count batches, not updates. The paper does not state the length of stage 2; 100k
 # iterations is our choice.
 train_cfg = dict(type="TranslationTrainLoop", max_iters=360_000)
 # The learning rate is that of the stage.

@@ -1,5 +1,5 @@
 # The upsampler's optimisation, as released: AdamW without decay or warm-up at 1e-5 and batch 4 for the denoiser, Adam
-# at 1e-5 for the discriminator, no condition dropped, EMA 0.9999. Neither source says how long; 200k iterations are
+# at 1e-5 for the discriminator, no condition dropped, EMA 0.9999. Neither source states the length; 200k iterations are
 # our choice. Accumulation, where it is set, has to be set for both.
 train_cfg = dict(type="TranslationTrainLoop", max_iters=200_000)
 optim_wrapper = dict(

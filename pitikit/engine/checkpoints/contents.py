@@ -32,7 +32,7 @@ def collect(runner: Any, meta: Mapping[str, Any], optimizer: bool = True, schedu
         schedulers: with that of the schedulers of the learning rate, if there are any.
 
     Returns:
-        'meta' (also the config, the seed and the place in the data), 'state_dict', 'logs', 'best' and, if asked for,
+        'meta' (also the config, the seed and the place in the data), 'state_dict', 'logs', 'best' and, on demand,
         'optimizer', 'gradients' and 'param_schedulers'.
     """
     loop, hub = runner.train_loop, runner.message_hub

@@ -19,7 +19,7 @@ from pitikit.registry import HOOKS
 from pitikit.weights import DamagedFileError, WeightsError
 
 POINTER = "last_checkpoint"
-#: Its content until a run that began in the folder of an older one has written its first checkpoint.
+#: Content of the pointer until a run that began in the folder of an older one has its first checkpoint.
 NONE = "none"
 _NAME = re.compile(r"iter_(\d+)\.pth")
 
@@ -39,7 +39,7 @@ def find_checkpoints(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     found = [path for path in folder.glob("iter_*.pth") if iteration_of(path) >= 0]
     pointer = folder / POINTER
-    # What is no name, of a file that something has spoilt, leaves all of them.
+    # With a damaged pointer all checkpoints are candidates.
     named = pointer.read_text(encoding="utf-8", errors="replace").strip() if pointer.is_file() else ""
     if named == NONE:
         return []
@@ -50,7 +50,7 @@ def find_checkpoints(folder: str | Path) -> list[Path]:
 
 
 def verify_checkpoint(path: str | Path) -> None:
-    """Read a checkpoint and compare its checksums, which torch writes but never looks at.
+    """Read a checkpoint and compare its checksums, which torch writes but does not read.
 
     Raises:
         DamagedFileError: it is cut off, or bytes of it have changed.
@@ -85,9 +85,9 @@ def newest_whole(folder: str | Path, logger: logging.Logger) -> str | None:
 
 @HOOKS.register_module()
 class CheckpointHook(mmengine.hooks.CheckpointHook):
-    """Writes ``iter_<n>.pth``; at every moment the newest whole checkpoint is on disk.
+    """Write ``iter_<n>.pth``; at every moment the newest whole checkpoint is on disk.
 
-    Rank 0 writes. It takes the place of mmengine's hook of that name, which removes an
+    Rank 0 writes. It replaces mmengine's hook of that name, which removes an
     old checkpoint before the new one is there and forgets after a resume which ones it may remove.
 
     Args:
@@ -161,7 +161,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     def _point_to(self, path: Path) -> None:
         write_text(path.with_name(POINTER), str(path))
         if self.max_keep_ckpts > 0:
-            # Those up to the pointer: a later one is of another run, and not ours to remove.
+            # Only those up to the pointer: a later one belongs to another run.
             for old in find_checkpoints(path.parent)[self.max_keep_ckpts :]:
                 old.unlink(missing_ok=True)
 
@@ -173,7 +173,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
             str(path) for path in (self.best_ckpt_path, *(getattr(self, "best_ckpt_path_dict", None) or {}).values())
         }
         for path in old.put_off:
-            # A validation that is made up after a resume writes the file of that name again.
+            # A validation that is repeated after a resume writes the file of that name again.
             if str(path) not in kept:
                 path.unlink(missing_ok=True)
 

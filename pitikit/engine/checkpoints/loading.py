@@ -50,7 +50,7 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
             raise WeightsError(f"load_parts: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
     weights = read_weights(path)
     wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in chosen}
-    # With all parts asked for, nothing in the file may be left over.
+    # If all parts are loaded, nothing in the file may be left over.
     given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
     faults = misfits(wanted, given)
     if faults:

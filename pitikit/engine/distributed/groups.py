@@ -40,7 +40,7 @@ def join_group(
 ) -> None:
     """Meet the other ranks, on the GPU of this one where there are GPUs; in a group already, do nothing.
 
-    mmengine's ``init_dist`` asks for a GPU whatever the backend.
+    mmengine's ``init_dist`` requires a GPU for every backend.
 
     Args:
         launcher: 'pytorch' (torchrun has set the environment) or 'slurm' (srun has).
@@ -101,7 +101,7 @@ def _translate_slurm(port: int | None) -> None:
     environment["LOCAL_RANK"] = environment["SLURM_LOCALID"]
     if port is not None:
         environment["MASTER_PORT"] = str(port)
-    # Two jobs on one machine must not meet; ports from 20000 on are free for programs.
+    # Two jobs on one machine must not connect; ports from 20000 on are free for programs.
     environment.setdefault("MASTER_PORT", str(20000 + int(environment.get("SLURM_JOB_ID", "0")) % 10000))
     if "MASTER_ADDR" in environment:
         return

@@ -18,8 +18,8 @@ from pitikit.registry import MODEL_WRAPPERS
 class Replicated:
     """``parallel=dict(type='Replicated')``, the default: every rank has the whole model (torch's DDP).
 
-    The model stays the same object: its forward passes go by way of DistributedDataParallel, whoever calls them, such
-    as a ``train_step`` of the model's own with several passes and optimizers. Gradients are averaged in every backward
+    The model stays the same object: its forward passes go through DistributedDataParallel, also those of
+    a ``train_step`` of the model's own with several passes and optimizers. Gradients are averaged in every backward
     pass, one that only accumulates too: so all ranks hold the same, and a checkpoint between two steps has them.
 
     Args:
@@ -39,7 +39,7 @@ class Replicated:
 
 
 class _ForwardByDDP:
-    """``forward`` of a model by way of DDP, which is made anew when parameters are thawed that it has not met.
+    """``forward`` of a model by way of DDP, which is wrapped anew when parameters without hooks are unfrozen.
 
     It is made in the first pass, when a stage has frozen what does not learn, and so has no buckets for that.
     """
@@ -73,7 +73,7 @@ class _Forward(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        # Where a pass reaches all parameters, DDP, told to look for others, would warn on every rank.
+        # If a pass reaches all parameters, DDP with find_unused_parameters would warn on every rank.
         self.never_reached = nn.Parameter(torch.zeros(1, device=next(model.parameters()).device))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

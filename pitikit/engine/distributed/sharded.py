@@ -42,7 +42,7 @@ class FullySharded:
         if isinstance(model, BaseModel) and type(model).train_step is not BaseModel.train_step:
             # Several passes through parts of the model: a shard is gathered for one forward and one backward pass.
             raise DistributedError(
-                "parallel=dict(type='FullySharded') takes models whose step is one forward and one backward pass; "
+                "parallel=dict(type='FullySharded') supports models whose step is one forward and one backward pass; "
                 f"{type(model).__name__} has a train_step of its own: use parallel=dict(type='Replicated'), and "
                 "model.crop or the decoder's recompute=True where memory is short"
             )

@@ -1,4 +1,4 @@
-"""What a checkpoint of a training holds."""
+"""Contents of a checkpoint of a training."""
 
 from mmengine.logging import HistoryBuffer
 

@@ -1,4 +1,4 @@
-"""Which checkpoints are written, kept and found."""
+"""Checkpoints that are written, kept and found."""
 
 from types import SimpleNamespace
 

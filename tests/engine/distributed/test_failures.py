@@ -1,4 +1,4 @@
-"""What the other ranks hear when one of them fails."""
+"""Errors on the other ranks when one of them fails."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How ranks meet, and leave."""
+"""Ranks that join a group, and leave it."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def test_a_group_without_its_launcher(bare):
 
 @pytest.fixture
 def asked(bare):
-    """What init_process_group is called with, instead of calling it."""
+    """Arguments of init_process_group, instead of a call."""
     calls = []
     bare.setattr(dist, "init_process_group", lambda *args, **kwargs: calls.append((args, kwargs)))
     return calls

@@ -1,4 +1,4 @@
-"""Which models can be sharded, and tensors that may be."""
+"""Models that can be sharded, and tensors that may be."""
 
 import pytest
 import torch

@@ -102,7 +102,7 @@ def alone(hooked, run, recorder, tmp_path_factory):
 
 
 def largest_difference(a, b):
-    """Of two dicts of tensors with the same names: the largest, and where."""
+    """The largest difference of two dicts of tensors with the same names, and its place."""
     assert a.keys() == b.keys()
     return max(((a[name].double() - b[name].double()).abs().max().item(), name) for name in a if a[name].numel())
 

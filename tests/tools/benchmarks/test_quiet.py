@@ -1,4 +1,4 @@
-"""What others do on the machine, from counters of the kernel."""
+"""Load of the machine by other work, from counters of the kernel."""
 
 from pathlib import Path
 
