@@ -27,7 +27,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(scope="session", autouse=True)
 def trainings_with_quick_logs() -> Iterator[None]:
-    """What a training writes down about itself costs half of one that takes a second; see ``real_logs``."""
+    """Leave out environment and config in logs, half the time of a short training; see ``real_logs``."""
     with quick_logs():
         yield
 

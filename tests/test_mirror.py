@@ -20,6 +20,7 @@ WHOLE = {
     "test_mirror.py",
     "test_packaging.py",
     "test_readme.py",
+    "test_words.py",
     "tools/test_help.py",
 }
 #: Folders of such tests: the shipped configs, and the released numbers.
@@ -40,7 +41,7 @@ def paths_of_tests() -> list[Path]:
 
 
 def module_of(path: Path) -> Path:
-    """What a test file is named after, without the suffix: of pitikit, of tools or of plugins."""
+    """The module of a test file, without the suffix: of pitikit, of tools or of plugins."""
     inside = path.relative_to(TESTS)
     top = ROOT if inside.parts[0] in ("tools", "plugins") else ROOT / "pitikit"
     return top / inside.with_name(inside.stem.removeprefix("test_"))

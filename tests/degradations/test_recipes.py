@@ -28,7 +28,7 @@ def worn(recipe, photo):
 
 
 def statistics(images, model):
-    """Of each image: spread, contrast along x and y, fine detail, and where it stands beside ``model``."""
+    """Statistics of each image: spread, contrast along x and y, fine detail, and position relative to ``model``."""
     middle = images[:, 1:-1, 1:-1]
     around = images[:, :-2, 1:-1] + images[:, 2:, 1:-1] + images[:, 1:-1, :-2] + images[:, 1:-1, 2:]
     slope_x, slope_y = (model[1:-1, 2:] - model[1:-1, :-2]) / 2, (model[2:, 1:-1] - model[:-2, 1:-1]) / 2

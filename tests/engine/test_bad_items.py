@@ -104,7 +104,7 @@ def test_in_a_mixture(data, run, tmp_path):
 
 
 def test_a_batch_of_stand_ins_can_be_saved(data, run, tmp_path):
-    """What a loss that is no number leaves behind is read without unpickling anything."""
+    """The file that a loss that is not finite leaves is read without unpickling."""
     data["ids"] = ["p05", "p01", "p06", "p02"]
     data["max_bad"] = 0.5
     spoilt = [dict(type="EpsMSE", weight=float("nan"))]

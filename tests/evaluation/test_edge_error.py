@@ -109,7 +109,7 @@ def test_a_tolerance_below_zero_is_an_error():
 
 
 def test_true_photographs_beat_those_of_others(shared):
-    """What the docstring says of NYU, on eight of its images."""
+    """The figures of the docstring for NYU, on eight of its images."""
     folder = shared / "data" / "nyuv2_256" / "val" / "images"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")

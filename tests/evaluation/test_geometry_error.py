@@ -179,7 +179,7 @@ def test_without_the_file_it_says_how_to_make_it():
 
 
 def test_true_photographs_beat_those_of_others(shared, monkeypatch):
-    """What the docstring says of NYU, on a tenth of its images."""
+    """The figures of the docstring for NYU, on a tenth of its images."""
     if find_weights("nyu_geometry_estimator.safetensors") is None:
         pytest.skip("nyu_geometry_estimator.safetensors is not there: make it with tools/train_segmenter.py")
     if not (shared / "data" / "nyuv2_256").is_dir():

@@ -1,4 +1,4 @@
-"""What the metrics of single images share."""
+"""The base of the metrics of single images."""
 
 import pytest
 import torch

@@ -30,7 +30,7 @@ def results(layer, x, dtype=None):
 
 
 def largest_difference(found, expected):
-    """Of tensors relative to the largest value of each."""
+    """The largest difference of tensors, relative to the largest value of each."""
     assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in expected]
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
 
