@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,65 +127,59 @@ def evaluate(
         raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
     if seed is not None:
         cfg.model["seed"] = seed
+    with _group(launcher):
+        rank, world_size = get_dist_info()
+        model = build_model(cfg, checkpoint, device)
+        # Parts of mmengine build their own parts by its root registries, which need the scope.
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
+            total = min(count or len(dataset), len(dataset))
+            metrics = _metrics(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
+            chosen = Subset(dataset, range(total))
+            loader = build_test_loader(cfg.test_dataloader, chosen, batch_size, rank, world_size)
+
+        folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
+        protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
+        on_main(claim, folder, protocol, overwrite)
+        begin = time.perf_counter()
+        rows: list[dict[str, Tensor]] = []
+        seen: set[str] = set()
+        made = 0
+        with tqdm(total=total, desc="test set", unit="image", disable=not progress or rank > 0) as bar:
+            for position, done in enumerate(generate(model, loader, store=ImageFolder(folder))):
+                _refuse_twice(done.batch["id"], seen)
+                made += sum(image.made for image in done.images)
+                metrics.process(rank + position * world_size, done.batch, _samples(done))
+                rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
+                bar.update(min(len(done.images) * world_size, total - bar.n))
+        _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
+        values = metrics.compute()
+        made = sum(all_gather_object(made))
+
+        notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
+        facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
+        seconds = time.perf_counter() - begin
+        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds)
+        if rank == 0:
+            shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol)
+            write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
+            _write_grid(folder / "grid.png", rows)
+        return report
+
+
+@contextmanager
+def _group(launcher: str) -> Iterator[None]:
+    """The group of the ranks that share a test, for as long as it lasts; none of a single process."""
     launcher = resolve_launcher(launcher)
-    if launcher != "none":
-        join_group(launcher)
+    if launcher == "none":
+        yield
+        return
+    join_group(launcher)
     try:
         with lost_contact():
-            return _evaluate(cfg, config, checkpoint, out, count, batch_size, options, overwrite, device, progress)
+            yield
     finally:
-        if launcher != "none":
-            leave_group()
-
-
-def _evaluate(
-    cfg: Any,
-    config: str | Path,
-    checkpoint: Checkpoint,
-    out: str | Path | None,
-    count: int | None,
-    batch_size: int | None,
-    options: Mapping[str, Any] | None,
-    overwrite: bool,
-    device: str | torch.device | None,
-    progress: bool,
-) -> EvaluationReport:
-    rank, world_size = get_dist_info()
-    model = build_model(cfg, checkpoint, device)
-    # Parts of mmengine build their own parts by its root registries, which need the scope.
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
-        total = min(count or len(dataset), len(dataset))
-        metrics = _metrics(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
-        loader = build_test_loader(cfg.test_dataloader, Subset(dataset, range(total)), batch_size, rank, world_size)
-
-    folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
-    protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
-    on_main(claim, folder, protocol, overwrite)
-    begin = time.perf_counter()
-    rows: list[dict[str, Tensor]] = []
-    seen: set[str] = set()
-    made = 0
-    with tqdm(total=total, desc="test set", unit="image", disable=not progress or rank > 0) as bar:
-        for position, done in enumerate(generate(model, loader, store=ImageFolder(folder))):
-            _refuse_twice(done.batch["id"], seen)
-            made += sum(image.made for image in done.images)
-            metrics.process(rank + position * world_size, done.batch, _samples(done))
-            rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
-            bar.update(min(len(done.images) * world_size, total - bar.n))
-    _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
-    values = metrics.compute()
-    made = sum(all_gather_object(made))
-
-    notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
-    facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
-    seconds = time.perf_counter() - begin
-    report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds)
-    if rank == 0:
-        shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol)
-        write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
-        _write_grid(folder / "grid.png", rows)
-    return report
+        leave_group()
 
 
 def _named(metric: Any, name: str) -> str:
