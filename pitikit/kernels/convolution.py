@@ -19,6 +19,8 @@ LEAST_PIXELS, LEAST_GRADIENT_PIXELS, LEAST_CHANNELS = 256, 1024, 96
 # Up to so many pixels in the batch a product of matrices is faster than torch's convolution, and the gradient of the
 # weights, which it writes in the order that the parameter has.
 PRODUCT_PIXELS, PRODUCT_GRADIENT_PIXELS = 64, 256
+# Up to so many torch's is faster in the order in which the weights lie in memory.
+CONTIGUOUS_PIXELS = 256
 
 
 class FastConv2d(nn.Conv2d):
@@ -44,6 +46,9 @@ class FastConv2d(nn.Conv2d):
             return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         if self._is_faster(input):
             return _Convolve.apply(input, self.weight, self.bias)
+        if input.ndim == 4 and pixels(input) <= CONTIGUOUS_PIXELS and is_tileable(self):
+            # In the order of the weights, which are more to copy than the image.
+            return super().forward(input.contiguous()).contiguous(memory_format=layout(input))
         return super().forward(input)
 
     def _is_faster(self, x: Tensor) -> bool:
