@@ -44,20 +44,22 @@ class FastConv2d(nn.Conv2d):
             weight, bias = (self.casts.get(self, name, input) for name in ("weight", "bias"))
             assert weight is not None
             return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        if input.ndim != 4 or input.device.type != "cpu" or not is_tileable(self):
+            return super().forward(input)
         if self._is_faster(input):
             return _Convolve.apply(input, self.weight, self.bias)
-        if input.ndim == 4 and pixels(input) <= CONTIGUOUS_PIXELS and is_tileable(self):
+        if pixels(input) <= CONTIGUOUS_PIXELS:
             # In the order of the weights, which are more to copy than the image.
             return super().forward(input.contiguous()).contiguous(memory_format=layout(input))
         return super().forward(input)
 
     def _is_faster(self, x: Tensor) -> bool:
-        if x.ndim != 4 or x.device.type != "cpu" or not x.dtype == self.weight.dtype == torch.float32:
+        if not x.dtype == self.weight.dtype == torch.float32:
             return False
         # Tiles for any batch: an image must not change with its neighbours.
         height, width = x.shape[2:]
         tiled = height % winograd.TILE == width % winograd.TILE == 0 and height * width >= LEAST_PIXELS
-        return (tiled or pixels(x) <= PRODUCT_PIXELS) and is_tileable(self)
+        return tiled or pixels(x) <= PRODUCT_PIXELS
 
 
 def is_tileable(layer: nn.Conv2d) -> bool:
