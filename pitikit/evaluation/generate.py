@@ -112,9 +112,10 @@ def _chunk(
 ) -> list[Generated]:
     """The images of (row, sample) places, made in one call unless all are in the store."""
     kept = [None if store is None else store.read(names[row], sample) for row, sample in places]
-    found = [Generated(names[row], sample, image, None, False) for (row, sample), image in _zip(places, kept)]
-    if len(found) == len(places):
-        return found
+    there = [image for image in kept if image is not None]
+    if len(there) == len(places):
+        found = zip(places, there, strict=True)
+        return [Generated(names[row], sample, image, None, False) for (row, sample), image in found]
     rows = [row for row, _ in places]
 
     def rows_of(key: str) -> Tensor | None:
@@ -134,10 +135,6 @@ def _chunk(
         low = None if small is None else small[index]
         results.append(Generated(names[row], sample, images[index] if image is None else image, low, image is None))
     return results
-
-
-def _zip(places: Sequence[Any], kept: Sequence[Tensor | None]) -> Iterator[tuple[Any, Tensor]]:
-    return ((place, image) for place, image in zip(places, kept, strict=True) if image is not None)
 
 
 @contextmanager

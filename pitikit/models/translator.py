@@ -201,9 +201,12 @@ class DenoisingTranslator(BaseModel):
         """
         request = request or SamplingRequest()
         steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
-        return steps if request.start is None else steps_of(self._strength(request), steps)
+        return steps_of(self.strength_of(request), steps)
 
-    def _strength(self, request: SamplingRequest) -> float:
+    def strength_of(self, request: SamplingRequest) -> float:
+        """Share of the sampling steps that a request makes: all of them where there is no ``start``."""
+        if request.start is None:
+            return 1.0
         return self.strength if request.strength is None else request.strength
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -251,7 +254,7 @@ class DenoisingTranslator(BaseModel):
                 (3, *[self.denoiser.decoder.image_size] * 2),
                 None if null is None else replace(bound, cond=null),
                 request.start,
-                self._strength(request) if request.start is not None else 1.0,
+                self.strength_of(request),
                 request.mask,
                 request.callback,
                 request.progress,

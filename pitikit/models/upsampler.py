@@ -14,7 +14,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from pitikit.diffusion.noise import BatchDraws
-from pitikit.diffusion.samplers import SamplingRequest, steps_of
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.losses.perceptual import ClampedImageLoss
@@ -134,11 +134,9 @@ class Upsampler(DenoisingTranslator):
             image, low_res = self.crop_squares(image, low_res, self.crop, draws)
         return super().denoise(image, condition, low_res, draws, drop)
 
-    def sampling_steps(self, request: SamplingRequest | None = None, low_res: bool = False) -> int:
-        """Sampling steps of an image, without those that ``strength`` leaves out."""
-        request = request or SamplingRequest()
-        steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
-        return steps_of(self._strength(request), steps)
+    def strength_of(self, request: SamplingRequest) -> float:
+        """As the parent's, but for a request without ``start`` too: ``low_res`` takes its place."""
+        return self.strength if request.strength is None else request.strength
 
     @torch.no_grad()
     def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
@@ -149,7 +147,7 @@ class Upsampler(DenoisingTranslator):
         """
         if low_res is None:
             raise ValueError("low_res: got None, expected the images that the upsampler enlarges")
-        if request.start is None and self._strength(request) < 1:
+        if request.start is None and self.strength_of(request) < 1:
             side = self.denoiser.decoder.image_size
             start = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
             request = replace(request, start=start)
