@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +22,15 @@ LABEL_IGNORE = 255
 # Of 255: a cell is an edge when at least a quarter of it was, so that thin lines survive a
 # reduction.
 EDGE_COVERAGE = 63
+
+
+class Remedy(NamedTuple):
+    """An argument of a loader that is probably wrong: loader, name, the value that fits, and all in a sentence."""
+
+    loader: str
+    argument: str
+    value: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,11 @@ class ConditionPart:
             target only).
         mirror: what a left-right flip does to the values, on top of moving them; None for nothing.
         keep: results key under which the array is kept for metrics, or None.
+        path: the file it came from, for messages.
+        blank: made without a content, so that it is no fault to be of one value.
+        tolerated: share of clipped values from which on they are too many; see
+            :mod:`~pitikit.data.empty_conditions`.
+        remedy: what is probably wrong with an array of which too much is clipped, if that can be named.
     """
 
     name: str
@@ -42,6 +58,10 @@ class ConditionPart:
     encode: Encode | None
     mirror: Encode | None = None
     keep: str | None = None
+    path: Path | None = None
+    blank: bool = False
+    tolerated: float = 0.95
+    remedy: Callable[[np.ndarray], Remedy | None] | None = None
 
     def with_array(self, array: np.ndarray) -> ConditionPart:
         """The same part with another array."""
@@ -84,6 +104,10 @@ class MaskColours:
         """Colour a label map."""
         return _mask_table(self.num_classes)[label]
 
+    def single(self, pixel: np.ndarray) -> str:
+        """A map of one colour, in words."""
+        return "one label everywhere" if pixel.any() else "no label in it"
+
 
 @lru_cache(maxsize=16)
 def _mask_table(num_classes: int) -> np.ndarray:
@@ -119,6 +143,10 @@ class EdgeDistance:
     def __call__(self, edges: np.ndarray) -> np.ndarray:
         """Distances to the edges that remain."""
         return edge_distance((edges > self.coverage).astype(np.uint8))[..., None]
+
+    def single(self, pixel: np.ndarray) -> str:
+        """A sketch of one distance, in words."""
+        return "no line in it, which equals no condition" if pixel.all() else "a line everywhere"
 
 
 # ---- depth
@@ -175,6 +203,21 @@ class DepthCode:
             colours[~valid] = 0
         return colours
 
+    @property
+    def span(self) -> str:
+        """The depth that is distinguished, in words."""
+        return f"depth from near={self.near:g} to far={self.far:g} metres"
+
+    def clipped(self, depth: np.ndarray) -> float:
+        """Share of the valid, finite depth that is nearer than ``near`` or farther than ``far``."""
+        known = (depth > 0) & (depth < np.inf)
+        out = known & ((depth < self.near) | (depth > self.far))
+        return int(np.count_nonzero(out)) / max(1, int(np.count_nonzero(known)))
+
+    def single(self, pixel: np.ndarray) -> str:
+        """A map of one colour, in words."""
+        return "one depth everywhere" if pixel.any() else "no depth in it"
+
 
 # ---- normals
 
@@ -186,6 +229,19 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.einsum("hwc,hwc->hw", normals, normals))[..., None]
     unit = normals / np.maximum(length, np.float32(1e-6))
     return np.rint((unit + 1) * np.float32(127.5)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class NormalCode:
+    """:func:`encode_normals`, as an encoder."""
+
+    def __call__(self, normals: np.ndarray) -> np.ndarray:
+        """Encode normals."""
+        return encode_normals(normals)
+
+    def single(self, pixel: np.ndarray) -> str:
+        """Normals of one colour, in words."""
+        return "no valid normal in it" if (pixel == 128).all() else "one normal everywhere"
 
 
 def negate_x(normals: np.ndarray) -> np.ndarray:
@@ -225,7 +281,13 @@ def _smooth_keeping_edges(values: np.ndarray, radius: int, spread: float) -> np.
 
 
 def _slope(values: np.ndarray, dx: int, dy: int, taps: int) -> np.ndarray:
-    """Sobel derivative per pixel; the border takes the slope of the nearest whole window."""
+    """Sobel derivative per pixel; the border takes the slope of the nearest whole window.
+
+    Where there is none, the difference of neighbours, and 0 along a side of one pixel.
+    """
+    if min(values.shape) < taps:
+        axis = 1 if dx else 0
+        return np.gradient(values, axis=axis) if values.shape[axis] > 1 else np.zeros_like(values)
     scale = {3: 1 / 8, 5: 1 / 128}[taps]
     rim = taps // 2
     slope = cv2.Sobel(values, cv2.CV_64F, dx, dy, ksize=taps, scale=scale)

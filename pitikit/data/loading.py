@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,15 @@ def fetch(results: dict[str, Any], source: str, reader: Callable[[Any], Any]) ->
     return memory[key], path
 
 
+def fetch_image(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
+    """A member that is a photograph, RGB uint8 (H, W, 3), by :func:`fetch`; DataError for anything else."""
+    image, path = fetch(results, source, read_image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        found = f"an array of shape {image.shape}, {image.dtype}"
+        raise DataError(found, "RGB uint8 (H, W, 3)", "", path, results.get("id"))
+    return image, path
+
+
 def check_size(results: dict[str, Any], name: str, array: np.ndarray, path: Path | None) -> None:
     """Raise DataError when the size differs from the first member's.
 
@@ -80,7 +90,7 @@ def add_part(results: dict[str, Any], part: ConditionPart, path: Path | None) ->
     of results.
     """
     check_size(results, part.name, part.array, path)
-    results.setdefault("condition_parts", []).append(part)
+    results.setdefault("condition_parts", []).append(replace(part, path=path))
     if part.keep is not None:
         results[part.keep] = part.array
     return results
@@ -103,15 +113,7 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the image."""
-        image, path = fetch(results, self.source, read_image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise DataError(
-                f"an array of shape {image.shape}, {image.dtype}",
-                "RGB uint8 (H, W, 3)",
-                "",
-                path,
-                results.get("id"),
-            )
+        image, path = fetch_image(results, self.source)
         check_size(results, self.source, image, path)
         results["image"] = image
         return results
@@ -239,7 +241,7 @@ class LoadBlank(BaseTransform):
         """Add a part of the image's size, or of one pixel that is resized where there is no image."""
         height, width = results["image"].shape[:2] if "image" in results else (1, 1)
         white = np.full((height, width, self.channels), 255, np.uint8)
-        return add_part(results, ConditionPart("blank", white, "nearest", np.asarray), None)
+        return add_part(results, ConditionPart("blank", white, "nearest", np.asarray, blank=True), None)
 
 
 def read_text(path: Path) -> str:

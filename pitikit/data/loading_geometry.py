@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,29 @@ from mmcv.transforms import BaseTransform
 from pitikit.data.conditions import (
     ConditionPart,
     DepthCode,
-    encode_normals,
+    NormalCode,
+    Remedy,
     negate_x,
     normals_from_depth,
 )
 from pitikit.data.errors import DataError
 from pitikit.data.loading import add_part, fetch
-from pitikit.data.reading import read_depth, read_normals
+from pitikit.data.reading import normals_of_bytes, read_depth, read_normals, read_valid, valid_pixels
 from pitikit.registry import TRANSFORMS
+
+_METRES = {"m": 1.0, "mm": 1e-3}
+_STORED: dict[str | float | None, str] = {
+    "m": "save metres as floats (.npy or TIFF)",
+    "mm": "save millimetres as a 16-bit PNG or .npy",
+    None: "save millimetres as a 16-bit PNG, or metres as floats (.npy or TIFF)",
+}
+_LOOKS = {
+    "m": "these look like metres: set unit='m' of LoadDepth",
+    "mm": "these look like millimetres: convert them to metres, or set unit='mm' of LoadDepth",
+}
+# Whole metres are rare and whole millimetres are not: of them, fewer that are out of range are enough to doubt the
+# unit. In metres, a room that was measured in millimetres has this share beyond 1000, or more.
+_TOLERATED_WHOLE = 0.3
 
 
 @TRANSFORMS.register_module()
@@ -26,70 +44,163 @@ class LoadDepth(BaseTransform):
     """Read depth and encode its logarithm: three channels ('log-jet', the released code) or one
     ('log').
 
+    No depth is: 0, negative, NaN, or a pixel that ``valid`` leaves out. It becomes 0; infinity stays, as far.
+
     Args:
-        unit: 'm' or 'mm', the unit of the values; None takes integers as millimetres and floats as
-            metres.
+        unit: of the values: 'm', 'mm', or the metres of one step (KITTI: 1 / 256); None takes integers as
+            millimetres and floats as metres.
         mode: 'log-jet' or 'log', see :class:`~pitikit.data.conditions.DepthCode`.
         near: nearest depth that is distinguished, metres.
         far: farthest depth that is distinguished, metres.
         source: member that holds the depth.
         condition: False to load it for metrics only.
         keep: results key that keeps the metres (float32) for metrics, or None.
+        valid: member that marks the valid pixels by 1 (DIODE's ``_depth_mask.npy``), the others by 0; an input of a
+            translation may leave it out.
 
     Raises:
-        DataError: 8 bits, several channels, or no valid depth at all. Zero, negative and NaN depth
-            is invalid.
+        DataError: 8 bits, several channels, no numbers, or no valid depth at all; a mask that is none, or of another
+            size.
     """
 
     def __init__(
         self,
-        unit: str | None = None,
+        unit: str | float | None = None,
         mode: str = "log-jet",
         near: float = 0.5,
         far: float = 100.0,
         source: str = "depth",
         condition: bool = True,
         keep: str | None = "depth",
+        valid: str | None = None,
     ) -> None:
         _check_unit(unit)
-        self.unit, self.source, self.keep = unit, source, keep
-        code = DepthCode(mode, near, far)
-        self.encode = code if condition else None
+        self.unit, self.source, self.keep, self.valid = unit, source, keep, valid
+        self.code = DepthCode(mode, near, far)
+        self.encode = self.code if condition else None
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Members that an input of a translation may leave out."""
+        return () if self.valid is None else (self.valid,)
+
+    def as_given(self, members: Collection[str]) -> LoadDepth:
+        """The loader of a translation's input that has ``members``."""
+        return _without_absent_mask(self, members)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the depth map."""
-        depth, path = _metres(results, self.source, self.unit)
-        return add_part(results, ConditionPart("depth", depth, "nearest", self.encode, keep=self.keep), path)
-
-
-def _check_unit(unit: str | None) -> None:
-    if unit not in (None, "m", "mm"):
-        raise ValueError(f"unit={unit!r}; expected 'm', 'mm' or None")
-
-
-def _metres(results: dict[str, Any], source: str, unit: str | None) -> tuple[np.ndarray, Path | None]:
-    raw, path = fetch(results, source, read_depth)
-    if raw.ndim != 2 or raw.dtype.kind not in "uif":
-        raise DataError(
-            f"an array of shape {raw.shape}, {raw.dtype}",
-            "depth (H, W)",
-            "",
-            path,
-            results.get("id"),
+        depth, whole, path = _metres(results, self.source, self.unit, self.valid)
+        scale = _scale(self.unit, whole)
+        part = ConditionPart(
+            "depth",
+            depth,
+            "nearest",
+            self.encode,
+            keep=self.keep,
+            tolerated=_TOLERATED_WHOLE if whole and scale == 1 else ConditionPart.tolerated,
+            remedy=partial(_likely_unit, self.code, scale, whole),
         )
-    millimetres = unit == "mm" or (unit is None and raw.dtype.kind != "f")
-    depth = raw.astype(np.float32)
-    if millimetres:
-        depth *= np.float32(0.001)
-    if not (depth > 0).any():
-        raise DataError("no valid depth (all zero)", "some depth above 0", "", path, results.get("id"))
-    return depth, path
+        return add_part(results, part, path)
+
+
+def _check_unit(unit: str | float | None) -> None:
+    if not (unit is None or unit in _METRES or (not isinstance(unit, str) and 0 < unit < np.inf)):
+        raise ValueError(f"unit={unit!r}; expected 'm', 'mm', the metres of one step, or None")
+
+
+def _scale(unit: str | float | None, whole: bool) -> float:
+    """Metres of one step."""
+    name = ("mm" if whole else "m") if unit is None else unit
+    return _METRES[name] if isinstance(name, str) else float(name)
+
+
+def _likely_unit(code: DepthCode, scale: float, whole: bool, metres: np.ndarray) -> Remedy | None:
+    """The unit in which depth fits that is out of range with steps of ``scale`` metres."""
+    clipped = code.clipped(metres)
+    for name, other in _METRES.items():
+        if other != scale and code.clipped(metres * np.float32(other / scale)) < 0.9 * clipped:
+            return Remedy("LoadDepth", "unit", name, _LOOKS[name])
+    return (
+        Remedy("LoadDepth", "unit", "mm", _LOOKS["mm"])
+        if whole and scale == 1 and np.nanmax(metres) > code.far
+        else None
+    )
+
+
+def _metres(
+    results: dict[str, Any], source: str, unit: str | float | None, valid: str | None
+) -> tuple[np.ndarray, bool, Path | None]:
+    """Depth in metres, float32 (H, W), 0 where it is invalid; whether the file has whole numbers; its path."""
+    advice = _STORED.get(unit, "save the raw depth in 16 bits or floats")
+    try:
+        raw, path = fetch(results, source, read_depth)
+    except DataError as error:
+        error.advice = error.advice or advice
+        raise
+    if raw.ndim != 2 or not raw.size or raw.dtype.kind not in "uif" or raw.dtype == np.uint8:
+        found = f"an array of shape {raw.shape}, {raw.dtype}"
+        raise DataError(found, "depth (H, W), in 16 bits or more", advice, path, results.get("id"))
+    whole = raw.dtype.kind != "f"
+    with np.errstate(over="ignore"):
+        depth = raw.astype(np.float32)
+    depth *= np.float32(_scale(unit, whole))
+    known = depth > 0
+    if valid is not None:
+        known &= _valid(results, valid, depth.shape)
+    if not known.all():
+        depth[~known] = 0
+    if not known.any():
+        raise DataError("no valid depth", "some depth above 0", "", path, results.get("id"))
+    return depth, whole, path
+
+
+def _valid(results: dict[str, Any], source: str, shape: tuple[int, ...]) -> np.ndarray:
+    valid, path = fetch(results, source, read_valid)
+    try:
+        valid = valid if path is not None else valid_pixels(valid)
+    except DataError as error:
+        error.item = results.get("id")
+        raise
+    if valid.shape != shape:
+        found = f"{source} of {valid.shape[1]}×{valid.shape[0]} pixels"
+        raise DataError(found, f"the size of the depth, {shape[1]}×{shape[0]}", "", path, results.get("id"))
+    return valid
+
+
+def _without_absent_mask(loader: Any, members: Collection[str]) -> Any:
+    if loader.valid is None or loader.valid in members:
+        return loader
+    changed = copy.copy(loader)
+    changed.valid = None
+    return changed
+
+
+def fetch_normals(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
+    """A member that holds normals, float32 (H, W, 3), by :func:`~pitikit.data.loading.fetch`, and its path.
+
+    Bytes are v / 127.5 − 1. A vector that is not finite is no normal and becomes 0, as DIODE's and other files have
+    it. Raises DataError for an array that is none.
+    """
+    raw, path = fetch(results, source, read_normals)
+    if raw.ndim != 3 or raw.shape[2] != 3 or not raw.size or raw.dtype.kind not in "uif":
+        found = f"an array of shape {raw.shape}, {raw.dtype}"
+        raise DataError(found, "normals (H, W, 3)", "", path, results.get("id"))
+    if raw.dtype == np.uint8:
+        return normals_of_bytes(raw), path
+    with np.errstate(over="ignore"):
+        normals = raw.astype(np.float32)
+        flat = normals.ravel()
+        # One number that is not finite shows in the sum of all squares.
+        if not np.isfinite(flat @ flat):
+            normals[~np.isfinite(np.einsum("hwc,hwc->hw", normals, normals))] = 0
+    return normals, path
 
 
 @TRANSFORMS.register_module()
 class LoadNormals(BaseTransform):
-    """Read surface normals, or derive them from depth: three channels, x right, y up, z towards
-    the camera.
+    """Read surface normals, or derive them from depth: three channels, x right, y up, z towards the
+    camera.
 
     Args:
         source: member that holds the normals; with ``derive`` the member that holds the depth.
@@ -100,9 +211,13 @@ class LoadNormals(BaseTransform):
         focal: focal length in image widths (``derive``).
         smooth: smoothing radius in pixels (``derive``); 0 only for exact depth.
         spread: relative depth steps to smooth away (``derive``).
+        valid: member that marks the valid depth (``derive``), as in :class:`LoadDepth`.
+        given: with ``derive``, the member that holds normals where they are given: a translation reads it
+            in the place of ``source``.
 
     Raises:
-        DataError: wrong channel count, an unreadable file.
+        DataError: wrong channel count, an unreadable file, no numbers. A vector that is 0 or not
+            finite is no normal; it is encoded as 128.
     """
 
     def __init__(
@@ -110,32 +225,40 @@ class LoadNormals(BaseTransform):
         source: str | None = None,
         derive: bool = False,
         signs: tuple[float, float, float] = (1, 1, 1),
-        unit: str | None = None,
+        unit: str | float | None = None,
         focal: float = 1.2,
         smooth: int = 8,
         spread: float = 0.05,
+        valid: str | None = None,
+        given: str = "normals",
     ) -> None:
         _check_unit(unit)
         self.source = source or ("depth" if derive else "normals")
         self.derive, self.unit = derive, unit
         self.signs = np.array(signs, np.float32)
         self.focal, self.smooth, self.spread = focal, smooth, spread
+        self.valid, self.given = valid if derive else None, given
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Members that an input of a translation may leave out."""
+        return () if self.valid is None else (self.valid,)
+
+    def as_given(self, members: Collection[str]) -> LoadNormals:
+        """The loader of a translation's input that has ``members``: derived, unless there are normals, or no depth."""
+        if not self.derive:
+            return self
+        if self.source in members and self.given not in members:
+            return _without_absent_mask(self, members)
+        return LoadNormals(self.given, signs=tuple(self.signs.tolist()))
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load or derive the normals."""
         if self.derive:
-            depth, path = _metres(results, self.source, self.unit)
+            depth, _, path = _metres(results, self.source, self.unit, self.valid)
             normals = normals_from_depth(depth, self.focal, self.smooth, self.spread)
         else:
-            normals, path = fetch(results, self.source, read_normals)
-            if normals.ndim != 3 or normals.shape[2] != 3:
-                raise DataError(
-                    f"an array of shape {normals.shape}",
-                    "normals (H, W, 3)",
-                    "",
-                    path,
-                    results.get("id"),
-                )
-            normals = normals.astype(np.float32) * self.signs
-        part = ConditionPart("normals", normals, "linear", encode_normals, mirror=negate_x)
+            normals, path = fetch_normals(results, self.source)
+            normals = normals * self.signs
+        part = ConditionPart("normals", normals, "linear", NormalCode(), mirror=negate_x)
         return add_part(results, part, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from mmcv.transforms import BaseTransform
 
 from pitikit.data.conditions import ConditionPart, EdgeDistance
 from pitikit.data.errors import DataError
-from pitikit.data.loading import add_part, fetch
-from pitikit.data.reading import read_grey, read_image
+from pitikit.data.loading import add_part, fetch, fetch_image
+from pitikit.data.reading import read_grey
 from pitikit.registry import TRANSFORMS
 
 
@@ -28,10 +29,12 @@ class LoadSketch(BaseTransform):
         edges: None to read edges; 'canny' to derive them from an RGB image.
         canny: lower and upper threshold of the Canny detector.
         invert: the file holds black lines on white.
+        given: with ``edges``, the member that holds edges where they are given: a translation reads it
+            in the place of ``source``.
 
     Raises:
-        DataError: the image is no edge map: mostly white, a photograph, a label map, or solid
-            areas.
+        DataError: the image is no edge map: mostly white, a photograph, a label map, solid areas,
+            or no numbers from 0 to 255.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LoadSketch(BaseTransform):
         edges: str | None = None,
         canny: tuple[float, float] = (100, 200),
         invert: bool = False,
+        given: str = "sketch",
     ) -> None:
         if edges not in (None, "canny"):
             raise ValueError(f"edges={edges!r}; expected None or 'canny'")
@@ -48,11 +52,18 @@ class LoadSketch(BaseTransform):
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 255")
         self.threshold, self.source, self.edges, self.invert = threshold, source, edges, invert
         self.canny = (float(canny[0]), float(canny[1]))
+        self.given = given
+
+    def as_given(self, members: Collection[str]) -> LoadSketch:
+        """The loader of a translation's input that has ``members``: of drawn edges, unless the image alone is given."""
+        if self.edges is None or (self.source in members and self.given not in members):
+            return self
+        return LoadSketch(self.threshold, self.given, invert=self.invert)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the edge map."""
         if self.edges == "canny":
-            image, path = fetch(results, self.source, read_image)
+            image, path = fetch_image(results, self.source)
             grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
             found = cv2.Canny(cv2.GaussianBlur(grey, (0, 0), 1.0), self.canny[0], self.canny[1])
         else:
@@ -61,10 +72,17 @@ class LoadSketch(BaseTransform):
         return add_part(results, ConditionPart("sketch", found, "area", EdgeDistance()), path)
 
     def _threshold(self, grey: np.ndarray, path: Path | None, item: str | None) -> np.ndarray:
-        if grey.ndim != 2:
-            raise DataError(f"an array of shape {grey.shape}", "an edge map (H, W)", "", path, item)
+        if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":
+            found = f"an array of shape {grey.shape}, {grey.dtype}"
+            raise DataError(found, "an edge map, numbers (H, W)", "", path, item)
+        if not (grey >= 0).all():
+            raise DataError("negative values, or NaN", "an edge map, 0 to 255", "", path, item)
+        if grey.max() > 255:
+            raise DataError(f"values up to {grey.max():g}", "an edge map, 0 to 255 or 0 to 1", "", path, item)
         if grey.dtype == bool or (grey.max() <= 1 and grey.dtype.kind in "fui"):
             grey = grey.astype(np.float32) * 255
+        if grey.dtype != np.uint8:
+            grey = grey.astype(np.float32)
         if self.invert:
             grey = 255 - grey
         white = grey > self.threshold

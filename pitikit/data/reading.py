@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -186,7 +187,8 @@ def _read_array(source: Source) -> tuple[np.ndarray, Path]:
         loaded: Any = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise DataError("no such file", "an array", "check the root and the path template", path) from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, MemoryError) as error:
+        # A damaged header may state any size.
         raise DataError(f"an array that cannot be read ({error})", "a .npy file", path=path) from error
     if not isinstance(loaded, np.ndarray):
         raise DataError("an archive of arrays", "a .npy file with one array", path=path)
@@ -194,18 +196,12 @@ def _read_array(source: Source) -> tuple[np.ndarray, Path]:
 
 
 def read_depth(source: Source) -> np.ndarray:
-    """Read depth (H, W) in the file's own unit: uint16 of a 16-bit image, or the numbers of a
-    ``.npy`` or TIFF.
+    """Read depth (H, W) in the file's own unit: int32 of a 16-bit image, or the numbers of a ``.npy`` or TIFF.
 
-    Raises DataError for an unreadable file, an 8-bit image, or more than one channel.
+    Raises DataError for an unreadable file, an 8-bit image, more than one channel, or no numbers.
     """
     if _is_array(source):
-        depth, file = _read_array(source)
-        if depth.ndim == 3 and depth.shape[2] == 1:
-            depth = depth[..., 0]
-        if depth.ndim != 2:
-            raise DataError(f"an array of shape {depth.shape}", "depth of shape (H, W)", path=file)
-        return depth
+        return _plane(*_read_array(source), "depth")
     image, _, path = _open(source)
     if len(image.getbands()) != 1:
         raise DataError(
@@ -215,26 +211,51 @@ def read_depth(source: Source) -> np.ndarray:
             path,
         )
     if image.mode not in _SIXTEEN_BIT:
-        raise DataError(
-            "an 8-bit image",
-            "depth in 16 bits or floats",
-            "save it as 16-bit PNG in millimetres, or .npy",
-            path,
-        )
+        raise DataError("an 8-bit image", "depth in 16 bits or floats", path=path)
     depth = np.asarray(image)
     return depth if depth.dtype.kind == "f" else depth.astype(np.int32)
 
 
-def read_normals(source: Source) -> np.ndarray:
-    """Read normals as float32 (H, W, 3): ``.npy`` as it is, an 8-bit RGB image as v / 127.5 − 1.
+def read_valid(source: Source) -> np.ndarray:
+    """Read which pixels are valid, bool (H, W): an image of one channel or a ``.npy``, of 0 and 1 or of 0 and 255.
 
-    Raises DataError for an unreadable file or a wrong number of channels.
+    Raises DataError for an unreadable file, more than one channel, or other values.
+    """
+    if _is_array(source):
+        return valid_pixels(*_read_array(source))
+    image, _, path = _open(source)
+    return valid_pixels(np.asarray(image), path)
+
+
+def valid_pixels(array: np.ndarray, path: Path | None = None) -> np.ndarray:
+    """Numbers (H, W) or (H, W, 1), of 0 and 1 or of 0 and 255, as bool (H, W); otherwise DataError."""
+    plane = _plane(array, path, "valid pixels")
+    values = np.unique(plane)
+    if not np.isin(values, (0, 1)).all() and not np.isin(values, (0, 255)).all():
+        found = f"{len(values)} values from {values.min():g} to {values.max():g}"
+        raise DataError(found, "0 (invalid) and 1, or 0 and 255", "a mask marks the valid pixels", path)
+    return plane != 0
+
+
+def _plane(array: np.ndarray, path: Path | None, what: str) -> np.ndarray:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "buif":
+        raise DataError(f"an array of shape {array.shape}, {array.dtype}", f"{what}, numbers (H, W)", path=path)
+    return array
+
+
+def read_normals(source: Source) -> np.ndarray:
+    """Read normals (H, W, 3): the numbers of a ``.npy`` as they are, an 8-bit RGB image as v / 127.5 − 1, float32.
+
+    Raises DataError for an unreadable file, a wrong number of channels, or no numbers.
     """
     if _is_array(source):
         normals, file = _read_array(source)
-        if normals.ndim != 3 or normals.shape[2] != 3:
-            raise DataError(f"an array of shape {normals.shape}", "normals of shape (H, W, 3)", path=file)
-        return normals.astype(np.float32)
+        if normals.ndim != 3 or normals.shape[2] != 3 or normals.dtype.kind not in "uif":
+            found = f"an array of shape {normals.shape}, {normals.dtype}"
+            raise DataError(found, "normals, numbers (H, W, 3)", path=file)
+        return normals
     image, bits, path = _open(source)
     if bits > 8:
         raise DataError(f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
@@ -245,4 +266,9 @@ def read_normals(source: Source) -> np.ndarray:
             "3 channels: x, y, z",
             path=path,
         )
-    return np.asarray(image).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return normals_of_bytes(np.asarray(image))
+
+
+def normals_of_bytes(code: np.ndarray) -> np.ndarray:
+    """Vectors, float32, of the bytes that store them: v / 127.5 − 1."""
+    return code.astype(np.float32) / np.float32(127.5) - np.float32(1)

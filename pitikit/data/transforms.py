@@ -14,6 +14,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from pitikit.data.conditions import ConditionPart
+from pitikit.data.empty_conditions import NotedId, empty_part
 from pitikit.data.errors import DataError
 from pitikit.data.loading import LoadBlank, LoadCaption, LoadImage, LoadMask
 from pitikit.data.loading_geometry import LoadDepth, LoadNormals
@@ -171,7 +172,8 @@ class PackInputs(BaseTransform):
 
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
     or int64 (L,) tokens. A sample without an image (translation only) or without a condition (a
-    plain image set) lacks that key.
+    plain image set) lacks that key. Where a part carries nothing, ``id`` is a
+    :class:`~pitikit.data.empty_conditions.NotedId`.
 
     Args:
         keep: further keys of results, arrays becoming tensors: 'label' uint8 (H, W), 'depth'
@@ -200,7 +202,12 @@ class PackInputs(BaseTransform):
                 item=results["id"],
             )
         if parts:
-            sample["condition"] = self._join(parts, results["id"])
+            codes = self._encode(parts, results["id"])
+            notes = tuple(note for note in map(empty_part, parts, codes) if note is not None)
+            if notes:
+                sample["id"] = NotedId(results["id"], notes)
+            joined = codes[0] if len(codes) == 1 else np.concatenate(codes, axis=2)
+            sample["condition"] = torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
         elif "condition" in results:
             sample["condition"] = torch.as_tensor(results["condition"])
         for key in self.keep:
@@ -216,7 +223,7 @@ class PackInputs(BaseTransform):
         return sample
 
     @staticmethod
-    def _join(parts: list[ConditionPart], item: str) -> torch.Tensor:
+    def _encode(parts: list[ConditionPart], item: str) -> list[np.ndarray]:
         coded = [part.encode(part.array) for part in parts if part.encode is not None]
         for part, code in zip(parts, coded, strict=True):
             if not isinstance(code, np.ndarray) or code.dtype != np.uint8 or code.ndim != 3:
@@ -225,5 +232,4 @@ class PackInputs(BaseTransform):
         if len({code.shape[:2] for code in coded}) > 1:
             shown = {part.name: part.array.shape[:2] for part in parts}
             raise DataError(f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item)
-        joined = coded[0] if len(coded) == 1 else np.concatenate(coded, axis=2)
-        return torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
+        return coded

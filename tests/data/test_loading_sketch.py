@@ -44,6 +44,31 @@ def test_what_is_no_sketch_is_refused():
             run(dict(sketch=wrong), LoadSketch())
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("loader", [LoadSketch(), LoadSketch(invert=True)], ids=["drawn", "inverted"])
+def test_arrays_that_are_no_edge_map_are_refused(loader):
+    for array, words in [
+        (np.zeros((8, 8), object), "object"),
+        (np.zeros((8, 8), complex), "complex"),
+        (np.zeros((0, 8)), "shape"),
+        (np.zeros((8, 8, 3), np.uint8), "shape"),
+        (np.full((8, 8), np.nan), "NaN"),
+        (np.full((8, 8), -1, np.int8), "negative"),
+        (np.full((8, 8), np.inf), "values up to inf"),
+        (np.full((8, 8), 65535, np.uint16), "values up to 65535"),
+    ]:
+        with pytest.raises(DataError, match=f"a7.*{words}"):
+            run(dict(sketch=array), loader)
+
+
+@pytest.mark.parametrize(
+    "array", [lines(), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8), np.zeros((8, 8, 4), np.uint8)]
+)
+def test_edges_are_derived_from_photographs_alone(array):
+    with pytest.raises(DataError, match=r"a7.*expected RGB uint8 \(H, W, 3\)"):
+        run(dict(image=array), LoadSketch(source="image", edges="canny"))
+
+
 def test_thin_lines_outlive_a_reduction():
     big = np.zeros((512, 640), np.uint8)
     big[200] = 255

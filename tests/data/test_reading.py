@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pitikit.data.errors import DataError
-from pitikit.data.reading import read_depth, read_grey, read_ids, read_image, read_normals
+from pitikit.data.reading import read_depth, read_grey, read_ids, read_image, read_normals, read_valid
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -150,9 +150,14 @@ def test_depth_files(tmp_path):
     np.save(tmp_path / "three.npy", np.zeros((4, 4, 3)))
     with pytest.raises(DataError, match=r"three\.npy"):
         read_depth(tmp_path / "three.npy")
-    (tmp_path / "bad.npy").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"bad\.npy"):
-        read_depth(tmp_path / "bad.npy")
+    np.save(tmp_path / "whole.npy", np.zeros((4, 4)))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    # Another file, none, an archive cut short, an array cut short, a header that states an impossible size.
+    huge = whole.replace(b"(4, 4)", b"(4444444, 4444444)").replace(b" " * 12 + b"\n", b"\n")
+    for content in (b"nothing", b"", b"PK\x03\x04", whole[:-5], whole[:40], huge):
+        (tmp_path / "bad.npy").write_bytes(content)
+        with pytest.raises(DataError, match=r"bad\.npy"):
+            read_depth(tmp_path / "bad.npy")
 
 
 def test_normal_files(tmp_path):
@@ -162,6 +167,22 @@ def test_normal_files(tmp_path):
     assert np.array_equal(read_normals(tmp_path / "n.npy"), normals)
     with pytest.raises(DataError, match="1 channels"):
         read_normals(save(tmp_path / "grey.png", IDS))
+    np.save(tmp_path / "texts.npy", np.zeros((4, 4, 3), "U3"))
+    with pytest.raises(DataError, match=r"texts\.npy.*<U3; expected normals"):
+        read_normals(tmp_path / "texts.npy")
+
+
+def test_files_of_valid_pixels(tmp_path):
+    valid = IDS > 2
+    for value in (1, 255):
+        assert np.array_equal(read_valid(save(tmp_path / "v.png", valid.astype(np.uint8) * np.uint8(value))), valid)
+        np.save(tmp_path / "v.npy", valid[..., None] * float(value))
+        assert np.array_equal(read_valid(tmp_path / "v.npy"), valid)
+    Image.fromarray(valid).save(tmp_path / "bits.png")
+    assert np.array_equal(read_valid(tmp_path / "bits.png"), valid)
+    for wrong in (save(tmp_path / "ids.png", IDS), save(tmp_path / "photo.png", PHOTO)):
+        with pytest.raises(DataError, match=wrong.name):
+            read_valid(wrong)
 
 
 @pytest.mark.parametrize("reader", [read_image, read_ids, read_grey])
