@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from pitikit.config import ConfigError, load_config
 from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
+from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.files import write_atomically
@@ -144,9 +147,11 @@ def evaluate(
         begin = time.perf_counter()
         rows: list[dict[str, Tensor]] = []
         seen: set[str] = set()
+        empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         made = 0
         with tqdm(total=total, desc="test set", unit="image", disable=not progress or rank > 0) as bar:
             for position, done in enumerate(generate(model, loader, store=ImageFolder(folder))):
+                empty.take(done.batch)
                 _refuse_twice(done.batch["id"], seen)
                 made += sum(image.made for image in done.images)
                 metrics.process(rank + position * world_size, done.batch, _samples(done))

@@ -18,6 +18,7 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from pitikit.engine.bad_items import BadItems
 from pitikit.engine.checkpoints.hook import CheckpointHook
+from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.engine.workers import DataWorkerError, WorkerWatch, explained
 from pitikit.registry import LOOPS
 
@@ -34,7 +35,8 @@ class TranslationTrainLoop(IterBasedTrainLoop):
 
     SIGINT (Ctrl-C) and SIGTERM end the training after the current iteration, with a checkpoint; a second one ends
     it at once. A data worker that dies ends it with a :class:`~pitikit.engine.workers.DataWorkerError`. Items that a
-    dataset passed over (``on_error='skip'``) are counted in ``bad_items``.
+    dataset passed over (``on_error='skip'``) are counted in ``bad_items``, conditions that carry nothing in
+    ``empty_conditions``.
 
     Args:
         runner, dataloader: given by the Runner.
@@ -64,6 +66,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         self._resumed_at = (0, 0)
         self._watch = WorkerWatch()
         self.bad_items = BadItems(self.dataloader.dataset)
+        self.empty_conditions = EmptyConditions(lambda text: self.runner.logger.warning(text))
         metainfo = getattr(self.dataloader.dataset, "metainfo", None)
         if metainfo is not None:
             runner.visualizer.dataset_meta = metainfo
@@ -141,6 +144,7 @@ class TranslationTrainLoop(IterBasedTrainLoop):
                     if self._signal is None:
                         raise
                     self._stop()
+                self.empty_conditions.take(batch)
                 self.bad_items.take(batch, runner)
                 self.run_iter(batch)
                 if self.validation_is_due():

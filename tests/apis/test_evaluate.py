@@ -299,3 +299,11 @@ def test_dark_conditions_can_be_seen_in_the_grid():
     assert row["condition"][0, 0, 0] == 0 and row["condition"][0, 0, 1] > 30
     # What is made dark is shown dark.
     assert torch.equal(row["result"], image)
+
+
+def test_conditions_that_carry_nothing_are_warned_of(trained, tmp_path):
+    config, weights = trained
+    unlabelled = {"test_dataloader.dataset.pipeline.1.ignore": list(range(22)), "test_evaluator": [dict(type="PSNR")]}
+    with pytest.warns(UserWarning, match="item 'scene_000040': found mask with no label in it") as caught:
+        evaluate(config, weights, tmp_path, options=unlabelled, progress=False)
+    assert len(caught) == 1
