@@ -21,7 +21,9 @@ from tqdm import tqdm
 
 from pitikit.apis.browse import SPLITS, write_sheet
 from pitikit.apis.protocol import write_json
+from pitikit.apis.values import Values
 from pitikit.config import ConfigError, load_config
+from pitikit.data.empty_conditions import NotedId
 from pitikit.data.errors import DataError
 from pitikit.engine.workers import explained
 from pitikit.files import check_writable, write_atomically
@@ -34,6 +36,8 @@ REPORT_NAME = "report.json"
 # Examples of a kind, and classes, in the text; report.json has all.
 _SHOWN, _CLASSES_SHOWN = 3, 30
 _LABELS, _IGNORED = 256, 255
+# What a model reads; the rest of a sample is kept for metrics.
+_INPUTS = ("image", "condition", "low_res")
 
 
 def check_data(
@@ -162,40 +166,6 @@ def _parts(dataset: Any) -> list[Any]:
     return [part for each in inner if each is not None for part in _parts(each)] or [dataset]
 
 
-class Values:
-    """Range, mean, deviation and shapes of a member's numbers, of one item or of many."""
-
-    def __init__(self) -> None:
-        self.low, self.high = float("inf"), float("-inf")
-        self._moments = np.zeros(3)  # Sums of the powers 0, 1 and 2.
-        self.shapes: Counter[str] = Counter()
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> Values:
-        """Values of one tensor, which is finite."""
-        values, array = cls(), tensor.double()
-        values.low, values.high = array.min().item(), array.max().item()
-        values._moments[:] = array.numel(), array.sum().item(), array.square().sum().item()
-        values.shapes[f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"] = 1
-        return values
-
-    def add(self, other: Values) -> None:
-        """Take in the numbers of another item."""
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
-        self._moments += other._moments
-        self.shapes += other.shapes
-
-    @property
-    def mean(self) -> float:
-        """Mean of all numbers."""
-        return float(self._moments[1] / max(1, self._moments[0]))
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of all numbers."""
-        return max(0.0, float(self._moments[2] / max(1, self._moments[0])) - self.mean**2) ** 0.5
-
-
 @dataclass
 class Finding:
     """One item: kind and text of its error, 'width×height' of its source, pixels of each label (256,), 255 for none.
@@ -262,7 +232,9 @@ class Probe(Dataset):
         if not isinstance(sample, Mapping):
             found.error = ("no dictionary", f"item {found.item}: found a {type(sample).__name__}")
             return found
+        notes = sample["id"].notes if isinstance(sample.get("id"), NotedId) else ()
         found.item = str(sample.get("id", found.item))
+        found.notes += [note.kind + (f" ({note.remedy.advice})" if note.remedy else "") for note in notes]
         for name, value in sample.items():
             # Labels have a histogram of their own.
             if not isinstance(value, Tensor) or not value.numel() or value.dtype == torch.bool or name == "label":
@@ -270,15 +242,21 @@ class Probe(Dataset):
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                 bad = int((~torch.isfinite(value)).sum())
                 kind = f"{name} with values that are not finite"
-                found.error = (kind, f"item {found.item!r}: {kind}, {bad} of {value.numel()}")
-                return found
-            found.values[name] = Values.of(value)
-            if name in ("image", "condition") and found.values[name].low == found.values[name].high:
+                if name in _INPUTS:
+                    found.error = (kind, f"item {found.item!r}: {kind}, {bad} of {value.numel()}")
+                    return found
+                # Kept for metrics, which leave such places out.
+                found.notes.append(kind)
+                if bad == value.numel():
+                    continue
+            found.values[name] = values = Values.of(value)
+            if values.low == values.high and (name == "image" or (name == "condition" and not notes)):
                 found.notes.append(f"{name} of a single value")
         if isinstance(image := sample.get("image"), Tensor):
             both = [each.contiguous().numpy().tobytes() for each in (image, image.flip(-1))]
             found.digest = min(hashlib.blake2b(each, digest_size=16).digest() for each in both)
-        if found.labels is not None and found.labels[:-1].sum() == 0:
+        # Of a condition it has been noted.
+        if found.labels is not None and not found.classes and found.labels[:-1].sum() == 0:
             found.notes.append("label map without a label")
         return found
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from pitikit.apis import check as module
-from pitikit.apis.check import Probe, SplitReport, Values, check_data, kind_of, write_sheet
+from pitikit.apis.check import Probe, SplitReport, check_data, kind_of, write_sheet
 from pitikit.config import ConfigError
 from pitikit.data.errors import DataError
 
@@ -128,19 +128,55 @@ def test_the_rows_of_a_sheet_are_those_of_its_seed(config, tmp_path, monkeypatch
     assert found[0] == found[2] != found[1]
 
 
-def test_moments_of_many_items():
-    values = Values.of(torch.tensor([1.0, 3.0]))
-    values.add(Values.of(torch.tensor([5.0, 7.0])))
-    assert (values.low, values.high, values.mean) == (1, 7, 4) and values.deviation == pytest.approx(5**0.5)
-
-
-def test_numbers_that_are_not_finite_make_an_item_bad():
-    item = {"id": "a", "depth": torch.tensor([1.0, float("nan"), 2.0])}
+@pytest.mark.parametrize("name", ["image", "condition", "low_res"])
+def test_numbers_that_are_not_finite_make_an_input_bad(name):
     probe = Probe()
-    probe.dataset, probe.places = [item], [0]
+    probe.dataset, probe.places = [{"id": "a", name: torch.tensor([1.0, float("nan"), 2.0])}], [0]
     found = probe[0]
-    kind = "depth with values that are not finite"
+    kind = f"{name} with values that are not finite"
     assert found.error == (kind, f"item 'a': {kind}, 1 of 3") and not found.values
+
+
+def test_what_is_kept_for_metrics_may_have_holes():
+    nothing = torch.full((2,), float("inf"))
+    probe = Probe()
+    probe.dataset, probe.places = [{"id": "a", "height": torch.tensor([1.0, float("nan"), 2.0]), "far": nothing}], [0]
+    found = probe[0]
+    assert found.error is None and "far" not in found.values
+    assert (found.values["height"].low, found.values["height"].high) == (1, 2)
+    assert found.notes == ["height with values that are not finite", "far with values that are not finite"]
+
+
+GEOMETRY = """
+train_dataloader = dict(batch_size=2, dataset=dict(
+    type="PairedImageDataset", root={root!r}, image=None, conditions=dict(depth="{{id}}.npy"), pipeline=[
+        dict(type="LoadNormals", derive=True), dict(type="LoadDepth", unit={unit!r}, far=10.0),
+        dict(type="ResizePair", size=32, image_size=16), dict(type="PackInputs", keep=["depth"])]))
+"""
+
+
+def test_depth_with_holes_is_as_good_as_for_a_training(tmp_path):
+    depth = np.tile(np.linspace(1, 8, 40, dtype=np.float32), (40, 1))
+    for k, hole in enumerate((np.nan, -np.inf, -1, 0)):
+        depth[:10, k] = hole
+        np.save(tmp_path / f"{k}.npy", depth)
+    np.save(tmp_path / "tiny.npy", depth[-2:, -2:])
+    (tmp_path / "geometry.py").write_text(GEOMETRY.format(root=str(tmp_path), unit="m"))
+    (train,) = check_data(tmp_path / "geometry.py", out=tmp_path / "out", progress=False).splits
+    assert (train.read, train.bad_count) == (5, 0) and not train.problems
+    assert train.values["depth"].low == 0
+
+
+def test_a_wrong_unit_is_noted_with_the_likely_one(tmp_path):
+    depth = np.tile(np.linspace(1, 8, 40, dtype=np.float32), (40, 1))
+    for k in range(3):
+        np.save(tmp_path / f"{k}.npy", np.roll(depth, k) * 1000)
+    (tmp_path / "geometry.py").write_text(GEOMETRY.format(root=str(tmp_path), unit="m"))
+    report = check_data(tmp_path / "geometry.py", out=tmp_path / "out", progress=False)
+    assert "note: every item: depth out of range (these look like millimetres" in report.table()
+    # As the note advises.
+    (tmp_path / "geometry.py").write_text(GEOMETRY.format(root=str(tmp_path), unit="mm"))
+    assert "out of range" not in check_data(tmp_path / "geometry.py", out=tmp_path / "out", progress=False).table()
 
 
 def test_the_most_frequent_fault_comes_first_with_a_few_of_its_items():
@@ -157,7 +193,7 @@ def test_what_all_items_have_is_said_once(config, root, tmp_path):
     for path in (root / "labels").glob("*.png"):
         Image.fromarray(np.full((40, 40), 255, np.uint8)).save(path)
     text = check_data(config, "val", tmp_path / "out", progress=False).table()
-    assert "note: every item: condition of a single value" in text and "note: every item: label map without" in text
+    assert "note: every item: mask with no label in it" in text and "note: every item: label map without" not in text
 
 
 def test_sheets_show_edges(tmp_path):
