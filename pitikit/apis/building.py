@@ -126,14 +126,20 @@ def pipeline_of(cfg: Mapping[str, Any]) -> list[Any]:
     Raises:
         ValueError: ``test_dataloader.dataset`` has no pipeline.
     """
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    return pipeline_and_key(cfg)[0]
+
+
+def pipeline_and_key(cfg: Mapping[str, Any]) -> tuple[list[Any], str]:
+    """:func:`pipeline_of`, and its dotted key in the config."""
+    key, dataset = "test_dataloader.dataset", (cfg.get("test_dataloader") or {}).get("dataset") or {}
     # Wrappers such as RepeatDataset keep their dataset under the same key, a mixture its parts under 'datasets'; all
     # parts read a condition alike.
     while "pipeline" not in dataset and (dataset.get("dataset") or dataset.get("datasets")):
+        key += ".dataset" if dataset.get("dataset") else ".datasets.0"
         dataset = dataset.get("dataset") or dataset["datasets"][0]
     if not dataset.get("pipeline"):
         raise ValueError("test_dataloader.dataset: got no pipeline, expected one that loads the condition")
-    return list(dataset["pipeline"])
+    return list(dataset["pipeline"]), f"{key}.pipeline"
 
 
 def to_device(model: Any, device: str | torch.device | None) -> Any:

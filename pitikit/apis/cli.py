@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,9 @@ def run(main: Callable[[], int | None]) -> None:
     An error meant for the user is printed as ``error: ...`` on stderr, with exit code 2: one of a
     class that pitikit defines, a built-in one that a ``raise`` of pitikit, a tool or a plugin made,
     or any OSError (a missing file, a full disk). Everything else is a fault in a program and keeps
-    its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130.
+    its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130. A warning of pitikit is one line too.
     """
+    warnings.formatwarning = _format_warning
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:
@@ -51,6 +53,18 @@ def run(main: Callable[[], int | None]) -> None:
             raise
         print(f"error: {message(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+_plain_format = warnings.formatwarning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of ours without the line of the program that gave it."""
+    if issubclass(category, UserWarning) and filename.startswith(_SOURCES):
+        return f"warning: {message}\n"
+    return _plain_format(message, category, filename, lineno, line)
 
 
 def is_for_user(error: BaseException) -> bool:

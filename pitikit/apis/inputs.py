@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from pitikit.apis.input_kinds import check_kind
+from pitikit.apis.input_members import InputMembers, names_of
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.degrading import Degrade, LoadLowRes
+from pitikit.data.empty_conditions import EmptyPart, NotedId
 from pitikit.data.errors import DataError
-from pitikit.data.loading import LoadBlank
 from pitikit.data.reading import upright
 from pitikit.data.transforms import (
     LoadCaption,
@@ -50,38 +52,33 @@ class ConditionReader:
 
     Args:
         pipeline: configs of transforms (or transforms), as a dataset has them. Every transform
-            that reads a member names it in its attribute ``source``.
+            that reads a member names it in its attribute ``source``; what is derived in training may be
+            given here, see :mod:`~pitikit.apis.input_members`.
+        key: dotted key of the pipeline in its config, for messages.
 
     Attributes:
         members: names of what an input consists of, such as ('normals', 'depth').
+        optional: names of what it may have besides, or instead.
         low_res_side: of the small images that the pipeline makes or reads; None where it has none.
 
     Raises:
         ValueError: the pipeline loads no condition.
     """
 
-    def __init__(self, pipeline: Sequence[Any]) -> None:
+    def __init__(self, pipeline: Sequence[Any], key: str = "") -> None:
         steps = build_pipeline(pipeline).transforms
+        self._all, self._key = steps, key
         sides = [step.size for step in steps if isinstance(step, (Degrade, LoadLowRes))]
         self.low_res_side: int | None = sides[-1] if sides else None
         steps = [step for step in steps if not _is_for_training(step)]
-        steps = [PackInputs() if isinstance(step, PackInputs) else step for step in steps]
-        self._pipeline = build_pipeline(steps)
-        self._loaders = [step for step in steps if hasattr(step, "source")]
-        self.members = tuple(dict.fromkeys(str(step.source) for step in self._loaders))
+        self._given = InputMembers([PackInputs() if isinstance(step, PackInputs) else step for step in steps])
+        self.members, self.optional = self._given.members, self._given.optional
+        loaders = self._given.loaders
         # A str is a path, except where captions are translated.
-        self._texts = {str(s.source) for s in self._loaders if isinstance(s, LoadCaption)}
+        self._texts = {str(s.source) for s in loaders if isinstance(s, LoadCaption)}
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
-        own = {str(s.source) for s in self._loaders if type(s).__module__.startswith("pitikit.")}
-        self._foreign = set(self.members) - own
-        if not self.members and any(isinstance(step, LoadBlank) for step in steps):
-            # Images without a condition: an input only names the result.
-            self.members = ("image",)
-        if not self.members:
-            raise ValueError(
-                "the pipeline loads no condition; expected a transform such as LoadMask or "
-                "LoadSketch in the config's test_dataloader.dataset.pipeline"
-            )
+        own = [name for s in loaders if type(s).__module__.startswith("pitikit.") for name in names_of(s)]
+        self._foreign = {name for s in loaders for name in names_of(s)} - set(own)
 
     def find(self, inputs: Any, ids: Sequence[str] | None = None) -> list[Item]:
         """List the inputs to translate; nothing is decoded yet.
@@ -119,24 +116,44 @@ class ConditionReader:
     def read(self, item: Item) -> Tensor:
         """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
 
+        Warns of a condition of which a part carries nothing.
+
         Raises:
-            DataError: the image cannot be used; the message has the item and the file.
+            DataError: the image cannot be used, or all of it is out of the model's range; the message has the item
+                and the file.
         """
         sources = {
             name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
             for name, value in item.sources.items()
         }
         results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
+        steps = self._given.steps(sources)
         try:
-            for loader in self._loaders:
+            for loader in steps:
                 check_kind(loader, results)
-            sample = self._pipeline(results)
+            sample = build_pipeline(steps)(results)
         except DataError as error:
             error.item = error.item if error.item is not None else item.id
             raise
         if not isinstance(sample, dict) or "condition" not in sample:
             raise ValueError("the pipeline made no condition; expected it to end with PackInputs")
+        notes = sample["id"].notes if isinstance(sample["id"], NotedId) else ()
+        for note in sorted(notes, key=lambda note: not note.refused):
+            fault = note.error(item.id)
+            fault.advice += self._option(note)
+            if note.refused:
+                raise fault
+            warnings.warn(str(fault), stacklevel=2)
         return sample["condition"]
+
+    def _option(self, note: EmptyPart) -> str:
+        """The option that changes the argument a note names, as an addition to its advice."""
+        remedy = note.remedy
+        if remedy is None or not self._key:
+            return ""
+        place = next(i for i, step in enumerate(self._all) if type(step).__name__ == remedy.loader)
+        key = f"{self._key}.{place}.{remedy.argument}"
+        return f" (--cfg-options {key}={remedy.value}, in Python options={{{key!r}: {remedy.value!r}}})"
 
     def _of_path(self, path: Path) -> list[Item]:
         path = find(path)
@@ -169,19 +186,21 @@ class ConditionReader:
         return TEXT_SUFFIXES if member in self._texts else SUFFIXES
 
     def _with_partners(self, path: Path) -> Item:
-        if len(self.members) == 1:
-            return Item(path.stem, {self.members[0]: path})
         own = path.parent.name
-        if own not in self.members:
+        beside = self._given.besides(self.members)
+        if own not in (*self.members, *beside):
+            if len(self.members) == 1:
+                return Item(path.stem, {self.members[0]: path})
             raise DataError(
                 "one file",
                 f"the members {_list(self.members)}",
                 f"keep them in folders of these names, {self.members[0]}/{path.name} and so on",
                 path,
             )
+        names = [*self.members, *(name for name in beside if (path.parent.parent / name).is_dir())]
         return Item(
             path.stem,
-            {name: path if name == own else _partner(path, name, self._suffixes(name)) for name in self.members},
+            {name: path if name == own else _partner(path, name, self._suffixes(name)) for name in names},
         )
 
     def _of_value(self, value: Any, position: int) -> Item:
@@ -194,10 +213,12 @@ class ConditionReader:
                     item=str(position),
                 )
             value = {self.members[0]: value}
-        if set(value) != set(self.members):
-            raise DataError(f"the members {_list(sorted(value))}", _list(self.members), item=str(position))
+        if not self._given.are(value):
+            beside = self._given.besides(self.members)
+            more = f"{_list(beside)} may be given as well" if beside else ""
+            raise DataError(f"the members {_list(sorted(value))}", _list(self.members), more, item=str(position))
         name, sources = None, {}
-        for member in self.members:
+        for member in (name for name in (*self.members, *self.optional) if name in value):
             given = value[member]
             if isinstance(given, Path) or (isinstance(given, str) and member not in self._texts):
                 given = find(given)

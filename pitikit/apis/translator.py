@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pitikit.apis.building import Checkpoint, build_model, pipeline_of, read_config
+from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.results import (
@@ -70,7 +70,7 @@ class Translator:
                 "(a denoiser alone has neither schedule nor sampler)"
             )
         self.model = model
-        self.reader = ConditionReader(pipeline if isinstance(pipeline, Sequence) else pipeline_of(pipeline))
+        self.reader = ConditionReader(*((pipeline,) if isinstance(pipeline, Sequence) else pipeline_and_key(pipeline)))
         self._sampler: Sampler | None = None
         self.timing = Timing()
 

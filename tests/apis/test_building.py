@@ -2,7 +2,7 @@
 
 import pytest
 
-from pitikit.apis.building import build_model, pipeline_of
+from pitikit.apis.building import build_model, pipeline_and_key, pipeline_of
 from pitikit.config import load_config
 from pitikit.kernels.convolution import FastConv2d
 
@@ -11,17 +11,21 @@ PLAIN = dict(type="PairedImageDataset", pipeline=STEPS)
 
 
 @pytest.mark.parametrize(
-    "dataset",
+    ("dataset", "key"),
     [
-        PLAIN,
-        dict(type="RepeatDataset", dataset=PLAIN),
-        dict(type="MixedDataset", datasets=[PLAIN, dict(PLAIN, root="b")]),
-        dict(type="MixedDataset", datasets=[dict(type="RepeatDataset", dataset=PLAIN)]),
+        (PLAIN, "pipeline"),
+        (dict(type="RepeatDataset", dataset=PLAIN), "dataset.pipeline"),
+        (dict(type="MixedDataset", datasets=[PLAIN, dict(PLAIN, root="b")]), "datasets.0.pipeline"),
+        (
+            dict(type="MixedDataset", datasets=[dict(type="RepeatDataset", dataset=PLAIN)]),
+            "datasets.0.dataset.pipeline",
+        ),
     ],
     ids=["plain", "wrapped", "mixed", "both"],
 )
-def test_the_pipeline_is_found_in_wrappers_and_mixtures(dataset):
-    assert pipeline_of(dict(test_dataloader=dict(dataset=dataset))) == STEPS
+def test_the_pipeline_is_found_in_wrappers_and_mixtures(dataset, key):
+    cfg = dict(test_dataloader=dict(dataset=dataset))
+    assert pipeline_of(cfg) == STEPS and pipeline_and_key(cfg) == (STEPS, f"test_dataloader.dataset.{key}")
 
 
 def test_no_pipeline():

@@ -1,9 +1,13 @@
 """Errors for the user are one line; faults in a program keep their traceback."""
 
+import sys
+import warnings
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from pitikit.apis import inputs
 from pitikit.apis.cli import is_for_user, message, run
 from pitikit.config import ConfigError, load_config
 from pitikit.data.conditions import voc_palette
@@ -50,6 +54,24 @@ def test_exit_codes(capsys):
     assert leave(interrupted) == 130
     assert leave(lambda: load_config("absent/config.py")) == 2
     assert capsys.readouterr().err.endswith("error: config 'absent/config.py' does not exist\n")
+
+
+def test_a_warning_of_ours_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(warnings, "showwarning", show)
+
+    def warned():
+        warnings.warn_explicit("an empty sketch", UserWarning, inputs.__file__, 7)
+        warnings.warn_explicit("not ours", UserWarning, "elsewhere.py", 7)
+
+    leave(warned)
+    said = capsys.readouterr().err
+    assert said.startswith("warning: an empty sketch\n") and "elsewhere.py:7: UserWarning: not ours" in said
+
+
+def show(message, category, filename, lineno, file=None, line=None):
+    """As Python shows it; pytest collects warnings instead."""
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def test_a_fault_keeps_its_traceback():

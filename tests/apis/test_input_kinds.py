@@ -42,8 +42,9 @@ def test_texts_that_would_not_be_understood_are_refused(tmp_path):
     [
         (LoadMask(22), dict(mask=SKETCH), "thin lines of 255 on 0.*this looks like a sketch"),
         (LoadSketch(), dict(sketch=SKETCH // 64), "values up to 3.*this looks like a label map"),
-        (LoadSketch(), dict(sketch=SKETCH - 9.0), "negative values"),
         (LoadNormals(), dict(normals=np.full((8, 8, 3), 0.9)), "vectors of length 1.56.*this looks like a photograph"),
+        (LoadNormals(), dict(normals=np.full((8, 8, 3), np.nan)), "no valid normal"),
+        (LoadNormals(), dict(normals=np.full((8, 8, 3), 128, np.uint8)), "no valid normal"),
     ],
 )
 def test_another_kind_is_named(loader, sources, words):
@@ -58,5 +59,8 @@ def test_what_only_looks_like_another_kind_passes():
         (LoadMask(22), dict(mask=np.kron(np.eye(2, dtype=np.uint8) * 255, np.ones((16, 16), np.uint8)))),
         (LoadSketch(invert=True), dict(sketch=SKETCH // 64)),
         (LoadNormals(derive=True), dict(depth=np.ones((8, 8)))),
+        # Most of it is invalid, as around the object of a scan.
+        (LoadNormals(), dict(normals=np.dstack([np.zeros((32, 32))] * 2 + [SKETCH > 0]))),
+        (LoadNormals(), dict(normals=np.where(SKETCH[..., None] > 0, (0.0, 0.6, 0.8), np.nan))),
     ):
         check_kind(loader, dict(id="a7", sources=sources))

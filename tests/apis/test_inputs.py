@@ -1,5 +1,7 @@
 """Inputs of a translation: those that are read, and the messages of those that are refused."""
 
+import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,10 @@ import torch
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
+from pitikit.apis.building import pipeline_and_key
 from pitikit.apis.inputs import ConditionReader
 from pitikit.apis.translator import Translator
+from pitikit.config import load_config
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
 from pitikit.data.loading import add_part, fetch
@@ -106,6 +110,76 @@ def test_errors_say_what_is_wrong(translators, files, scene):
             assert "/tmp" not in str(caught.value).replace(str(files["root"]), "")
 
 
+ROOM = np.tile(np.linspace(0.8, 7, 64, dtype=np.float32), (64, 1))
+
+
+def geometry_in_millimetres(root):
+    """Two items of geometry, whose depth is 16-bit PNG in millimetres."""
+    for folder in ("depth", "normals"):
+        (root / folder).mkdir(parents=True)
+    for name, depth in (("a", ROOM), ("b", 3 * ROOM.T)):
+        Image.fromarray((1000 * depth).astype(np.uint16)).save(root / f"depth/{name}.png")
+        vectors = np.dstack([depth - 2, 3 - depth, depth + 1])
+        vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+        Image.fromarray(np.rint((vectors + 1) * 127.5).astype(np.uint8)).save(root / f"normals/{name}.png")
+    return root
+
+
+def options_in(message):
+    """The change of a config that a message advises, as for the command line and as for Python."""
+    (key, value), in_python = re.search(r"--cfg-options ([\w.]+)=(\w+)", message).groups(), re.search(r"{.*}", message)
+    assert ast.literal_eval(in_python[0]) == {key: value}
+    return {key: value}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "config", ["configs/scenes/piti_small_geometry.py", "configs/scenes/cascade_small_geometry.py"]
+)
+def test_depth_in_millimetres_for_a_model_of_metres(repo, tmp_path, config):
+    root = geometry_in_millimetres(tmp_path)
+    reader = ConditionReader(*pipeline_and_key(load_config(repo / config)))
+    for item in reader.find(root):
+        with pytest.raises(DataError, match="these look like millimetres") as caught:
+            reader.read(item)
+        assert str(item.sources["depth"]) in str(caught.value)
+    changed = ConditionReader(*pipeline_and_key(load_config(repo / config, options_in(str(caught.value)))))
+    one, other = (changed.read(item) for item in changed.find(root))
+    assert not torch.equal(one[3:], other[3:])
+    assert torch.equal(
+        one[3:],
+        reader.read(reader.find({"normals": root / "normals/a.png", "depth": np.floor(1000 * ROOM) / 1000})[0])[3:],
+    )
+
+
+def test_the_shared_case_of_depth_in_millimetres(repo, shared):
+    folder = shared / "cases" / "04_depth_in_millimetres"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    reader = ConditionReader(*pipeline_and_key(load_config(repo / "configs/scenes/piti_small_geometry.py")))
+    for item in reader.find(folder):
+        with pytest.raises(DataError, match="unit='mm'"):
+            reader.read(item)
+
+
+def test_a_folder_in_another_unit_is_refused_before_anything_is_translated(translators, tmp_path):
+    root = geometry_in_millimetres(tmp_path / "in")
+    with pytest.raises(DataError, match=r"item 'a'.*test_dataloader.dataset.pipeline.2.unit=mm"):
+        translators["geometry"].write(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # A pipeline without its config has no key.
+    reader = ConditionReader([dict(type="LoadDepth", unit="m"), dict(type="PackInputs")])
+    with pytest.raises(DataError, match="set unit='mm' of LoadDepth$"):
+        reader.read(reader.find(1000 * ROOM)[0])
+
+
+def test_inputs_that_carry_nothing_are_warned_of_with_their_file(translators, tmp_path):
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match=r"item 'a' \(.*a.png\): found mask with no label in it") as caught:
+        assert translators["mask"](tmp_path / "a.png").shape == (1, 1, 16, 16, 3)
+    assert len(caught) == 1
+
+
 def test_pipeline_without_a_condition(translators):
     pipeline = [dict(type="LoadImage"), dict(type="PackInputs")]
     with pytest.raises(ValueError, match="loads no condition"):
@@ -189,13 +263,16 @@ def test_odd_arrays_and_objects_are_refused(translators, scene, files):
         ("sketch", scene.sketch.astype(complex), "an array of complex128"),
         ("sketch", np.dstack([scene.sketch] * 4), "alpha channel"),
         ("geometry", {"normals": normals.transpose(2, 0, 1), "depth": depth}, r"normals \(H, W, 3\)"),
-        ("geometry", {"normals": normals * np.nan, "depth": depth}, "not finite"),
+        ("geometry", {"normals": normals * np.nan, "depth": depth}, "no valid normal"),
+        ("geometry", {"normals": normals * 0, "depth": depth}, "no valid normal"),
+        ("sketch", np.full((8, 8), 300.0), "values up to 300"),
         ("geometry", {"normals": normals, "depth": np.zeros((0, 4))}, "an empty array"),
     ]
     for kind, given, words in odd:
         with pytest.raises(DataError, match=words):
             translators[kind](given)
-    assert translators["sketch"](np.zeros((1, 1), np.uint8)).shape == (1, 1, 16, 16, 3)
+    with pytest.warns(UserWarning, match="no line in it"):
+        assert translators["sketch"](np.zeros((1, 1), np.uint8)).shape == (1, 1, 16, 16, 3)
 
 
 class LoadBands(BaseTransform):
