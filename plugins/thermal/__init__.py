@@ -55,6 +55,15 @@ class ThermalCode:
         share = (celsius - self.low) / (self.high - self.low)
         return np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)[..., None]
 
+    @property
+    def span(self) -> str:
+        """The temperatures that are distinguished, in words."""
+        return f"{self.low:g} to {self.high:g} degrees Celsius"
+
+    def clipped(self, celsius: np.ndarray) -> float:
+        """Share of the temperatures that become black or white because they are out of range."""
+        return float(((celsius < self.low) | (celsius > self.high)).mean())
+
 
 @TRANSFORMS.register_module()
 class LoadThermal(BaseTransform):

@@ -60,6 +60,19 @@ def test_a_coloured_image_is_refused(cfg, tmp_path):
         Translator.from_config(cfg, None, "cpu")(path)
 
 
+def test_temperatures_out_of_range_are_named(cfg):
+    celsius = np.tile(np.linspace(5, 30, 64, dtype=np.float32), (64, 1))
+    reader = Translator.from_config(cfg, None, "cpu").reader
+    with pytest.raises(
+        DataError, match="thermal from 278.15 to 303.15, 100% of it out of range; expected -20 to 50 deg"
+    ):
+        reader.read(reader.find(celsius + np.float32(273.15))[0])
+    # All but a few black; what is left can still be followed.
+    celsius[:63] -= 100
+    with pytest.warns(UserWarning, match="99% of it out of range"):
+        reader.read(reader.find(celsius)[0])
+
+
 def test_it_loads_by_path_once(repo):
     first = load_plugins([repo / "plugins" / "thermal"])
     assert load_plugins(["plugins/thermal"], root=repo) == first

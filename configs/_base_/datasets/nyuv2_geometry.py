@@ -1,5 +1,6 @@
 # NYU Depth v2: normals (3 channels) and log-depth in jet colours (3), 795 + 109 images.
-# Depth is stored in steps of 39 mm, so the normals are derived from it after smoothing.
+# Depth is stored in steps of 39 mm, so the normals are derived from it after smoothing. A translation derives them as
+# well, unless they are given.
 # The focal length is 518.9 of the crop's 427 pixels.
 # Where the data is: data/nyuv2_256, or PITIKIT_DATA={folder} for {folder}/nyuv2_256, or
 # --cfg-options train_dataloader.dataset.root=… val_dataloader.dataset.root=… (and test_…).

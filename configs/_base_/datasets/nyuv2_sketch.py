@@ -1,4 +1,4 @@
-# NYU Depth v2 as sketches: it has none, so edges are derived from the image by Canny.
+# NYU Depth v2 as sketches: it has none, so edges are derived from the image by Canny. A translation takes drawn edges.
 # Where the data is: data/nyuv2_256, or PITIKIT_DATA={folder} for {folder}/nyuv2_256, or
 # --cfg-options train_dataloader.dataset.root=… val_dataloader.dataset.root=… (and test_…).
 _base_ = ["./loaders.py"]
