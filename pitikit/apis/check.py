@@ -25,6 +25,7 @@ from pitikit.apis.values import Values
 from pitikit.config import ConfigError, load_config
 from pitikit.data.empty_conditions import NotedId
 from pitikit.data.errors import DataError
+from pitikit.data.rotations import rotation_notes
 from pitikit.engine.workers import explained
 from pitikit.files import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE
@@ -210,8 +211,8 @@ class Probe(Dataset):
         """Note source size, caption and labels, and change nothing."""
         found, label = self.found, results.get("label")
         if "_first_size" in results:
-            _, height, width = results["_first_size"]
-            found.size = f"{width}×{height}"
+            found.size = "{2}×{1}".format(*results["_first_size"])
+        found.notes += rotation_notes(results)
         found.caption = str(results.get("caption", ""))
         if isinstance(label, np.ndarray) and label.dtype == np.uint8:
             found.labels = np.bincount(label.ravel(), minlength=_LABELS)

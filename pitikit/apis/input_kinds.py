@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from pitikit.data.conditions import LABEL_IGNORE
 from pitikit.data.errors import DataError
-from pitikit.data.loading import fetch, read_text
+from pitikit.data.loading import fetch, fetch_ids, read_text
 from pitikit.data.loading_geometry import fetch_normals
-from pitikit.data.reading import read_grey, read_ids
+from pitikit.data.reading import read_grey
 from pitikit.data.transforms import LoadCaption, LoadMask, LoadNormals, LoadSketch
 from pitikit.networks.tokenizers import Tokenizer
 
@@ -31,15 +32,17 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     if isinstance(loader, LoadCaption):
         _check_words(loader, results)
     if isinstance(loader, LoadMask):
-        ids, path = fetch(results, loader.source, read_ids)
+        ids, path = fetch_ids(results, loader.source)
         values = np.unique(ids).tolist()
-        # A 1-bit file holds 0 and 1, and so may a label map of two classes, such as cracks or wires.
-        lines = values == [0, 255] or (values == [0, 1] and loader.num_classes > 2)
+        # A 1-bit file holds 0 and 1, and so may a label map of two classes, such as cracks or wires; an id_map can
+        # have 0 and 255 as such classes.
+        no_class = loader.label_of(255) in (None, LABEL_IGNORE)
+        lines = (values == [0, 255] and no_class) or (values == [0, 1] and loader.num_classes > 2)
         if lines and _is_sketch(ids):
             raise DataError(
                 f"nothing but thin lines of {values[1]} on 0",
                 "a map of label ids",
-                "this looks like a sketch; give it to a sketch model",
+                "this looks like a sketch; give it to a sketch model; for a binary mask see LoadMask's id_map",
                 path,
                 results["id"],
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from torch import Tensor
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
 from pitikit.data.dataset import build_pipeline
+from pitikit.data.decoding import upright
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.empty_conditions import EmptyPart, NotedId
 from pitikit.data.errors import DataError
-from pitikit.data.reading import upright
+from pitikit.data.reading import is_bytes_image
 from pitikit.data.transforms import (
     LoadCaption,
     LoadImage,
@@ -153,7 +155,9 @@ class ConditionReader:
             return ""
         place = next(i for i, step in enumerate(self._all) if type(step).__name__ == remedy.loader)
         key = f"{self._key}.{place}.{remedy.argument}"
-        return f" (--cfg-options {key}={remedy.value}, in Python options={{{key!r}: {remedy.value!r}}})"
+        return (
+            f" (--cfg-options {key}={shlex.quote(str(remedy.value))}, in Python options={{{key!r}: {remedy.value!r}}})"
+        )
 
     def _of_path(self, path: Path) -> list[Item]:
         path = find(path)
@@ -283,7 +287,7 @@ def _as_source(value: Any, member: str, item: str) -> Any:
     """The input of a loader; bytes in the shape of an image as an image, so that the reader of its kind checks them."""
     if isinstance(value, np.ndarray):
         value = _checked(value, member, item)
-        if value.dtype == np.uint8 and _is_image(value):
+        if is_bytes_image(value):
             return Image.fromarray(np.ascontiguousarray(value))
     return value
 
@@ -295,7 +299,3 @@ def _checked(array: np.ndarray, member: str, item: str) -> np.ndarray:
     if array.size == 0:
         raise DataError(f"an empty array of shape {array.shape}", f"{member} of one pixel or more", item=item)
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-
-
-def _is_image(array: np.ndarray) -> bool:
-    return min(array.shape) > 0 and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))

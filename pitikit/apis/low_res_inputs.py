@@ -11,7 +11,7 @@ from PIL import Image
 
 from pitikit.apis.inputs import SUFFIXES, Item
 from pitikit.data.errors import DataError
-from pitikit.data.reading import read_image, upright
+from pitikit.data.reading import read_image
 
 
 def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> list[np.ndarray]:
@@ -57,10 +57,8 @@ def _by_id(folder: Path, name: str) -> Path:
 
 
 def _read(value: Any, name: str) -> np.ndarray:
-    path = None
-    if isinstance(value, (str, Path)):
-        path, value = value, read_image(value)
-    image = np.asarray(upright(value).convert("RGB") if isinstance(value, Image.Image) else value)
+    path = value if isinstance(value, (str, Path)) else None
+    image = read_image(value) if isinstance(value, (str, Path, Image.Image)) else np.asarray(value)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(f"{image.dtype} {image.shape}", "uint8 (S, S, 3), RGB", path=path, item=name)
     if image.shape[0] != image.shape[1]:

@@ -76,6 +76,12 @@ def _set(
         return type(node)(items)
     if not isinstance(node, Mapping):
         raise ConfigError(f"{place_name(place)} is {node!r}, and has no {key!r} to set")
+    if _has_numbers(node):
+        if parts[1:] or not re.fullmatch(r"-?\d+", key):
+            raise ConfigError(
+                f"{place_name(place)} has numbers as keys; expected one, and no more, got {'.'.join(parts)!r}"
+            )
+        return {**node, int(key): value}
     inner = _argument(node, argument, key, place, beside)
     below = node.get(key)
     if below is None and len(parts) > 1:
@@ -89,10 +95,17 @@ def _set(
     return {**node, key: _set(below, inner, parts[1:], value, (*place, key))}
 
 
+def _has_numbers(node: Mapping[Any, Any]) -> bool:
+    return any(isinstance(key, int) for key in node)
+
+
 def _merge(old: Any, argument: Argument, new: Any, place: Place, beside: frozenset[str] = frozenset()) -> Any:
     if isinstance(new, Mapping) and new.get("_delete_"):
         return {key: value for key, value in new.items() if key != "_delete_"}
     if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "type" in new:
+        return new
+    if _has_numbers(old) or _has_numbers(new):
+        # A table, such as id_map={7: 0}, is one value.
         return new
     for key, value in new.items():
         inner = _argument(old, argument, key, place, beside)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ class Remedy(NamedTuple):
 
     loader: str
     argument: str
-    value: str
+    value: Any
     advice: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +16,14 @@ from pitikit.data.conditions import (
     LABEL_IGNORE,
     ConditionPart,
     MaskColours,
+    Remedy,
     voc_palette,
 )
+from pitikit.data.empty_conditions import EmptyPart
 from pitikit.data.errors import DataError
-from pitikit.data.reading import read_ids, read_image
+from pitikit.data.id_maps import id_map_of
+from pitikit.data.reading import as_ids, read_ids, read_image
+from pitikit.data.rotations import unshared_rotation
 from pitikit.registry import TOKENIZERS, TRANSFORMS
 
 
@@ -70,19 +74,26 @@ def check_size(results: dict[str, Any], name: str, array: np.ndarray, path: Path
     """
     height, width = array.shape[:2]
     first = results.setdefault("_first_size", (name, height, width))
+    paths = results.setdefault("_paths", {})
+    paths.setdefault(name, path)
     other, h, w = first
     strict = results.get("same_size", True)
-    if (height, width) == (h, w):
+    if _agree((height, width), (h, w), strict):
         return
-    if not strict and abs(h * width / w - height) <= 1:
-        return
+    advice = "same_size=False of the dataset accepts another size of the same shape" if strict else "the frames differ"
+    if _agree((width, height), (h, w), strict):
+        advice = unshared_rotation(paths, name, other) or advice
     raise DataError(
         f"{name} of {width}×{height} pixels",
         f"the size of the {other}, {w}×{h}" + ("" if strict else ", or its aspect ratio"),
-        "same_size=False of the dataset accepts another size of the same shape" if strict else "the frames differ",
+        advice,
         path,
         results.get("id"),
     )
+
+
+def _agree(size: tuple[int, int], first: tuple[int, int], strict: bool) -> bool:
+    return size == first or (not strict and abs(first[0] * size[1] / first[1] - size[0]) <= 1)
 
 
 def add_part(results: dict[str, Any], part: ConditionPart, path: Path | None) -> dict[str, Any]:
@@ -119,6 +130,27 @@ class LoadImage(BaseTransform):
         return results
 
 
+_BINARY_MASK = EmptyPart(
+    "label map of 0 and 255 alone, where 255 is 'no label'",
+    "only the ids 0 and 255, where 255 is 'no label'",
+    "further classes, or an id_map that has 255",
+    Remedy("LoadMask", "id_map", {0: 0, 255: 1}, "a binary mask of two classes needs id_map={0: 0, 255: 1}"),
+)
+
+
+def fetch_ids(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
+    """The label ids of a member, of whole numbers (H, W), and its path; see :func:`~pitikit.data.reading.as_ids`.
+
+    Raises DataError, naming the item.
+    """
+    value, path = fetch(results, source, read_ids)
+    try:
+        return as_ids(np.asarray(value), path), path
+    except DataError as error:
+        error.item = results.get("id")
+        raise
+
+
 @TRANSFORMS.register_module()
 class LoadMask(BaseTransform):
     """Read label ids, check them, and colour them: a condition of three channels, and
@@ -129,10 +161,16 @@ class LoadMask(BaseTransform):
         id_offset: added to the ids of the file. COCO-Stuff stored as 1..182 needs −1; with a
             negative offset the ids that fall below 0 (there: 0, 'no label') are ignored.
         ignore: id or ids of the file (before the offset) that mean 'no label'; they become 255 and
-            black.
+            black. −1, which an array may have, is such an id only if it is named.
         source: member that holds the map.
         palette: 'voc', the only one: the released code's 182 colours and their continuation.
         condition: False to load the label for metrics only.
+        id_map: class of each id of the file, ``{7: 0, 8: 1}``, in the place of ``id_offset``; 255 is 'no label'.
+            Ids that it lists are never ignored, other ids are an error unless ``ignore`` has them. Or the name of a
+            map: 'cityscapes19' has the 19 classes of Cityscapes' labelIds.
+
+    A map of 0 and 255 alone, where 255 is 'no label', is noted in ``results['notes']``, and warned of as a condition
+    that carries nothing: a binary mask needs ``id_map={0: 0, 255: 1}``.
 
     Raises:
         DataError: an id outside the range (the offset that would fit is named), a colour image,
@@ -147,57 +185,64 @@ class LoadMask(BaseTransform):
         source: str = "mask",
         palette: str = "voc",
         condition: bool = True,
+        id_map: Mapping[int, int] | str | None = None,
     ) -> None:
         if palette != "voc":
             raise ValueError(f"palette={palette!r}; expected 'voc'")
+        if id_map is not None and id_offset:
+            raise ValueError(f"id_map and id_offset={id_offset} were both given; expected one of them")
         voc_palette(num_classes)
         self.num_classes, self.id_offset, self.source = num_classes, id_offset, source
         self.ignore = frozenset([ignore] if isinstance(ignore, int) else ignore)
+        self.id_map = None if id_map is None else id_map_of(id_map, num_classes)
         self.encode = MaskColours(num_classes) if condition else None
-        ids = np.arange(65536)
-        labels = ids + id_offset
-        nothing = np.isin(ids, list(self.ignore)) | (labels < 0)
-        self._bad = ~nothing & (labels >= num_classes)
-        self._table = np.where(nothing | self._bad, LABEL_IGNORE, labels).astype(np.uint8)
+
+    def label_of(self, value: int) -> int | None:
+        """The class of an id of the file: 255 for 'no label', None for an id that is out of range."""
+        if self.id_map is not None and value in self.id_map:
+            return self.id_map[value]
+        label = value + self.id_offset
+        if value in self.ignore or (value >= 0 > label):
+            return LABEL_IGNORE
+        return label if self.id_map is None and 0 <= label < self.num_classes and value >= 0 else None
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the label map."""
-        ids, path = fetch(results, self.source, read_ids)
-        # As in an image of one bit.
-        ids = ids.astype(np.uint8) if ids.dtype == bool else ids
-        if ids.ndim != 2 or ids.dtype.kind not in "ui":
-            raise DataError(
-                f"an array of shape {ids.shape}, {ids.dtype}",
-                "integer ids (H, W)",
-                "cast whole numbers with astype(np.uint8)" if ids.dtype.kind == "f" else "",
-                path,
-                results.get("id"),
-            )
+        ids, path = fetch_ids(results, self.source)
+        low = min(0, int(ids.min()))
         if ids.dtype == np.uint8:
-            counts = cv2.calcHist([np.ascontiguousarray(ids)], [0], None, [256], [0, 256]).ravel()
+            counts = cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel()
         else:
-            if int(ids.min()) < 0 or int(ids.max()) > 65535:
-                raise DataError(
-                    f"ids from {ids.min()} to {ids.max()}",
-                    "ids from 0 to 65535",
-                    "",
-                    path,
-                    results.get("id"),
-                )
-            counts = np.bincount(ids.ravel(), minlength=256)
-        present = np.flatnonzero(counts)
-        if self._bad[present].any():
-            raise self._out_of_range(present, counts, path, results.get("id"))
-        label = self._table[: len(counts)][ids]
+            counts = np.bincount((ids.astype(np.int32) - low).ravel())
+        present = (np.flatnonzero(counts) + low).tolist()
+        found = [self.label_of(value) for value in present]
+        labels = [label for label in found if label is not None]
+        if len(labels) < len(found):
+            raise self._out_of_range(np.array(present), counts[np.array(present) - low], path, results.get("id"))
+        if present == [0, 255] and labels[1] == LABEL_IGNORE:
+            results.setdefault("notes", []).append(_BINARY_MASK._replace(path=path))
+        table = np.zeros(len(counts), np.uint8)
+        table[np.array(present) - low] = labels
+        label = table[ids if low == 0 else ids - low]
         part = ConditionPart(self.source, label, "nearest", self.encode, keep="label")
         return add_part(results, part, path)
 
     def _out_of_range(self, present: np.ndarray, counts: np.ndarray, path: Path | None, item: str | None) -> DataError:
         wanted = np.array([i for i in present.tolist() if i not in self.ignore])
-        bad = present[self._bad[present]]
+        bad = np.array([self.label_of(i) is None for i in present.tolist()])
         low, high = -self.id_offset, self.num_classes - 1 - self.id_offset
         fits = [o for o in (0, -1, 1) if o != self.id_offset and _fits(wanted, o, self.num_classes)]
-        if fits:
+        expected = f"ids {max(low, 0)} to {high} or {sorted(self.ignore)}"
+        settings = f"num_classes={self.num_classes}, id_offset={self.id_offset}"
+        if self.id_map is not None:
+            listed = sorted(self.id_map)
+            expected = f"those of id_map, {', '.join(map(str, listed[:8]))}{', …' * (len(listed) > 8)}"
+            expected, settings = f"{expected}, or of `ignore`", f"ignore={sorted(self.ignore)}"
+            advice = "add them to id_map, or to `ignore`"
+        elif wanted.min() < 0:
+            negative = sorted(self.ignore | set(present[present < 0].tolist()))
+            advice = f"where negative ids mean 'no label', set ignore={negative}"
+        elif fits:
             advice = f"id_offset={fits[0]} would fit"
             if wanted.max() == high + 1 and wanted.min() >= low:
                 # Such as COCO's 'other', which some files of COCO-Stuff have as 182.
@@ -205,12 +250,12 @@ class LoadMask(BaseTransform):
         elif wanted.max() - wanted.min() < self.num_classes:
             advice = f"id_offset={-int(wanted.min())} would fit this item"
         else:
-            advice = "no id_offset fits: check num_classes, or add the id to `ignore`"
-        shown = ", ".join(f"{int(i)} ({int(counts[i])} pixels)" for i in bad[:5]) + (", …" if len(bad) > 5 else "")
+            advice = "no id_offset fits: check num_classes, give an id_map, or add the id to `ignore`"
+        pairs = list(zip(present[bad].tolist(), counts[bad].tolist(), strict=True))
+        shown = ", ".join(f"{i} ({int(count)} pixels)" for i, count in pairs[:5]) + ", …" * (len(pairs) > 5)
         return DataError(
             f"label ids {int(wanted.min())} to {int(wanted.max())}, out of range: {shown}",
-            f"ids {max(low, 0)} to {high} or {sorted(self.ignore)} "
-            f"(num_classes={self.num_classes}, id_offset={self.id_offset})",
+            f"{expected} ({settings})",
             advice,
             path,
             item,

@@ -3,165 +3,108 @@ silently get wrong.
 
 All rotate an image by its EXIF orientation, so that the members of a pair stay together. Pillow
 reads them, because OpenCV turns a palette image (label ids) into colours, and because the released
-image path is Pillow's.
+image path is Pillow's. Each takes whatever encodes its values without loss: grey, equal channels, a palette, an opaque
+alpha channel, or an array in a ``.npy``.
 """
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from pitikit.data.decoding import Decoded, Source, decode, opaque
 from pitikit.data.errors import DataError
+from pitikit.data.palettes import palette_ids
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
-_WHOLE = ("a whole file", "copy or download it again")
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-# Pillow stretches 2- and 4-bit grey values to 0..255; ids must stay as they are stored.
-_GREY_STRETCH = {2: 85, 4: 17}
-_ORIENTATION = 0x0112
-_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F")
-_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I", "F")
-
-
-Source = str | Path | Image.Image
-"""A file, or an image in memory."""
-
-
-def _open(path: Source) -> tuple[Image.Image, int, Path | None]:
-    """Decode a file; returns the image, rotated by its EXIF orientation, its bits per channel (as a PNG states
-    them, otherwise of its mode), and its path.
-    """
-    if isinstance(path, Image.Image):
-        return *_in_memory(path), None
-    path = Path(path)
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(26)
-            image: Image.Image = Image.open(handle)
-            # The second image of an MPO is a preview, or the other view of a stereo pair.
-            frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-            image.load()
-            image = upright(image)
-    except FileNotFoundError:
-        raise DataError("no such file", "an image", "check the root and the path template", path) from None
-    except UnidentifiedImageError:
-        wanted = "a JPEG, PNG, WebP, BMP or TIFF"
-        if not head:
-            raise DataError("an empty file", wanted, path=path) from None
-        if head.startswith(_SIGNATURES):
-            raise DataError("an image that cannot be decoded", *_WHOLE, path=path) from None
-        raise DataError("a file that is no image (or one of an unknown format)", wanted, path=path) from None
-    except _BROKEN as error:
-        raise DataError(f"an image that cannot be decoded ({error})", *_WHOLE, path=path) from error
-    if frames > 1:
-        raise DataError(f"an animation or a stack of {frames} images", "one image", "save one of them alone", path)
-    if head.startswith(_PNG_SIGNATURE) and len(head) > 24:
-        return image, head[24], path
-    return image, 16 if image.mode in _SIXTEEN_BIT else 8, path
-
-
-def _in_memory(image: Image.Image) -> tuple[Image.Image, int]:
-    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-    if frames > 1:
-        raise DataError(f"an animation or a stack of {frames} images", "one image", "save one of them alone")
-    try:
-        image.load()
-        if image.mode not in _MODES:
-            image = image.convert("RGB")
-        image = upright(image)
-    except _BROKEN as error:
-        raise DataError(f"an image that cannot be read ({error})", "a whole one") from error
-    return image, 16 if image.mode in _SIXTEEN_BIT else 8
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """An image rotated by its EXIF orientation."""
-    if image.getexif().get(_ORIENTATION, 1) == 1:
-        return image
-    turned = ImageOps.exif_transpose(image)
-    turned.format = image.format  # A new image has no such value.
-    return turned
-
-
-def _drop_opaque_alpha(image: Image.Image, path: Path | None) -> Image.Image:
-    """Remove an alpha channel that hides nothing; one that hides something is an error."""
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La"):
-        return image
-    low = np.asarray(image.convert("RGBA"))[..., 3].min()
-    if low < 255:
-        raise DataError(
-            f"an alpha channel with values down to {low}",
-            "an opaque image",
-            "flatten it onto a background",
-            path,
-        )
-    return image.convert("L" if image.mode in ("LA", "La") else "RGB")
+_SIXTEEN_BIT = ("I;16", "I", "F")
+# Ids that a table of labels can have: -1 is 'no label' in some sets.
+_LOWEST, _HIGHEST = -256, 65535
 
 
 def read_image(source: Source) -> np.ndarray:
     """Read a photograph as RGB uint8 (H, W, 3).
 
     Grey, palette and CMYK images are converted. Raises DataError for an unreadable file, 16 bits
-    per channel, or an alpha channel that is not opaque.
+    per channel, an array of other numbers than bytes, or an alpha channel that is not opaque.
     """
-    image, bits, path = _open(source)
-    if bits > 8:
-        raise DataError(f"{bits} bits per channel", "8", "convert the image to 8 bits", path)
-    image = _drop_opaque_alpha(image, path)
+    decoded = _decoded(source, "RGB uint8 (H, W, 3)")
+    if decoded.bits > 8:
+        raise DataError(f"{decoded.bits} bits per channel", "8", "convert the image to 8 bits", decoded.path)
+    image = opaque(decoded.image, decoded.path)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def read_ids(source: Source) -> np.ndarray:
-    """Read a label map as ids (H, W), uint8 or uint16; a palette image gives its indices, not
-    its colours.
+    """Read a label map as ids (H, W): uint8, uint16, or int32 where there are negative ones.
 
-    Raises DataError for an unreadable file, a colour image, or a lossy format.
+    Grey values are ids as they are stored, 0 and 1 of one bit; equal channels count as one. A palette image gives its
+    indices, or the grey values that stand for them, see :func:`~pitikit.data.palettes.palette_ids`.
+
+    Raises DataError for an unreadable file, a colour image, a lossy format, an alpha channel that is not opaque, or an
+    array that is no map of whole numbers.
     """
-    image, bits, path = _open(source)
-    if image.format in ("JPEG", "MPO"):
-        raise DataError(
-            "a label map stored as JPEG",
-            "a lossless file",
-            "JPEG changes ids; save the map as PNG",
-            path,
-        )
-    if image.mode not in ("L", "P", "1", "I;16", "I;16B", "I"):
-        raise DataError(
-            f"{len(image.getbands())} channels (mode {image.mode})",
-            "one channel of label ids",
-            "convert the colours to ids first",
-            path,
-        )
-    ids = np.asarray(image)
-    if ids.dtype == bool:
-        return ids.astype(np.uint8)
-    if image.mode == "L" and bits in _GREY_STRETCH:
-        return ids // np.uint8(_GREY_STRETCH[bits])
-    if ids.dtype != np.uint8:
-        if ids.min() < 0 or ids.max() > 65535:
-            raise DataError(f"ids from {ids.min()} to {ids.max()}", "ids from 0 to 65535", path=path)
-        return ids.astype(np.uint16)
-    return ids
+    if _is_array(source):
+        return as_ids(*_read_array(source))
+    decoded = decode(source)
+    image, path = decoded.image, decoded.path
+    if decoded.lossy:
+        lossy = decoded.lossy
+        advice = f"{lossy} changes ids; save the map as PNG"
+        raise DataError(f"a label map stored as {lossy}", "a lossless file", advice, path)
+    if image.mode == "P":
+        return palette_ids(image, path)
+    if len(image.getbands()) == 1:
+        return as_ids(decoded.stored(), path)
+    if decoded.bits > 8:
+        raise DataError(f"{len(image.getbands())} channels of {decoded.bits} bits", _IDS, "save one of them", path)
+    return as_ids(np.asarray(opaque(image, path)), path)
+
+
+_IDS = "one channel of label ids"
+
+
+def as_ids(array: np.ndarray, path: Path | None = None) -> np.ndarray:
+    """Label ids (H, W), uint8, uint16, or int32 where there are negative ones, of an array of whole numbers or bools.
+
+    (H, W, 1), and three equal channels, count as (H, W). Raises DataError for another shape or type, channels that
+    differ, no pixel at all, and ids that no table has, below -256 or above 65535.
+    """
+    if array.ndim == 3 and array.shape[2] in (1, 3) and array.size:
+        if (array[..., :1] != array).any():
+            advice = "convert the colours to ids first"
+            raise DataError(f"{array.shape[2]} channels that differ", _IDS, advice, path)
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "bui" or not array.size:
+        advice = "cast whole numbers with astype(np.uint8)" if array.dtype.kind == "f" else ""
+        raise DataError(f"an array of shape {array.shape}, {array.dtype}", "integer ids (H, W)", advice, path)
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    low, high = int(array.min()), int(array.max())
+    if low < _LOWEST or high > _HIGHEST:
+        raise DataError(f"ids from {low} to {high}", f"ids from 0 to {_HIGHEST}", path=path)
+    return np.ascontiguousarray(array, np.int32 if low < 0 else np.uint16 if high > 255 else np.uint8)
 
 
 def read_grey(source: Source) -> np.ndarray:
-    """Read an edge map as uint8 (H, W); three equal channels count as one.
+    """Read an edge map as uint8 (H, W); three equal channels count as one. A ``.npy`` of one channel that is not of
+    bytes, such as probabilities, is read as it is.
 
     Raises DataError for an unreadable file, a colour image, 16 bits, or an alpha channel that is
     not opaque.
     """
-    image, bits, path = _open(source)
-    if bits > 8:
-        raise DataError(f"{bits} bits per channel", "8", "convert the edge map to 8 bits", path)
-    image = _drop_opaque_alpha(image, path)
+    if _is_array(source):
+        array, file = _read_array(source)
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        if array.dtype != np.uint8 and array.ndim == 2 and array.dtype.kind in "buif":
+            return array
+    decoded = _decoded(source, "an edge map (H, W)")
+    if decoded.bits > 8:
+        raise DataError(f"{decoded.bits} bits per channel", "8", "convert the edge map to 8 bits", decoded.path)
+    image = opaque(decoded.image, decoded.path)
     if image.mode in ("L", "1"):
         return np.asarray(image.convert("L"))
     colour = np.asarray(image.convert("RGB"))
@@ -172,9 +115,26 @@ def read_grey(source: Source) -> np.ndarray:
             f"a colour image (channels differ by up to {spread})",
             "an edge map: white lines on black, one channel",
             "this looks like a photograph or a coloured mask; extract its edges first",
-            path,
+            decoded.path,
         )
     return np.ascontiguousarray(colour[..., 0])
+
+
+def _decoded(source: Source, expected: str) -> Decoded:
+    """A file, an image in memory, or a ``.npy`` of bytes in the shape of an image; DataError for other arrays."""
+    if not _is_array(source):
+        return decode(source)
+    array, path = _read_array(source)
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if not is_bytes_image(array):
+        raise DataError(f"an array of shape {array.shape}, {array.dtype}", expected, path=path)
+    return decode(Image.fromarray(np.ascontiguousarray(array)))._replace(path=path)
+
+
+def is_bytes_image(array: np.ndarray) -> bool:
+    """True for uint8 (H, W), (H, W, 3) or (H, W, 4), which is what an image file can hold."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    return array.dtype == np.uint8 and array.size > 0 and array.ndim in (2, 3) and channels in (1, 3, 4)
 
 
 def _is_array(source: Source) -> bool:
@@ -202,7 +162,8 @@ def read_depth(source: Source) -> np.ndarray:
     """
     if _is_array(source):
         return _plane(*_read_array(source), "depth")
-    image, _, path = _open(source)
+    decoded = decode(source)
+    image, path = decoded.image, decoded.path
     if len(image.getbands()) != 1:
         raise DataError(
             f"{len(image.getbands())} channels (mode {image.mode})",
@@ -212,19 +173,18 @@ def read_depth(source: Source) -> np.ndarray:
         )
     if image.mode not in _SIXTEEN_BIT:
         raise DataError("an 8-bit image", "depth in 16 bits or floats", path=path)
-    depth = np.asarray(image)
+    depth = decoded.stored()
     return depth if depth.dtype.kind == "f" else depth.astype(np.int32)
 
 
 def read_valid(source: Source) -> np.ndarray:
-    """Read which pixels are valid, bool (H, W): an image of one channel or a ``.npy``, of 0 and 1 or of 0 and 255.
+    """Read which pixels are valid, bool (H, W): a file as :func:`read_ids` takes it, of 0 and 1 or of 0 and 255.
 
-    Raises DataError for an unreadable file, more than one channel, or other values.
+    Raises DataError for an unreadable file, a colour image, or other values.
     """
     if _is_array(source):
         return valid_pixels(*_read_array(source))
-    image, _, path = _open(source)
-    return valid_pixels(np.asarray(image), path)
+    return valid_pixels(read_ids(source), None if isinstance(source, Image.Image) else Path(source))
 
 
 def valid_pixels(array: np.ndarray, path: Path | None = None) -> np.ndarray:
@@ -256,10 +216,13 @@ def read_normals(source: Source) -> np.ndarray:
             found = f"an array of shape {normals.shape}, {normals.dtype}"
             raise DataError(found, "normals, numbers (H, W, 3)", path=file)
         return normals
-    image, bits, path = _open(source)
-    if bits > 8:
-        raise DataError(f"{bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
-    image = _drop_opaque_alpha(image, path)
+    decoded = decode(source)
+    path = decoded.path
+    if decoded.bits > 8:
+        raise DataError(f"{decoded.bits} bits per channel", "8", "save the normals in 8 bits or as .npy", path)
+    image = opaque(decoded.image, path)
+    # A palette of few directions.
+    image = image.convert("RGB") if image.mode == "P" else image
     if image.mode != "RGB":
         raise DataError(
             f"{len(image.getbands())} channels (mode {image.mode})",

@@ -172,7 +172,8 @@ class PackInputs(BaseTransform):
 
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
     or int64 (L,) tokens. A sample without an image (translation only) or without a condition (a
-    plain image set) lacks that key. Where a part carries nothing, ``id`` is a
+    plain image set) lacks that key. Where a part carries nothing, or a loader has put an
+    :class:`~pitikit.data.empty_conditions.EmptyPart` into ``results['notes']``, ``id`` is a
     :class:`~pitikit.data.empty_conditions.NotedId`.
 
     Args:
@@ -201,15 +202,16 @@ class PackInputs(BaseTransform):
                 "load masks or depth for metrics with condition=False",
                 item=results["id"],
             )
+        notes = list(results.get("notes", ()))
         if parts:
             codes = self._encode(parts, results["id"])
-            notes = tuple(note for note in map(empty_part, parts, codes) if note is not None)
-            if notes:
-                sample["id"] = NotedId(results["id"], notes)
+            notes += [note for note in map(empty_part, parts, codes) if note is not None]
             joined = codes[0] if len(codes) == 1 else np.concatenate(codes, axis=2)
             sample["condition"] = torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
         elif "condition" in results:
             sample["condition"] = torch.as_tensor(results["condition"])
+        if notes:
+            sample["id"] = NotedId(results["id"], tuple(notes))
         for key in self.keep:
             if key in sample:
                 continue

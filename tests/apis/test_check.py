@@ -105,6 +105,20 @@ def test_everything_bad_at_once(config, root, tmp_path, workers):
     assert "on_error" not in text
 
 
+def test_binary_masks_and_rotations_that_are_not_shared_are_noted(config, root, tmp_path):
+    Image.fromarray(np.where(np.eye(40) > 0, 255, 0).astype(np.uint8)).save(root / "labels/p00.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(root / "images/p01.png").save(root / "images/p01.png", exif=exif)
+    report = check_data(config, split="train", out=tmp_path / "out", progress=False)
+    notes = report.splits[0].notes
+    assert report.status == 0 and sorted(notes.values()) == [["p00"], ["p01"]]
+    text = report.table()
+    assert "note: 1 × label map of 0 and 255 alone, where 255 is 'no label'" in text
+    assert "a binary mask of two classes needs id_map={0: 0, 255: 1}" in text
+    assert "note: 1 × image rotated by its EXIF orientation, mask not alike: compare them on the sheet: p01" in text
+
+
 def test_a_set_of_which_little_is_left(config, root, tmp_path):
     for k in range(6):
         (root / f"labels/p{k:02d}.png").unlink()

@@ -64,3 +64,11 @@ def test_what_only_looks_like_another_kind_passes():
         (LoadNormals(), dict(normals=np.where(SKETCH[..., None] > 0, (0.0, 0.6, 0.8), np.nan))),
     ):
         check_kind(loader, dict(id="a7", sources=sources))
+
+
+def test_thin_lines_of_a_class_are_no_sketch():
+    """Cracks, as 0 and 255, for a model to which 255 is a class."""
+    binary = LoadMask(2, ignore=(), id_map={0: 0, 255: 1})
+    check_kind(binary, dict(id="a", sources=dict(mask=SKETCH)))
+    with pytest.raises(DataError, match="looks like a sketch.*for a binary mask see LoadMask's id_map"):
+        check_kind(LoadMask(2), dict(id="a", sources=dict(mask=SKETCH)))

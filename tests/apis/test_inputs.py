@@ -1,7 +1,9 @@
 """Inputs of a translation: those that are read, and the messages of those that are refused."""
 
+import argparse
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 from pitikit.apis.building import pipeline_and_key
 from pitikit.apis.inputs import ConditionReader
 from pitikit.apis.translator import Translator
-from pitikit.config import load_config
+from pitikit.config import add_config_arguments, load_config
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.errors import DataError
 from pitikit.data.loading import add_part, fetch
@@ -97,7 +99,7 @@ def wrong_inputs(files, scene):
         ("geometry", {"depth": files["depth"]}, "'normals' and 'depth'"),
         ("geometry", {"depth": files["mask"], "normals": files["normals"]}, "8-bit"),
         ("geometry", {"depth": files["depth"], "normals": files["photo"]}, "unit normals"),
-        ("geometry", {"depth": files["depth"], "normals": files["mask"]}, "channels"),
+        ("geometry", {"depth": files["depth"], "normals": files["mask"]}, "this looks like a photograph"),
     ]
 
 
@@ -130,6 +132,26 @@ def options_in(message):
     (key, value), in_python = re.search(r"--cfg-options ([\w.]+)=(\w+)", message).groups(), re.search(r"{.*}", message)
     assert ast.literal_eval(in_python[0]) == {key: value}
     return {key: value}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_binary_mask_is_warned_of_until_the_advice_is_followed(repo, tmp_path):
+    config = repo / "configs/scenes/piti_small_mask.py"
+    ids = np.zeros((64, 64), np.uint8)
+    ids[20:50, 10:40] = 255
+    Image.fromarray(ids).save(tmp_path / "a.png")
+    reader = ConditionReader(*pipeline_and_key(load_config(config)))
+    for given in (tmp_path / "a.png", Image.fromarray(ids), ids, ids.astype(np.int64)):
+        with pytest.warns(UserWarning, match="only the ids 0 and 255, where 255 is 'no label'.*binary") as caught:
+            reader.read(reader.find(given)[0])
+    message = str(caught[0].message)
+    key, _, value = shlex.split(re.search("(--cfg-options .*), in Python", message)[1])[1].partition("=")
+    parser = argparse.ArgumentParser()
+    add_config_arguments(parser)
+    typed = parser.parse_args(["--cfg-options", f"{key}={value}"]).cfg_options
+    assert typed == ast.literal_eval(re.search("options=({.*})", message)[1])
+    changed = ConditionReader(*pipeline_and_key(load_config(config, typed)))
+    assert torch.equal(changed.read(changed.find(ids)[0]), reader.read(reader.find(ids // 255)[0]))
 
 
 @pytest.mark.filterwarnings("error")

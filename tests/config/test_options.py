@@ -69,3 +69,28 @@ def test_plugins_are_paths(tmp_path):
     for wrong in (3, [{}]):
         with pytest.raises(ConfigError, match="^plugins: found .*; expected the path of a folder"):
             load_config(tmp_path / "c.py", {"plugins": wrong})
+
+
+def test_a_table_of_numbers_is_one_value(tmp_path):
+    """``id_map={7: 0}`` in a file, given whole or by an entry, and read back as it was written."""
+    path = tmp_path / "a.py"
+    dataset = "dict(type='PairedImageDataset', root='.', pipeline=[dict(type='LoadMask', id_map={7: 0, 8: 1})])"
+    path.write_text(f"train_dataloader = dict(dataset={dataset})\n")
+    key = "train_dataloader.dataset.pipeline.0.id_map"
+    parser = argparse.ArgumentParser()
+    add_config_arguments(parser)
+    for text, wanted in {
+        f"{key}={{255: 1}}": {255: 1},
+        f"{key}.8=0": {7: 0, 8: 0},
+        f"{key}.-1=255": {7: 0, 8: 1, -1: 255},
+        f"{key}=cityscapes19": "cityscapes19",
+    }.items():
+        cfg = load_config(path, parser.parse_args(["--cfg-options", text]).cfg_options)
+        assert cfg.train_dataloader.dataset.pipeline[0].id_map == wanted
+        cfg.dump(tmp_path / "b.py")
+        assert load_config(tmp_path / "b.py").train_dataloader.dataset.pipeline[0].id_map == wanted
+    for wrong in ({f"{key}.road": 1}, {f"{key}.7.a": 1}):
+        with pytest.raises(ConfigError, match="id_map has numbers as keys; expected one, and no more, got"):
+            load_config(path, wrong)
+    with pytest.raises(ConfigError, match="id_map: found {7: 'road'}"):
+        load_config(path, {key: {7: "road"}})

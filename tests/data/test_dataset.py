@@ -159,7 +159,7 @@ def spoil_id(root):
 
 
 def spoil_channels(root):
-    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(root / "labels/p05.png")
+    Image.fromarray(np.full((24, 24, 3), (1, 2, 3), np.uint8)).save(root / "labels/p05.png")
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,69 @@ def test_mask_out_of_range_names_item_ids_and_fitting_offset(dtype):
 
 
 def test_mask_arrays_of_wrong_kind():
-    for wrong in (np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.full((4, 4), -1)):
+    for wrong in (np.zeros((4, 4)), IMAGE, np.zeros((4, 4, 2), int), np.full((4, 4), -1)):
         with pytest.raises(DataError, match="a7"):
             run(dict(mask=wrong), LoadMask(10))
     for arguments in (dict(num_classes=256), dict(palette="city")):
         with pytest.raises(ValueError):
             LoadMask(**arguments)
+
+
+def test_an_id_map_gives_each_id_its_class():
+    ids = np.array([[7, 8, 11, 255]], np.uint8)
+    load = LoadMask(num_classes=2, id_map={7: 0, 8: 1, 11: 255})
+    assert run(dict(mask=ids), load)["label"].tolist() == [[0, 1, 255, 255]]
+    assert [load.label_of(value) for value in (7, 8, 11, 255, 0, -1)] == [0, 1, 255, 255, None, None]
+    cityscapes = LoadMask(num_classes=19, id_map="cityscapes19")
+    assert run(dict(mask=np.array([[-1, 7, 33, 255]])), cityscapes)["label"].tolist() == [[255, 0, 18, 255]]
+    assert run(dict(mask=np.array([[0, 300]])), LoadMask(2, id_map={0: 0, 300: 1}))["label"].tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_ids_that_an_id_map_lacks_are_named(dtype):
+    ids = np.array([[0, 7, 9, 9, 255]], dtype)
+    words = (
+        r"'a7'.*out of range: 0 \(1 pixels\), 9 \(2 pixels\); expected those of id_map, 7, 8, or of `ignore`.*add them"
+    )
+    with pytest.raises(DataError, match=words):
+        run(dict(mask=ids), LoadMask(2, id_map={7: 0, 8: 1}))
+    assert run(dict(mask=ids), LoadMask(2, id_map={7: 0, 8: 1}, ignore=(0, 9, 255)))["label"].tolist() == [
+        [255, 0, 255, 255, 255]
+    ]
+
+
+def test_an_id_map_replaces_the_offset():
+    with pytest.raises(ValueError, match="id_map and id_offset=-1 were both given"):
+        LoadMask(2, id_offset=-1, id_map={7: 0})
+    with pytest.raises(ValueError, match="id_map: got the classes 2"):
+        LoadMask(2, id_map={7: 2})
+
+
+def test_negative_ids_are_no_label_where_that_is_given():
+    ids = np.array([[-1, 0, 4]], np.int16)
+    with pytest.raises(DataError, match=r"-1 \(1 pixels\).*where negative ids mean 'no label', set ignore=\[-1, 255\]"):
+        run(dict(mask=ids), LoadMask(5))
+    assert run(dict(mask=ids), LoadMask(5, ignore=[-1, 255]))["label"].tolist() == [[255, 0, 4]]
+
+
+def test_a_binary_mask_is_noted_unless_255_is_a_class():
+    binary = np.array([[0, 255], [255, 0]], np.uint8)
+    (note,) = run(dict(mask=binary), LoadMask(2))["notes"]
+    assert "only the ids 0 and 255, where 255 is 'no label'" in str(note.error("a7"))
+    (packed,) = run(dict(mask=binary), LoadMask(2), ResizePair(8, 8), PackInputs())["id"].notes
+    assert packed == note
+    # The advice, followed.
+    assert f"{note.remedy.argument}={note.remedy.value}" in note.remedy.advice
+    arguments = {"num_classes": 2, note.remedy.argument: note.remedy.value}
+    results = run(dict(mask=binary), LoadMask(**arguments))
+    assert results["label"].tolist() == [[0, 1], [1, 0]] and "notes" not in results
+    for other in (binary // 255, np.full_like(binary, 255), np.where(binary, 255, 1)):
+        assert "notes" not in run(dict(mask=other), LoadMask(5))
+
+
+def test_bools_and_equal_channels_are_ids():
+    for ids in (LABEL > 2, LABEL[..., None], np.repeat(LABEL[..., None], 3, 2), LABEL.astype(np.int64)):
+        assert np.array_equal(run(dict(mask=ids), LoadMask(5))["label"], ids if ids.ndim == 2 else LABEL)
 
 
 def test_caption_becomes_tokens(tmp_path):

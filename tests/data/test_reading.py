@@ -1,15 +1,13 @@
 """Files that are read right, and files that are refused."""
 
-import struct
-import zlib
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from pitikit.data.errors import DataError
-from pitikit.data.reading import read_depth, read_grey, read_ids, read_image, read_normals, read_valid
+from pitikit.data.reading import as_ids, read_depth, read_grey, read_ids, read_image, read_normals, read_valid
+from tests.data.encodings import png_grey, save_grey
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -92,25 +90,103 @@ def test_palette_images_are_read_as_ids(tmp_path):
     assert np.array_equal(read_ids(tmp_path / "p2.png"), IDS)
 
 
-def png_grey(ids, bits):
-    """A grey PNG of 1, 2 or 4 bits, which Pillow does not write."""
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    per = 8 // bits
-    rows = b""
-    for row in ids:
-        padded = np.pad(row, (0, -len(row) % per)).reshape(-1, per).astype(int)
-        rows += b"\0" + bytes(sum(v << (8 - bits * (i + 1)) for i, v in enumerate(p)) for p in padded)
-    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], bits, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("bits", [2, 4])
 def test_ids_of_few_bits_are_not_stretched(tmp_path, bits):
     (tmp_path / "few.png").write_bytes(png_grey(IDS, bits))
     assert np.array_equal(read_ids(tmp_path / "few.png"), IDS)
+    opened = Image.open(tmp_path / "few.png")
+    assert np.array_equal(read_ids(opened), IDS)
+    # What has been decoded before no longer shows how it was stored, but has its file.
+    opened.load()
+    assert np.array_equal(read_ids(opened), IDS)
+
+
+def pgm(path, values, maximum):
+    kind = ">u2" if maximum > 255 else "u1"
+    path.write_bytes(b"P5 %d %d %d\n" % (*values.shape[::-1], maximum) + values.astype(kind).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("maximum", [3, 20, 255, 700, 65535])
+def test_a_pgm_is_not_stretched_to_its_maximum(tmp_path, maximum):
+    path = pgm(tmp_path / "m.pgm", IDS, maximum)
+    assert np.array_equal(read_ids(path), IDS) and np.array_equal(read_ids(Image.open(path)), IDS)
+    if maximum > 255:
+        metres = (IDS * np.int32(maximum)) // 3
+        assert np.array_equal(read_depth(pgm(tmp_path / "d.pgm", metres, maximum)), metres)
+
+
+@pytest.mark.parametrize("values", [(0, 1, 4, 5, 9), (0, 255), (7, 200)])
+def test_ids_are_the_same_in_every_encoding_without_loss(tmp_path, values):
+    ids = np.array(values, np.uint8)[RNG.integers(0, len(values), (20, 30))]
+    for path in save_grey(tmp_path, ids):
+        assert read_ids(path).dtype == np.uint8 and np.array_equal(read_ids(path), ids), path.name
+        if path.suffix != ".npy":
+            assert np.array_equal(read_ids(Image.open(path)), ids), path.name
+
+
+def test_edges_are_the_same_in_every_encoding_without_loss(tmp_path):
+    edges = (IDS > 2).astype(np.uint8) * 255
+    for path in save_grey(tmp_path, edges):
+        assert np.array_equal(read_grey(path), edges), path.name
+    (tmp_path / "bit.png").write_bytes(png_grey(edges // 255, 1))
+    assert np.array_equal(read_grey(tmp_path / "bit.png"), edges)
+    for probabilities in (edges > 0, edges / np.float32(255)):
+        np.save(tmp_path / "p.npy", probabilities)
+        assert np.array_equal(read_grey(tmp_path / "p.npy"), probabilities)
+
+
+def test_photographs_and_normals_are_the_same_in_every_encoding_without_loss(tmp_path):
+    few = RNG.integers(0, 256, (60, 3), dtype=np.uint8)[RNG.integers(0, 60, (20, 30))]
+    rgba = np.concatenate([few, np.full_like(few[..., :1], 255)], 2)
+    for name in ("a.png", "a.bmp", "a.tif"):
+        Image.fromarray(few).save(tmp_path / name)
+    Image.fromarray(rgba).save(tmp_path / "rgba.png")
+    Image.fromarray(few).save(tmp_path / "a.webp", lossless=True)
+    Image.fromarray(few).quantize(64, dither=Image.Dither.NONE).save(tmp_path / "palette.png")
+    assert Image.open(tmp_path / "palette.png").mode == "P"
+    for path in tmp_path.iterdir():
+        assert np.array_equal(read_image(path), few), path.name
+        assert np.allclose((read_normals(path) + 1) * 127.5, few, atol=1e-3), path.name
+    np.save(tmp_path / "a.npy", few)
+    assert np.array_equal(read_image(tmp_path / "a.npy"), few)
+    (tmp_path / "grey").mkdir()
+    for path in save_grey(tmp_path / "grey", IDS):
+        assert np.array_equal(read_image(path), np.repeat(IDS[..., None], 3, 2)), path.name
+    np.save(tmp_path / "a.npy", few / np.float32(255))
+    with pytest.raises(DataError, match=r"a\.npy.*\(20, 30, 3\), float32.*RGB uint8"):
+        read_image(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64])
+def test_arrays_of_ids(tmp_path, dtype):
+    ids = (IDS % 2 if dtype is bool else IDS).astype(dtype)
+    np.save(tmp_path / "m.npy", ids)
+    found = read_ids(tmp_path / "m.npy")
+    assert found.dtype == np.uint8 and np.array_equal(found, ids)
+    np.save(tmp_path / "m.npy", ids.T)
+    assert np.array_equal(read_ids(tmp_path / "m.npy"), ids.T)
+
+
+def test_arrays_that_are_no_ids(tmp_path):
+    negative = np.array([[-1, 300]])
+    assert as_ids(negative).dtype == np.int32 and np.array_equal(as_ids(negative), negative)
+    wrong = {
+        r"float32; expected integer ids \(H, W\)\. cast whole numbers": IDS.astype(np.float32),
+        "complex": IDS.astype(complex),
+        "shape \\(0, 4\\)": np.zeros((0, 4), int),
+        "3 channels that differ; .*convert the colours to ids": PHOTO,
+        "shape .20, 30, 2.": np.stack([IDS, IDS], 2),
+        "ids from 0 to 70000; expected ids from 0 to 65535": np.array([[0, 70000]]),
+        "ids from -2147483648": np.array([[-(2**31), 0]]),
+    }
+    for words, array in wrong.items():
+        np.save(tmp_path / "m.npy", array)
+        with pytest.raises(DataError, match=rf"m\.npy: found .*{words}"):
+            read_ids(tmp_path / "m.npy")
+    np.save(tmp_path / "m.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(DataError, match=r"m\.npy: found an array that cannot be read"):
+        read_ids(tmp_path / "m.npy")
 
 
 def test_ids_of_one_and_sixteen_bits(tmp_path):
@@ -126,6 +202,36 @@ def test_colour_and_lossy_label_maps_are_refused(tmp_path):
         read_ids(save(tmp_path / "colours.png", PHOTO))
     with pytest.raises(DataError, match="JPEG"):
         read_ids(save(tmp_path / "lossy.jpg", IDS))
+    grey = np.repeat(IDS[..., None], 3, 2)
+    lossy = {"lossy WebP": ("l.webp", {}), "JPEG within TIFF": ("l.tif", dict(compression="jpeg"))}
+    exif = Image.Exif()
+    exif[0x0131] = "a program"
+    lossy["lossy WebP changes ids"] = ("extended.webp", dict(exif=exif))
+    for words, (name, options) in lossy.items():
+        path = save(tmp_path / name, grey, **options)
+        for source in (path, Image.open(path)):
+            with pytest.raises(DataError, match=f"{words}.*save the map as PNG"):
+                read_ids(source)
+
+
+def test_sixteen_bits_in_several_channels_are_no_ids(tmp_path):
+    # Pillow would cut them to their upper bytes.
+    cv2.imwrite(str(tmp_path / "rgb16.png"), np.repeat(IDS[..., None], 3, 2).astype(np.uint16) * 300)
+    for source in (tmp_path / "rgb16.png", Image.open(tmp_path / "rgb16.png")):
+        with pytest.raises(DataError, match="3 channels of 16 bits"):
+            read_ids(source)
+    cv2.imwrite(str(tmp_path / "rgb16.tif"), PHOTO.astype(np.uint16) * 257)
+    with pytest.raises(DataError, match="16 bits"):
+        read_image(tmp_path / "rgb16.tif")
+
+
+def test_ids_of_sixteen_bits_in_any_byte_order(tmp_path):
+    ids = IDS.astype(np.uint16) * 300
+    Image.fromarray(ids).save(tmp_path / "little.tif")
+    Image.frombytes("I;16B", IDS.shape[::-1], ids.astype(">u2").tobytes()).save(tmp_path / "big.tif")
+    for name in ("little.tif", "big.tif"):
+        image = Image.open(tmp_path / name)
+        assert np.array_equal(read_ids(tmp_path / name), ids) and np.array_equal(read_ids(image), ids)
 
 
 def test_edge_maps_of_equal_channels(tmp_path):
@@ -134,6 +240,9 @@ def test_edge_maps_of_equal_channels(tmp_path):
     assert np.array_equal(read_grey(path), grey)
     with pytest.raises(DataError, match="colour"):
         read_grey(save(tmp_path / "photo.png", PHOTO))
+    np.save(tmp_path / "photo.npy", PHOTO)
+    with pytest.raises(DataError, match="colour"):
+        read_grey(tmp_path / "photo.npy")
 
 
 def test_depth_files(tmp_path):
