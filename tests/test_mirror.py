@@ -11,6 +11,7 @@ TESTS = ROOT / "tests"
 #: Tests of whole features, of a config or of the repository, which belong to no single module.
 WHOLE = {
     "apis/test_cascade_end_to_end.py",
+    "apis/test_shared_model.py",
     "degradations/test_recipes.py",
     "engine/distributed/test_two_ranks.py",
     "engine/test_adversarial_training.py",

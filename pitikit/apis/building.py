@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from pitikit.weights import WeightsError, existing_file
 Checkpoint = str | Path | Mapping[str, str | Path | None] | None
 #: In the place of a file: the weights stay as they are made, always the same ones.
 RANDOM = "random"
+
+_LOCK = threading.Lock()
 
 
 def read_config(config: str | Path | Config, options: Mapping[str, Any] | None = None) -> Config:
@@ -95,7 +98,8 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     for file in files.values():
         if file is not None:
             existing_file(file)
-    with DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
+    # The scope and torch's generator belong to the whole process.
+    with _LOCK, DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
     for name, part in model.parts.items():

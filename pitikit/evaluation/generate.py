@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from mmengine.runner import Runner
@@ -14,6 +16,10 @@ from torch import Tensor
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
+
+_LOCK = threading.Lock()
+# Modules that are in evaluation mode for a sampling: the modes that they were in, one for each sampling.
+_MODES: WeakKeyDictionary[torch.nn.Module, list[bool]] = WeakKeyDictionary()
 
 
 class ImageStore(Protocol):
@@ -139,14 +145,26 @@ def _chunk(
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode within the context; afterwards every module is in the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Evaluation mode within the context; afterwards every module is in the mode that it was in.
+
+    Where several threads sample with one model, after the last of them.
+    """
+    modules = list(model.modules())
+    with _LOCK:
+        for module in modules:
+            _MODES.setdefault(module, []).append(module.training)
+        model.eval()
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        with _LOCK:
+            for module in modules:
+                # The first is the module's own mode, whichever sampling ends first.
+                own, *_ = modes = _MODES[module]
+                modes.pop()
+                if not modes:
+                    module.training = own
+                    del _MODES[module]
 
 
 def batches_of_rank(length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[int]:

@@ -17,6 +17,7 @@ from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
+from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 
 
@@ -243,7 +244,7 @@ class DenoisingTranslator(BaseModel):
             found = "none" if seeds is None else len(seeds)
             raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
         sampler = request.sampler or self.sampler
-        with torch.autocast(condition.device.type, request.precision, enabled=request.precision is not None):
+        with half_precision(condition.device.type, request.precision):
             bound = BoundDenoiser(
                 self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
             )
