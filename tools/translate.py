@@ -17,6 +17,9 @@ Where a model takes several images at once (depth and normals), they lie in fold
 under the same file name, and INPUT is one of the files, one of the folders, or the folder that holds
 them.
 
+The noise of one INPUT depends on the seed alone, that of several on the names of their files as well. An image of a
+folder, or of a test, is made again alone with `--ids` and its name.
+
 CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
 to see how long a model takes. A cascade takes those of both its parts, with a comma: BASE,UPSAMPLER.
 """
@@ -30,7 +33,7 @@ from tqdm import tqdm
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.translator import Translator
-from pitikit.config import add_config_arguments
+from pitikit.config import add_config_arguments, refuse_second_values
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -40,13 +43,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
-    parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next ones count on from it")
+    parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
     parser.add_argument("--samples", type=int, default=1, help="images per input")
     parser.add_argument("--batch-size", type=int, default=8, help="images at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
     parser.add_argument("--steps", help="sampling steps: a number, 'fast27', sections such as 10,10,3,2,2")
     parser.add_argument("--scale", type=float, help="of the guidance")
     parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
+    parser.add_argument(
+        "--ids", nargs="+", metavar="ID", help="names of inputs and results, which the noise depends on"
+    )
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
@@ -57,6 +63,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Translate and write."""
     given = parse(arguments)
+    refuse_second_values(
+        given.cfg_options,
+        seed=(given.seed, ["model.seed", "model.base.seed"]),
+        steps=(given.steps, ["model.sampler.steps", "model.base.sampler.steps"]),
+        scale=(given.scale, ["model.sampler.guidance.scale", "model.base.sampler.guidance.scale"]),
+    )
     translator = Translator.from_config(given.config, given.checkpoint, given.device, given.cfg_options)
     paths = translator.write(
         given.inputs,
@@ -67,6 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
         overwrite=given.overwrite,
         low_res=given.low_res,
         keep_low_res=given.keep_low_res,
+        ids=given.ids,
         steps=given.steps,
         scale=given.scale,
         dtype=given.dtype,

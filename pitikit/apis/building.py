@@ -11,7 +11,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.config import apply_options, load_config
+from pitikit.config import ConfigError, apply_options, load_config
 from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODELS, SCOPE, find_class
@@ -111,6 +111,20 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
                 raise WeightsError(f"{name}: {error}" if name else str(error)) from error
     model = to_device(model, device).eval()
     return accelerate(model) if cfg.get("accelerate", True) else model
+
+
+def refuse_idle_seeds(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that set the seed of a part of a model where another seed counts.
+
+    Raises:
+        ConfigError: such an option.
+    """
+    kind = cfg["model"].get("type")
+    parts = (find_class(kind, MODELS) if isinstance(kind, str) else kind).PARTS
+    for place, name in enumerate(parts):
+        key = f"model.{name}.seed"
+        if key in options and (place > 0 or cfg["model"].get("seed") is not None):
+            raise ConfigError(f"--cfg-options {key}: has no effect, the seed of a {kind} counts; set model.seed")
 
 
 def components(node: Any, kind: str) -> Iterator[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
-from pitikit.config import load_config
+from pitikit.config import load_config, refuse_second_values
 from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
@@ -91,6 +91,7 @@ def plan(
         raise ValueError(f"shares: one comes twice among {', '.join(map(str, shares))}")
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations={iterations}: expected 1 or more")
+    refuse_second_values(options or {}, iterations=(iterations, ["train_cfg.max_iters"]), prior=(prior, ["load_from"]))
     runs = []
     # The common prior is hashed once.
     digest = partial(_digest, file_hash=cache(file_sha256))

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from pitikit.apis.building import Checkpoint, build_model
+from pitikit.apis.building import Checkpoint, build_model, refuse_idle_seeds
 from pitikit.apis.protocol import (
     Protocol,
     ProtocolError,
@@ -30,7 +30,7 @@ from pitikit.apis.protocol import (
     write_json,
 )
 from pitikit.apis.results import save_image
-from pitikit.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
@@ -40,6 +40,8 @@ from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, METRICS, SCOPE
 
+#: Keys of a config that a test depends on.
+READ = ("model", "test_dataloader", "test_evaluator", "plugins", "accelerate", "work_dir")
 GRID_ROWS = 8
 DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPIPS"))
 
@@ -125,9 +127,16 @@ def evaluate(
     for name, value in (("count", count), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: expected 1 or more")
+    refuse_second_values(
+        options or {},
+        seed=(seed, ["model.seed", "model.base.seed"]),
+        batch_size=(batch_size, ["test_dataloader.batch_size"]),
+    )
     cfg = load_config(config, options)
     if cfg.get("model") is None or cfg.get("test_dataloader") is None:
         raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
+    refuse_idle_seeds(cfg, options or {})
+    warn_of_idle_options(options or {}, "a test", READ)
     if seed is not None:
         cfg.model["seed"] = seed
     with _group(launcher):

@@ -6,7 +6,7 @@ import glob
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,19 @@ class Item:
     """One thing to translate.
 
     Attributes:
-        id: names the result and, with the seed, decides its noise: the stem of the first file, or
-            the position of what came without one.
+        id: names the result: the stem of the first file, or the position of what came without one.
         sources: member name to path, PIL image, array or caption.
+        alone: True for the only input of a call that was given no name in ``ids``.
     """
 
     id: str
     sources: dict[str, Any]
+    alone: bool = False
+
+    @property
+    def noise(self) -> str:
+        """The name that, with the seed, decides the noise: the id, or of one alone the same whatever it came from."""
+        return "0" if self.alone else self.id
 
 
 class ConditionReader:
@@ -109,6 +115,8 @@ class ConditionReader:
                 items.append(self._of_value(value, len(items)))
         if not items:
             raise DataError("no input at all", "an image or several")
+        if ids is None and len(items) == 1:
+            return [replace(items[0], alone=True)]
         if ids is not None:
             if len(ids) != len(items):
                 raise ValueError(f"ids: {len(ids)} for {len(items)} inputs; expected one each")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import ImageFolder, claim
 from pitikit.apis.protocol import make_protocol
-from pitikit.config import ConfigError, load_config
+from pitikit.config import ConfigError, load_config, warn_of_idle_options
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.evaluation.generate import build_test_loader, generate
 from pitikit.models.translator import DenoisingTranslator
@@ -63,6 +63,7 @@ def cache_low_res(
     cfg = load_config(config, options)
     if not cfg.get("train_dataloader"):
         raise ConfigError(f"{config}: got no 'train_dataloader', expected one with the training pairs")
+    warn_of_idle_options(options or {}, "this", ("model", "train_dataloader.dataset", "plugins", "accelerate"))
     given = drop_flips(cfg.train_dataloader.dataset.to_dict())
     model = build_model(cfg, checkpoint, device)
     if not isinstance(model, DenoisingTranslator) or model.denoiser.decoder.takes_low_res:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +15,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config
+from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config, refuse_idle_seeds
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
+from pitikit.apis.requests import as_sampler, as_whole, make_request, make_seeds
 from pitikit.apis.results import (
     LOW_RES_FOLDER,
     Timing,
@@ -27,7 +27,8 @@ from pitikit.apis.results import (
     make_folder,
     write_results,
 )
-from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler
+from pitikit.config import warn_of_idle_options
+from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import Steps
 from pitikit.diffusion.types import Prediction
 from pitikit.evaluation.generate import generate
@@ -37,6 +38,8 @@ from pitikit.models.translator import DenoisingTranslator, to_uint8
 EXPORT = "ema.safetensors"
 """The weights that a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
 
+#: Keys of a config that a translation depends on.
+READ = ("model", "test_dataloader.dataset", "plugins", "accelerate")
 # A bar for faster work would only flicker.
 PROGRESS_AFTER_SECONDS = 2.0
 # Inputs whose conditions stay in memory between check and sampling, 0.4 GB at most; others are read again.
@@ -96,6 +99,8 @@ class Translator:
             ValueError: the config, the weights or the device cannot be used; the message has the reason.
         """
         cfg = read_config(config, options)
+        refuse_idle_seeds(cfg, options or {})
+        warn_of_idle_options(options or {}, "a translation", READ)
         model = build_model(cfg, checkpoint, device)
         return cls(model, cfg)
 
@@ -134,7 +139,7 @@ class Translator:
 
     @sampler.setter
     def sampler(self, value: Sampler | Mapping[str, Any] | None) -> None:
-        built = None if value is None else _sampler(value)
+        built = None if value is None else as_sampler(value)
         if built is not None:
             self.model.schedule.spaced(built.steps)  # Wrong steps are an error now.
         self._sampler = built
@@ -142,7 +147,7 @@ class Translator:
     def __call__(
         self,
         inputs: Any,
-        seed: int | Sequence[int] = 0,
+        seed: int | Sequence[int] | None = None,
         samples: int = 1,
         batch_size: int = 8,
         progress: bool = True,
@@ -161,12 +166,14 @@ class Translator:
         Args:
             inputs: paths, folders, PIL images, arrays, dicts of members, or a list of them; see
                 :meth:`~pitikit.apis.inputs.ConditionReader.find`.
-            seed: the first sample is what ``tools/test.py`` makes with this seed for an item of the
-                same id, the next one what it makes with ``seed + 1``, and so on. Or all the seeds.
+            seed: of the first sample, the model's own by default; the next one has ``seed + 1``, and so on. Or all
+                the seeds. The noise of a single input, given in whatever form, depends on the seed alone. That of
+                each of several depends on its name as well: the stem of its file, or its position where it has none.
             samples: images per input, where ``seed`` is one number.
             batch_size: images at once; it changes only time, memory and rounding.
             progress: show a bar if it takes more than two seconds.
-            ids: names of the inputs, which the noise depends on; the files' stems by default.
+            ids: names of the inputs, in the place of those; then the noise of a single input depends on its name
+                too. The first sample is what ``tools/test.py`` makes with this seed for an item of the same id.
             low_res: what an upsampler enlarges, or a cascade in the place of its base model's images: a folder
                 with ``<id>.png``, or an image an input; see :func:`~pitikit.apis.low_res_inputs.read_low_res`.
             steps: sampling steps, in the place of the sampler's; see
@@ -212,7 +219,7 @@ class Translator:
     def stream(
         self,
         inputs: Any,
-        seed: int | Sequence[int] = 0,
+        seed: int | Sequence[int] | None = None,
         samples: int = 1,
         batch_size: int = 8,
         progress: bool = False,
@@ -226,20 +233,22 @@ class Translator:
         Arguments and errors are those of :meth:`__call__`, of which ``sampling`` holds ``steps``, ``scale``,
         ``sampler``, ``upsampler`` and ``dtype``; errors are raised at once, not at the first item.
         """
-        request = self._request(_seeds(seed, samples), **sampling)
+        seeds = make_seeds(seed, samples, self.model.seed)
+        request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
         return self._start(self.reader.find(inputs, ids), request, batch_size, progress, low_res, callback)
 
     def write(
         self,
         inputs: Any,
         folder: str | Path,
-        seed: int | Sequence[int] = 0,
+        seed: int | Sequence[int] | None = None,
         samples: int = 1,
         batch_size: int = 8,
         progress: bool = True,
         overwrite: bool = False,
         low_res: Any = None,
         keep_low_res: bool = False,
+        ids: Sequence[str] | None = None,
         callback: PreviewCallback | None = None,
         **sampling: Any,
     ) -> Iterator[Path]:
@@ -256,11 +265,11 @@ class Translator:
             FileExistsError: a result is there, and ``overwrite`` is False.
             OSError: ``folder`` cannot be made or written to.
         """
-        folder, seeds = Path(folder), _seeds(seed, samples)
-        request = self._request(seeds, **sampling)
+        folder, seeds = Path(folder), make_seeds(seed, samples, self.model.seed)
+        request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
         if keep_low_res and not self._enlarges:
             raise ValueError("keep_low_res: the model enlarges nothing; expected a cascade or an upsampler")
-        items = self.reader.find(inputs)
+        items = self.reader.find(inputs, ids)
         check_paths(items, folder, len(seeds), keep_low_res, overwrite)
         results = self._start(items, request, batch_size, progress, low_res, callback)
         make_folder(folder / LOW_RES_FOLDER if keep_low_res else folder)
@@ -280,40 +289,6 @@ class Translator:
         parts = list(self.model.parts.values())
         return parts[0].denoiser.decoder.image_size if len(parts) > 1 else self.reader.low_res_side
 
-    def _request(
-        self,
-        seeds: list[int],
-        steps: Steps | None = None,
-        scale: float | None = None,
-        sampler: Sampler | Mapping[str, Any] | None = None,
-        upsampler: Mapping[str, Any] | None = None,
-        dtype: str | torch.dtype | None = None,
-    ) -> SamplingRequest:
-        """Check the arguments of a call before anything is read."""
-        chosen = self.sampler if sampler is None else _sampler(sampler)
-        own = SamplingRequest(seeds, self._changed(self.model.schedule, chosen, steps, scale), precision=_dtype(dtype))
-        if upsampler is not None:
-            if not isinstance(self.model, Cascade):
-                raise ValueError(f"upsampler: got a {type(self.model).__name__}, expected a cascade")
-            unknown = sorted(set(upsampler) - {"steps", "scale", "sampler", "strength"})
-            if unknown:
-                raise ValueError(f"upsampler: got {', '.join(unknown)}, expected steps, scale, sampler or strength")
-            part, given = self.model.upsampler, upsampler.get("sampler")
-            chosen = self._changed(
-                part.schedule,
-                part.sampler if given is None else _sampler(given),
-                upsampler.get("steps"),
-                upsampler.get("scale"),
-            )
-            own = replace(own, upsampler=SamplingRequest(sampler=chosen, strength=upsampler.get("strength")))
-        return own
-
-    @staticmethod
-    def _changed(schedule: Any, sampler: Sampler, steps: Steps | None, scale: float | None) -> Sampler:
-        changed = sampler if steps is None and scale is None else sampler.changed(steps, scale)
-        schedule.spaced(changed.steps)  # Wrong steps are an error before anything is sampled.
-        return changed
-
     def _start(
         self,
         items: list[Item],
@@ -324,7 +299,7 @@ class Translator:
         callback: PreviewCallback | None,
     ) -> Iterator[Translation]:
         """Check all inputs, so that a bad file is an error now and not after an hour."""
-        batch_size = _whole("batch_size", batch_size)
+        batch_size = as_whole("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected at least 1")
         if low_res is not None and not self._enlarges:
@@ -362,7 +337,7 @@ class Translator:
                 preview = to_uint8(prediction.x0).permute(0, 2, 3, 1).cpu().numpy()
                 callback((timing.calls - 1) % steps + 1, steps, preview)
 
-        loader = DataLoader(conditions, inputs)
+        loader, names = DataLoader(conditions, inputs), (item.id for item in conditions.items)
         begin = time.perf_counter()
         with bar:
             for done in generate(self.model, loader, replace(request, callback=note), rows=batch_size):
@@ -372,7 +347,7 @@ class Translator:
                     made = done.images[start : start + samples]
                     small = [_array(each.low_res) for each in made if each.low_res is not None]
                     images = np.stack([_array(each.image) for each in made])
-                    yield Translation(made[0].id, images, np.stack(small) if small else None)
+                    yield Translation(next(names), images, np.stack(small) if small else None)
                 begin = time.perf_counter()
 
 
@@ -393,45 +368,10 @@ class _Conditions(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         item, condition = self.items[index], self._kept.get(index)
-        row = {"id": item.id, "condition": self.reader.read(item) if condition is None else condition}
+        row = {"id": item.noise, "condition": self.reader.read(item) if condition is None else condition}
         if self.low_res is not None:
             row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
         return row
-
-
-def _seeds(seed: Any, samples: Any) -> list[int]:
-    samples = _whole("samples", samples)
-    if isinstance(seed, np.ndarray) and seed.ndim == 1:
-        seed = seed.tolist()
-    if isinstance(seed, Sequence) and not isinstance(seed, (str, bytes)):
-        seeds = [_whole("seed", each) for each in seed]
-        if not seeds or samples not in (1, len(seeds)):
-            raise ValueError(f"seed={seeds}, samples={samples}: expected one seed a sample")
-        return seeds
-    if samples < 1:
-        raise ValueError(f"samples={samples}: expected at least 1")
-    return [_whole("seed", seed) + k for k in range(samples)]
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        shown = " ".join(repr(value).split())
-        more = ", or a list of them" if name == "seed" else ""
-        raise TypeError(f"{name}={shown[:60]}: expected a whole number{more}") from None
-
-
-def _sampler(value: Sampler | Mapping[str, Any]) -> Sampler:
-    return build_sampler(dict(value) if isinstance(value, Mapping) else value)
-
-
-def _dtype(value: str | torch.dtype | None) -> torch.dtype | None:
-    known = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    name = str(value).removeprefix("torch.") if value is not None else "float32"
-    if name not in known:
-        raise ValueError(f"dtype={value!r}: expected one of {', '.join(map(repr, known))}")
-    return known[name]
 
 
 def _array(image: torch.Tensor) -> np.ndarray:

@@ -25,7 +25,12 @@ a file, which are no component's arguments, are declared in the same way in :mod
 from pitikit.config.check import check_config
 from pitikit.config.files import as_list
 from pitikit.config.loading import load_config
-from pitikit.config.options import add_config_arguments, apply_options
+from pitikit.config.options import (
+    add_config_arguments,
+    apply_options,
+    refuse_second_values,
+    warn_of_idle_options,
+)
 from pitikit.config.readers import ConfigError
 
 __all__ = [
@@ -35,4 +40,6 @@ __all__ = [
     "as_list",
     "check_config",
     "load_config",
+    "refuse_second_values",
+    "warn_of_idle_options",
 ]

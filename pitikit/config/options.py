@@ -6,12 +6,13 @@ import ast
 import re
 import warnings
 from argparse import Action, ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, get_args
 
 from mmengine.config import DictAction
 
-from pitikit.arguments import Argument, item_of, source_of
+from pitikit.arguments import Argument, item_of, source_of, value_fault
 from pitikit.config.readers import TOP, ConfigError, Place, place_name, reader_of
 from pitikit.config.schema import ConfigFile
 
@@ -46,6 +47,53 @@ def apply_options(tree: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     return result
 
 
+def refuse_second_values(options: Mapping[str, Any], **given: tuple[Any, Sequence[str]]) -> None:
+    """Refuse options that give another value to what an argument of the same call gives.
+
+    Args:
+        options: changes to a config, by dotted key.
+        given: an argument by its name: its value, None where it is not given, and the keys of the config that it stands
+            for.
+
+    Raises:
+        ConfigError: one of the two values would have no effect.
+    """
+    for name, (value, keys) in given.items():
+        found = {key: other for key in keys for other in _values_of(options, key)}
+        for key, other in found.items():
+            if value is not None and str(other) != str(value):
+                raise ConfigError(
+                    f"{name}={value!r}: got {key}={other!r} in the options (--cfg-options) as well, expected one of two"
+                )
+
+
+def warn_of_idle_options(options: Mapping[str, Any], tool: str, read: Sequence[str]) -> None:
+    """Warn of options that change keys of a config which have no effect in a tool.
+
+    Args:
+        options: changes to a config, by dotted key.
+        tool: its name in the warning.
+        read: the keys that have one, with all below them. Variables of a config file, which it may compute these from,
+            are left alone.
+    """
+    for key in options:
+        below = any(f"{key}.".startswith(f"{each}.") or f"{each}.".startswith(f"{key}.") for each in read)
+        if not below and key.partition(".")[0] in ConfigFile.__annotations__:
+            warnings.warn(f"--cfg-options {key}: ignored, {tool} reads {', '.join(read)}", stacklevel=3)
+
+
+def _values_of(options: Mapping[str, Any], key: str) -> Iterator[Any]:
+    """The values that ``options`` give ``key``, by it or by a dict (a list of dicts) above it."""
+    for name, value in options.items():
+        if key == name:
+            yield value
+        elif key.startswith(f"{name}."):
+            rest = key[len(name) + 1 :]
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(each, Mapping):
+                    yield from _values_of(each, rest)
+
+
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(item) for key, item in value.items()}
@@ -60,7 +108,7 @@ def _set(
     ``node`` stands at ``place``, as ``argument``; ``beside`` has the keys of all dicts in the list it is from.
     """
     if not parts:
-        return _merge(node, argument, value, place, beside)
+        return _merge(node, argument, _or_none(value, argument), place, beside)
     key = parts[0]
     if isinstance(node, (list, tuple)):
         if not key.isdigit() or int(key) >= len(node):
@@ -97,6 +145,14 @@ def _set(
 
 def _has_numbers(node: Mapping[Any, Any]) -> bool:
     return any(isinstance(key, int) for key in node)
+
+
+def _or_none(value: Any, argument: Argument) -> Any:
+    """None for the word ``none`` or ``null``, where the argument takes None."""
+    if not isinstance(value, str) or value.lower() not in ("none", "null"):
+        return value
+    takes_text = value_fault(value, argument) is None and NoneType not in get_args(argument.annotation)
+    return value if takes_text or value_fault(None, argument) is not None else None
 
 
 def _merge(old: Any, argument: Argument, new: Any, place: Place, beside: frozenset[str] = frozenset()) -> Any:
@@ -208,5 +264,5 @@ def add_config_arguments(parser: ArgumentParser) -> None:
         action=_OptionAction,
         default={},
         metavar="KEY=VALUE",
-        help="change values of the config, e.g. model.sampler.steps=50 randomness.seed=1",
+        help="change values of the config, e.g. model.sampler.steps=50 model.seed=1",
     )

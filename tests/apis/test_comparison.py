@@ -48,6 +48,11 @@ def tools(tmp_path):
     return folder
 
 
+def test_a_second_value_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"iterations=60: got train_cfg\.max_iters=20 in the options"):
+        plan([TWO], [1.0], tmp_path, 60, {"train_cfg.max_iters": 20})
+
+
 def test_every_config_meets_every_share_and_stages_keep_their_proportions(tmp_path):
     runs = plan([TWO, ONE], [0.25, 1], tmp_path, iterations=300, options={"randomness.seed": 3})
     assert [(run.config.stem, run.share) for run in runs] == [

@@ -238,6 +238,14 @@ def test_wrong_arguments(trained, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_a_second_value_is_refused_and_an_idle_one_warned_of(trained, tmp_path):
+    for given, option in ((dict(seed=3), "model.seed"), (dict(batch_size=3), "test_dataloader.batch_size")):
+        with pytest.raises(ConfigError, match=rf"=3: got {option}=2 in the options"):
+            evaluate(*trained, out=tmp_path / "o", options={option: 2}, **given)
+    with pytest.warns(UserWarning, match=r"randomness\.seed: ignored, a test reads model"), pytest.raises(WeightsError):
+        evaluate(trained[0], "absent.pth", out=tmp_path / "o", options={"randomness.seed": 2})
+
+
 def test_two_metrics_of_one_class(trained, tmp_path):
     config, weights = trained
     named = [dict(type="PSNR"), dict(type="FID", prefix="a"), dict(type="FID", prefix="b", weights="/absent.pth")]

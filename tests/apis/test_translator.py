@@ -135,7 +135,7 @@ def test_numbers_out_of_range(translators, scene):
             mask(scene.label, **wrong)
     array = np.array([3, 4])
     assert np.array_equal(mask(scene.label, seed=array), mask(scene.label, seed=np.int64(3), samples=np.uint8(2)))
-    odd = [None, "12", 1.5, ["1"], [1.0], np.array([1.5]), np.zeros((2, 2), int)]
+    odd = ["12", 1.5, ["1"], [1.0], np.array([1.5]), np.zeros((2, 2), int)]
     for wrong in (*(dict(seed=seed) for seed in odd), dict(samples=2.5), dict(samples="2"), dict(batch_size=2.0)):
         with pytest.raises(TypeError, match=rf"^{next(iter(wrong))}=.*: expected a whole number[^\n]*$"):
             mask(scene.label, **wrong)
@@ -200,8 +200,41 @@ def test_an_image_in_memory_is_read_as_its_file(translators, files, monkeypatch)
     monkeypatch.setattr(Image.Image, "save", None)
     for kind, made in expected.items():
         with Image.open(files[kind]) as image:
-            assert np.array_equal(translators[kind](image, ids=["five"]), made)
-            assert np.array_equal(translators[kind](np.asarray(image), ids=["five"]), made)
+            assert np.array_equal(translators[kind](image), made)
+            assert np.array_equal(translators[kind](np.asarray(image)), made)
+
+
+def test_the_seed_alone_decides_the_noise_of_a_single_input(translators, files, scene):
+    mask = translators["mask"]
+    expected = mask(scene.label, seed=3, samples=2)
+    with Image.open(files["mask"]) as image:
+        forms = [files["mask"], str(files["mask"]), files["mask"].parent, image, [files["mask"]], {"mask": scene.label}]
+        for given in (*forms, str(files["mask"].parent / "*.png"), scene.label[None]):
+            assert np.array_equal(mask(given, seed=3, samples=2), expected), given
+    # A changed condition keeps its noise.
+    changed = np.where(scene.label == scene.label[0, 0], 1, scene.label)
+    assert mask.reader.find(changed)[0].noise == mask.reader.find(scene.label)[0].noise
+
+
+def test_several_inputs_have_noise_by_their_names(translators, files, tmp_path):
+    mask = translators["mask"]
+    paths = [files["mask"], tmp_path / "mask" / "six.png"]
+    Image.fromarray(render_scene(0, 6, 64).label).save(paths[1])
+    both = mask(paths, batch_size=2)
+    assert np.array_equal(mask(paths[::-1], batch_size=2)[::-1], both)
+    assert np.array_equal(mask(files["mask"].parent, batch_size=2), both)
+    # By name one of them is made again: a batch of one rounds differently.
+    for path, made in zip(paths, both, strict=True):
+        assert np.abs(mask(path, ids=[path.stem])[0].astype(int) - made).max() <= 3
+    # Without names by their positions.
+    arrays = [np.asarray(Image.open(path)) for path in paths]
+    assert np.array_equal(mask(arrays, batch_size=2), mask(paths, ids=["0", "1"], batch_size=2))
+
+
+def test_without_a_seed_the_models_own_counts(write_config, scene):
+    own = Translator.from_config(write_config("mask"), None, "cpu", {"model.seed": 5})
+    assert np.array_equal(own(scene.label), own(scene.label, seed=5))
+    assert not np.array_equal(own(scene.label), own(scene.label, seed=0))
 
 
 def test_every_input_is_read_once(translators, files, monkeypatch):

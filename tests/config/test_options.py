@@ -2,10 +2,18 @@
 
 import argparse
 import math
+import warnings
 
 import pytest
 
-from pitikit.config import ConfigError, add_config_arguments, load_config
+from pitikit.config import (
+    ConfigError,
+    add_config_arguments,
+    apply_options,
+    load_config,
+    refuse_second_values,
+    warn_of_idle_options,
+)
 
 
 def parsed(text):
@@ -94,3 +102,40 @@ def test_a_table_of_numbers_is_one_value(tmp_path):
             load_config(path, wrong)
     with pytest.raises(ConfigError, match="id_map: found {7: 'road'}"):
         load_config(path, {key: {7: "road"}})
+
+
+@pytest.mark.parametrize("word", ["none", "None", "null", "NONE"])
+def test_the_word_none_is_none_where_it_may_be(word):
+    tree = {"model": {"type": "DenoisingTranslator", "sampler": {"type": "DDIMSampler", "guidance": {"type": "CFG"}}}}
+    changed = apply_options(tree, {"model.sampler.guidance": word, "load_from": word, "launcher": word})
+    assert changed["model"]["sampler"]["guidance"] is None and changed["load_from"] is None
+    # Where a text is expected, it is one; and where neither, the check of the config refuses it.
+    assert changed["launcher"] == word
+    assert apply_options(tree, {"model.seed": word})["model"]["seed"] == word
+
+
+def test_a_second_value_is_refused():
+    keys = ["model.sampler.steps"]
+    for options in (
+        {"model.sampler.steps": 20},
+        {"model.sampler": dict(type="DDIMSampler", steps=20)},
+        {"model": dict(sampler=dict(steps=20))},
+    ):
+        with pytest.raises(ConfigError, match=r"steps=5: got model\.sampler\.steps=20 in the options .* expected one"):
+            refuse_second_values(options, steps=(5, keys))
+        refuse_second_values(options, steps=(None, keys))
+        refuse_second_values(options, steps=("20", keys))
+    listed = {"model.sampler.guidance": [dict(type="CFG", scale=2), dict(type="DynamicThreshold")]}
+    with pytest.raises(ConfigError, match=r"scale=1\.5: got model\.sampler\.guidance\.scale=2"):
+        refuse_second_values(listed, scale=(1.5, ["model.sampler.guidance.scale"]))
+
+
+def test_an_option_without_effect_is_warned_of():
+    read = ("model", "test_dataloader.dataset")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # A variable of the file may have one.
+        warn_of_idle_options({"model.seed": 1, "test_dataloader": {}, "model": {}, "models": 2}, "it", read)
+        for key in ("randomness.seed", "test_dataloader.batch_size"):
+            with pytest.raises(UserWarning, match=rf"--cfg-options {key}: ignored, it reads model, test_dataloader"):
+                warn_of_idle_options({key: 1}, "it", read)

@@ -77,6 +77,41 @@ def test_steps_scale_and_precision_are_flags(main, tiny, masks, tmp_path, capsys
     assert "cannot take 5000 steps" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
+def test_options_are_obeyed_or_refused(main, tiny, masks, tmp_path, capsys):
+    given = [tiny, "random", str(masks / "scene_5.png"), "--device", "cpu"]
+
+    def made(name, *more):
+        main([*given, "--out", str(tmp_path / name), *more])
+        return np.asarray(Image.open(tmp_path / name / "scene_5.png"))
+
+    seeds = [made("option", "--cfg-options", "model.seed=5"), made("flag", "--seed", "5"), made("own")]
+    assert np.array_equal(seeds[0], seeds[1]) and not np.array_equal(seeds[0], seeds[2])
+    none = [made(word, "--cfg-options", f"model.sampler.guidance={word}") for word in ("none", "None")]
+    assert np.array_equal(none[0], none[1])
+    capsys.readouterr()
+    for flags, option, words in (
+        (["--seed", "3"], "model.seed=5", "seed=3: got model.seed=5"),
+        (["--steps", "2"], "model.sampler=dict(type='DDIMSampler',steps=4)", "steps='2': got model.sampler.steps=4"),
+        (["--scale", "2"], "model.sampler.guidance.scale=3", "scale=2.0: got model.sampler.guidance.scale=3"),
+        ([], "guidance=none", "guidance"),
+    ):
+        with pytest.raises(SystemExit):
+            run(lambda: main([*given, "--out", str(tmp_path / "o"), *flags, "--cfg-options", option]))  # noqa: B023
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and words in said and said.count("\n") == 1
+    with pytest.warns(UserWarning, match=r"--cfg-options randomness\.seed: ignored, a translation reads model"):
+        made("warned", "--cfg-options", "randomness.seed=5")
+
+
+def test_an_image_of_a_folder_is_made_again_by_its_name(main, tiny, masks, tmp_path):
+    given = [tiny, "random", "--device", "cpu", "--batch-size", "1"]
+    main([*given, str(masks), "--out", str(tmp_path / "all")])
+    main([*given, str(masks / "scene_6.png"), "--out", str(tmp_path / "one"), "--ids", "scene_6"])
+    main([*given, str(masks / "scene_6.png"), "--out", str(tmp_path / "alone")])
+    read = [np.asarray(Image.open(tmp_path / name / "scene_6.png")) for name in ("all", "one", "alone")]
+    assert np.array_equal(read[0], read[1]) and not np.array_equal(read[0], read[2])
+
+
 def test_an_error_is_one_line_and_leaves_nothing(main, tiny, masks, tmp_path, capsys):
     out = tmp_path / "out"
     (masks / "zzz.png").write_text("no image")
@@ -132,6 +167,16 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
     assert "2 steps, 2 images" in capsys.readouterr().out
     made = [np.asarray(Image.open(folder / "scene_5.png")).astype(int) for folder in (out, tmp_path / "again")]
     assert np.abs(made[0] - made[1]).max() <= 1
+    for option, words in (
+        ("model.upsampler.seed=3", "model.upsampler.seed: has no effect, the seed of a Cascade counts; set model.seed"),
+        ("model.seed=3 model.base.seed=4", "model.base.seed: has no effect"),
+    ):
+        with pytest.raises(SystemExit):
+            run(lambda: main([*given, "--out", str(tmp_path / "o"), "--cfg-options", *option.split()]))  # noqa: B023
+        assert words in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(lambda: main([*given, "--out", str(tmp_path / "o"), "--low-res", str(out / "low_res"), "--steps", "3"]))
+    assert "steps: got a value beside low_res, expected none" in capsys.readouterr().err
     given[1] = str(weights)
     with pytest.raises(SystemExit):
         run(lambda: main([*given, "--out", str(tmp_path / "o")]))
