@@ -53,7 +53,7 @@ def test_a_wrong_config_is_explained(toys, config, error, words):
 
 
 def test_children_find_the_names_of_mmengine():
-    assert find_class("LoggerHook", registry.HOOKS) is ROOT_HOOKS.get("LoggerHook")
+    assert find_class("IterTimerHook", registry.HOOKS) is ROOT_HOOKS.get("IterTimerHook")
     assert find_class("torch.nn.Linear", registry.MODELS) is nn.Linear
     with pytest.raises(KeyError, match="LoggerHook"):
         find_class("LogerHook", registry.HOOKS)

@@ -9,7 +9,8 @@ log_level = "INFO"
 log_processor = dict(type="LogProcessor", by_epoch=False, window_size=50)
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    # A line after the first, every 50th and the last iteration, and at least one in 60 seconds.
+    logger=dict(type="LoggerHook", interval=50, seconds=60, log_metric_by_epoch=False),
     param_scheduler=None,
     checkpoint=dict(type="CheckpointHook", interval=1000, by_epoch=False, max_keep_ckpts=3),
     runtime_info=dict(type="RuntimeInfoHook"),

@@ -1,4 +1,4 @@
-"""One log for a whole run, however often it was stopped: JSON lines, and TensorBoard on demand."""
+"""The lines of a training: on the terminal, and in one log for a whole run, however often it was stopped."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import logging
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import mmengine.hooks
 import mmengine.visualization
 import numpy as np
 from mmengine.dist import is_main_process, master_only
-from mmengine.hooks import Hook, LoggerHook
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
 from pitikit.files import write_text
@@ -52,6 +54,69 @@ def plain_number(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
+class LineClock:
+    """A choice of the iterations after which a log gets a line.
+
+    These are the first of a run, every ``interval``-th, the last, and one whenever ``seconds`` have passed without.
+
+    Args:
+        interval: in iterations, 1 or more.
+        seconds: more than 0.
+
+    Raises:
+        ValueError: one of the two is out of range.
+    """
+
+    def __init__(self, interval: int, seconds: float) -> None:
+        if interval < 1:
+            raise ValueError(f"interval={interval}: expected iterations, 1 or more")
+        if not seconds > 0:
+            raise ValueError(f"seconds={seconds}: expected a time, more than 0")
+        self.interval, self.seconds = interval, seconds
+        self.start()
+
+    def start(self) -> None:
+        """Count the seconds from now."""
+        self._since = time.monotonic()
+
+    def is_due(self, iteration: int, last: int) -> bool:
+        """True if a line follows iteration ``iteration``, counted from 1; ``last`` is the last of the run."""
+        due = iteration in (1, last) or iteration % self.interval == 0 or time.monotonic() - self._since >= self.seconds
+        if due:
+            self.start()
+        return due
+
+
+@HOOKS.register_module()
+class LoggerHook(mmengine.hooks.LoggerHook):
+    """mmengine's LoggerHook with a line at the first and last iteration, and at least one in so many seconds.
+
+    With ``interval`` alone a short training, or a slow one, would show no loss.
+
+    Args:
+        interval: in iterations.
+        seconds: longest time without a line, as far as iterations end within it.
+        options: further ones of mmengine's.
+    """
+
+    def __init__(self, interval: int = 50, seconds: float = 60.0, **options: Any) -> None:
+        super().__init__(interval=interval, **options)
+        self.clock = LineClock(interval, seconds)
+
+    def before_train(self, runner: Any) -> None:
+        """Count the seconds from here."""
+        self.clock.start()
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the means over the window, where a line is due."""
+        if self.every_n_train_iters(runner, self.interval_exp_name):
+            runner.logger.info(f"Exp name: {runner.experiment_name}")
+        if self.clock.is_due(runner.iter + 1, runner.max_iters):
+            values, text = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
+            runner.logger.info(text)
+            runner.visualizer.add_scalars(values, step=runner.iter + 1, file_path=self.json_log_path)
+
+
 @HOOKS.register_module()
 class RunLogHook(Hook):
     """Write ``log.jsonl`` into the work directory: the numbers on the terminal, one JSON object a line.
@@ -64,7 +129,7 @@ class RunLogHook(Hook):
     A log that cannot be written, on a full disk, does not stop a training: it is warned of once.
 
     Args:
-        interval: in iterations; that of the LoggerHook by default.
+        interval: in iterations; that of the LoggerHook by default, as are the longest seconds without a line.
         tensorboard: write the same to the folder ``tensorboard`` as well, as one run; needs the package.
 
     Raises:
@@ -75,8 +140,8 @@ class RunLogHook(Hook):
     priority = "BELOW_NORMAL"
 
     def __init__(self, interval: int | None = None, tensorboard: bool = False) -> None:
-        if interval is not None and interval < 1:
-            raise ValueError(f"RunLogHook: interval={interval}: expected iterations, 1 or more")
+        if interval is not None:
+            LineClock(interval, math.inf)
         if tensorboard and find_spec("tensorboard") is None:
             raise ImportError(
                 "RunLogHook: tensorboard=True needs the package 'tensorboard', which is not installed: "
@@ -88,9 +153,8 @@ class RunLogHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Find the place to go on from."""
-        if self.interval is None:
-            loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
-            self.interval = loggers[0].interval if loggers else 50
+        loggers = [hook.clock for hook in runner.hooks if isinstance(hook, LoggerHook)] or [LoggerHook().clock]
+        self.clock = LineClock(self.interval or loggers[0].interval, loggers[0].seconds)
         self.path = Path(runner.work_dir, LOG_NAME)
         if not is_main_process():
             return
@@ -127,8 +191,7 @@ class RunLogHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the means over the logger's window."""
-        assert self.interval is not None
-        if (runner.iter + 1) % self.interval == 0 and is_main_process():
+        if self.clock.is_due(runner.iter + 1, runner.max_iters) and is_main_process():
             numbers, _ = runner.log_processor.get_log_after_iter(runner, batch_idx, "train")
             self._log("train", runner.iter + 1, numbers, runner)
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import itertools
 import json
 import logging
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from mmengine.visualization import LocalVisBackend
 
 from pitikit.engine import logs
-from pitikit.engine.logs import RunLogHook, Visualizer, plain_number, read_log
+from pitikit.engine.logs import LineClock, LoggerHook, RunLogHook, Visualizer, plain_number, read_log
 
 
 def lines(folder, name="log.jsonl"):
@@ -34,7 +35,7 @@ def test_a_killed_run_goes_on_without_doubles(run, tmp_path):
     options = dict(default_hooks__logger__interval=2)
     run(tmp_path / "whole", train_cfg__max_iters=8, **options)
     expected = lines(tmp_path / "whole")
-    assert [line["iter"] for line in expected] == [2, 4, 6, 8]
+    assert [line["iter"] for line in expected] == [1, 2, 4, 6, 8]
     assert {"mode", "lr", "loss", "loss_mse", "grad_norm", "time"} <= expected[0].keys()
 
     folder = tmp_path / "killed"
@@ -43,7 +44,10 @@ def test_a_killed_run_goes_on_without_doubles(run, tmp_path):
     with open(folder / "log.jsonl", "a") as file:
         file.write('{"mode": "train", "iter": 4, "loss": 5}\n{"mode": "train", "iter": 6, "loss": 5}\n{"mode": "tr')
     run(folder, resume=True, train_cfg__max_iters=8, **options)
-    assert without_times(lines(folder)) == without_times(expected)
+    found = lines(folder)
+    # The last of the shorter training.
+    assert found.pop(2)["iter"] == 3
+    assert without_times(found) == without_times(expected)
 
 
 def test_a_run_that_begins_anew_keeps_the_old_log(run, tmp_path):
@@ -55,9 +59,42 @@ def test_a_run_that_begins_anew_keeps_the_old_log(run, tmp_path):
 
 def test_an_interval_of_its_own(run, tmp_path):
     run(tmp_path, train_cfg__max_iters=5, default_hooks__run_log=dict(type="RunLogHook", interval=2))
-    assert [line["iter"] for line in lines(tmp_path)] == [2, 4]
+    assert [line["iter"] for line in lines(tmp_path)] == [1, 2, 4, 5]
     with pytest.raises(ValueError, match="interval=0"):
         RunLogHook(interval=0)
+
+
+def test_a_training_shorter_than_the_interval_shows_its_losses(run, tmp_path, capsys):
+    run(tmp_path, train_cfg__max_iters=3, default_hooks__logger__interval=50)
+    assert [line["iter"] for line in lines(tmp_path)] == [1, 3]
+    said = capsys.readouterr().out
+    shown = [text for text in said.splitlines() if "loss:" in text]
+    assert len(shown) == 2 and "[1/3]" in shown[0] and "[3/3]" in shown[1]
+
+
+def test_a_slow_training_has_a_line_by_time(run, tmp_path, capsys, monkeypatch):
+    seconds = itertools.count(0, 20)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: next(seconds))
+    run(tmp_path, train_cfg__max_iters=8, default_hooks__logger=dict(type="LoggerHook", interval=50, seconds=100))
+    iterations = [line["iter"] for line in lines(tmp_path)]
+    assert iterations[0] == 1 and iterations[-1] == 8 and len(iterations) > 3
+    assert capsys.readouterr().out.count("loss:") > 3
+
+
+def test_lines_of_a_clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    clock, due = LineClock(10, 60), []
+    for iteration in range(1, 24):
+        # Slow from the twelfth on.
+        now[0] += 1 if iteration < 12 else 35
+        due += [iteration] if clock.is_due(iteration, 23) else []
+    assert due == [1, 10, 13, 15, 17, 19, 20, 22, 23]
+    for wrong in (dict(interval=0, seconds=1), dict(interval=1, seconds=0), dict(interval=1, seconds=float("nan"))):
+        with pytest.raises(ValueError, match=r"=(0|nan): expected"):
+            LineClock(**wrong)
+    with pytest.raises(ValueError, match="seconds=-1"):
+        LoggerHook(seconds=-1)
 
 
 def test_only_the_main_process_writes(run, tmp_path, monkeypatch):
