@@ -12,6 +12,9 @@ sampler are never mixed in.
 Several ranks share the images; they and the table are those of one process with the same batch size:
     torchrun --nproc-per-node 2 tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors
 
+Images that were made elsewhere, FOLDER/<id>.png or in another format, are measured in the same way:
+    python tools/test.py configs/scenes/piti_small_mask.py --images FOLDER --out measured
+
 A cascade takes the weights of both its parts, with a comma:
     python tools/test.py configs/scenes/cascade_small_mask.py \
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors
@@ -25,14 +28,20 @@ from pathlib import Path
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.evaluate import evaluate
 from pitikit.config import add_config_arguments
+from pitikit.engine.distributed.groups import refuse_copies
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments, test, print the table."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, ranks=True)
     parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
     parser.add_argument(
-        "checkpoint", help="exported weights, or a training checkpoint (its EMA); BASE,UPSAMPLER of a cascade"
+        "checkpoint",
+        nargs="?",
+        help="exported weights, a training checkpoint (its EMA), or 'random'; BASE,UPSAMPLER of a cascade",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="measure these in place of images of a checkpoint"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; <work_dir>/test by default")
     parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
@@ -41,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
     args = parser.parse_args(arguments)
+    if args.launcher == "none":
+        refuse_copies()
     report = evaluate(
         args.config,
         args.checkpoint,
@@ -50,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
         batch_size=args.batch_size,
         options=args.cfg_options,
         overwrite=args.overwrite,
+        launcher=args.launcher,
+        images=args.images,
     )
     if int(os.environ.get("RANK", 0)) == 0:
         print(report.table())

@@ -17,7 +17,7 @@ import torch
 from pitikit.apis.cli import make_parser, run
 from pitikit.config import add_config_arguments, load_config
 from pitikit.engine.checkpoints.hook import find_checkpoints
-from pitikit.engine.distributed.groups import LAUNCHERS, leave_group, resolve_launcher
+from pitikit.engine.distributed.groups import leave_group, refuse_copies, resolve_launcher
 from pitikit.kernels.processor import has_matrix_units
 from pitikit.registry import RUNNERS
 
@@ -26,7 +26,7 @@ PRECISIONS = dict(bf16="bfloat16", fp16="float16")
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line and train."""
-    parser = make_parser(__doc__)
+    parser = make_parser(__doc__, ranks=True)
     parser.add_argument("config", help="path of a config")
     parser.add_argument("--work-dir", help="where logs, checkpoints and samples go; work_dirs/<config> by default")
     parser.add_argument(
@@ -35,11 +35,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--amp", nargs="?", const="bf16", choices=PRECISIONS, help="autocast to bfloat16 (the default) or float16"
     )
-    parser.add_argument(
-        "--launcher", default="auto", choices=LAUNCHERS, help="the program that started the ranks; torchrun is detected"
-    )
     add_config_arguments(parser)
     args = parser.parse_args(arguments)
+    if args.launcher == "none":
+        refuse_copies()
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     # Without an optimizer there is nothing to train: the Runner reports it.
     if args.amp and (wrapper := cfg.get("optim_wrapper")):

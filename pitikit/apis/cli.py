@@ -22,16 +22,36 @@ _SOURCES = (str(Path(__file__).resolve().parents[1]), str(resources.ROOT / "tool
 _KINDS = (ValueError, TypeError, LookupError, RuntimeError, ImportError)
 
 
-def make_parser(text: str | None) -> ArgumentParser:
+def make_parser(text: str | None, ranks: bool = False) -> ArgumentParser:
     """A tool's parser with ``text``, its docstring, as the help; the examples as the tool was called.
 
     ``python tools/check_data.py`` in it becomes ``pitikit check-data`` where that was typed.
+
+    Args:
+        text: a docstring.
+        ranks: True for a tool whose work is shared by the processes of a launcher, and which gets ``--launcher``.
+
+    Raises:
+        DistributedError: a launcher started several ranks of a tool whose work they do not share.
     """
+    # Imported here: torch, which it brings along, takes a second, and is not needed for an overview of the tools.
+    from pitikit.engine.distributed.groups import LAUNCHERS, refuse_copies
+
+    if not ranks:
+        refuse_copies()
     program = Path(sys.argv[0]).name
     if program.startswith("pitikit "):
         text = re.sub(r"python tools/(\w+)\.py", lambda found: "pitikit " + found[1].replace("_", "-"), text or "")
         text = re.sub(r"(torchrun .*)tools/(\w+)\.py", r"\1-m pitikit \2", text)
-    return ArgumentParser(prog=program, description=text, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(prog=program, description=text, formatter_class=RawDescriptionHelpFormatter)
+    if ranks:
+        parser.add_argument(
+            "--launcher",
+            default="auto",
+            choices=LAUNCHERS,
+            help="the program that started the ranks; torchrun is detected",
+        )
+    return parser
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -18,13 +18,15 @@ from mmengine.dist import all_gather_object, get_dist_info
 from mmengine.registry import DefaultScope
 from torch import Tensor
 from torch.utils.data import Subset
-from tqdm import tqdm
 
 from pitikit.apis.building import Checkpoint, build_model, refuse_idle_seeds
+from pitikit.apis.foreign_images import ForeignImages, ids_of, size_of
+from pitikit.apis.progress import SamplingBar
 from pitikit.apis.protocol import (
     Protocol,
     ProtocolError,
     differences,
+    foreign_protocol,
     make_protocol,
     read_protocol,
     write_json,
@@ -32,16 +34,19 @@ from pitikit.apis.protocol import (
 from pitikit.apis.results import save_image
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
+from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.files import write_atomically
-from pitikit.registry import DATASETS, METRICS, SCOPE
+from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 
 #: Keys of a config that a test depends on.
 READ = ("model", "test_dataloader", "test_evaluator", "plugins", "accelerate", "work_dir")
+#: The same where images are measured that were made elsewhere.
+READ_FOR_IMAGES = ("test_dataloader", "test_evaluator", "plugins", "work_dir")
 GRID_ROWS = 8
 DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPIPS"))
 
@@ -55,7 +60,7 @@ class EvaluationReport:
         metrics: name -> value, None where it is unknown.
         notes: name -> the reason for None, or a hint for reading it.
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
-        made, reused: numbers of images.
+        made, reused: numbers of images; those that were made elsewhere are reused.
         seconds: of the whole, loading apart.
     """
 
@@ -80,13 +85,16 @@ class EvaluationReport:
             lacking = all(self.metrics.get(name) is None for name in names)
             lines.append(f"{'no ' * lacking}{', '.join(names)}: {reason}")
         kept = f", {self.reused} were there" if self.reused else ""
-        lines.append(f"{self.made} images made{kept}, {self.seconds:.1f} s: {self.folder}")
+        done = f"{self.made} images made{kept}"
+        if "images" in self.protocol:
+            done = f"{self.reused} images of {self.protocol['images']['folder']} measured"
+        lines.append(f"{done}, {self.seconds:.1f} s: {self.folder}")
         return "\n".join(lines)
 
 
 def evaluate(
     config: str | Path,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint = None,
     out: str | Path | None = None,
     seed: int | None = None,
     count: int | None = None,
@@ -96,8 +104,9 @@ def evaluate(
     device: str | torch.device | None = None,
     progress: bool = True,
     launcher: str = "auto",
+    images: str | Path | None = None,
 ) -> EvaluationReport:
-    """Generate the test set of a config and measure it.
+    """Generate the test set of a config and measure it, or measure images that were made elsewhere.
 
     An image depends on the seed and its id alone. Images are written as they are made, and a second call with
     the same protocol goes on with those that are missing. Several ranks (torchrun) share the batches; images and
@@ -106,8 +115,8 @@ def evaluate(
     Args:
         config: path; its ``test_dataloader`` and ``test_evaluator`` are used (PSNR and LPIPS by default).
         checkpoint: exported weights, or a training checkpoint, of which the EMA is used; of a cascade those of its
-            parts, ``{'base': path, 'upsampler': path}``. 'random' means untrained ones.
-        out: folder; by default ``test`` in the config's ``work_dir``.
+            parts, ``{'base': path, 'upsampler': path}``. 'random' means untrained ones. None for ``images``.
+        out: folder; by default ``test`` in the config's ``work_dir``, of ``images`` ``test_<name of their folder>``.
         seed: of the sampling; the model's ``seed`` by default.
         count: only the first so many images; with another count the same folder may be used.
         batch_size: the test loader's by default.
@@ -115,9 +124,12 @@ def evaluate(
         overwrite: remove what an earlier call left in ``out``.
         device: the first GPU, if there is one, by default.
         progress: show a bar.
-        launcher: see :func:`~pitikit.engine.distributed.resolve_launcher`.
+        launcher: see :func:`~pitikit.engine.distributed.groups.resolve_launcher`.
+        images: a folder with an image for each item, ``<id>.png`` or in another format, to measure in the place of
+            those that a model makes.
 
     Raises:
+        ForeignImagesError: an image of ``images`` is missing, of another size or of no item.
         DistributedError: the other ranks do not come, or one of them fails.
         ProtocolError: ``out`` holds images of another protocol, or other files.
         ConfigError: a wrong config, or one without a test set.
@@ -127,21 +139,27 @@ def evaluate(
     for name, value in (("count", count), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: expected 1 or more")
+    if (checkpoint is None) == (images is None):
+        found = "neither" if images is None else "both"
+        raise ValueError(f"checkpoint, images: got {found}, expected one of them; 'random' means untrained weights")
+    if images is not None and seed is not None:
+        raise ValueError(f"seed={seed}: expected none, images that were made elsewhere have no seed")
     refuse_second_values(
         options or {},
         seed=(seed, ["model.seed", "model.base.seed"]),
         batch_size=(batch_size, ["test_dataloader.batch_size"]),
     )
     cfg = load_config(config, options)
-    if cfg.get("model") is None or cfg.get("test_dataloader") is None:
+    if cfg.get("test_dataloader") is None or (images is None and cfg.get("model") is None):
         raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
-    refuse_idle_seeds(cfg, options or {})
-    warn_of_idle_options(options or {}, "a test", READ)
+    if images is None:
+        refuse_idle_seeds(cfg, options or {})
+    warn_of_idle_options(options or {}, "a test", READ if images is None else READ_FOR_IMAGES)
     if seed is not None:
         cfg.model["seed"] = seed
     with _group(launcher):
         rank, world_size = get_dist_info()
-        model = build_model(cfg, checkpoint, device)
+        model = None if images is not None else build_model(cfg, checkpoint, device)
         # Parts of mmengine build their own parts by its root registries, which need the scope.
         with DefaultScope.overwrite_default_scope(SCOPE):
             dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
@@ -150,22 +168,36 @@ def evaluate(
             chosen = Subset(dataset, range(total))
             loader = build_test_loader(cfg.test_dataloader, chosen, batch_size, rank, world_size)
 
-        folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
-        protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
+        foreign: ForeignImages | None = None
+        if images is not None:
+            foreign = ForeignImages(images, ids_of(dataset), total)
+            folder = Path(out) if out is not None else Path(cfg.work_dir, f"test_{Path(images).resolve().name}")
+            if foreign.folder.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{folder}: holds the images to measure, expected another folder; give another --out")
+            facts_of_images = on_main(foreign.check, size_of(chosen[0]))
+            protocol = foreign_protocol(foreign.folder, facts_of_images, cfg, config, options or {}, total)
+        else:
+            folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
+            protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
         on_main(claim, folder, protocol, overwrite)
         begin = time.perf_counter()
         rows: list[dict[str, Tensor]] = []
         seen: set[str] = set()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         made = 0
-        with tqdm(total=total, desc="test set", unit="image", disable=not progress or rank > 0) as bar:
-            for position, done in enumerate(generate(model, loader, store=ImageFolder(folder))):
+        steps = 1 if model is None else model.sampling_steps()
+        with SamplingBar(steps, len(loader), total, "test set", progress and rank == 0) as bar:
+            if foreign is not None:
+                batches = foreign.batches(loader, _preprocessor(cfg))
+            else:
+                batches = generate(model, loader, SamplingRequest(callback=bar.step), ImageFolder(folder))
+            for position, done in enumerate(batches):
                 empty.take(done.batch)
                 _refuse_twice(done.batch["id"], seen)
                 made += sum(image.made for image in done.images)
                 metrics.process(rank + position * world_size, done.batch, _samples(done))
                 rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
-                bar.update(min(len(done.images) * world_size, total - bar.n))
+                bar.batch(len(done.images) * world_size)
         _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
         values = metrics.compute()
         made = sum(all_gather_object(made))
@@ -194,6 +226,12 @@ def _group(launcher: str) -> Iterator[None]:
             yield
     finally:
         leave_group()
+
+
+def _preprocessor(cfg: Mapping[str, Any]) -> Any:
+    """The preprocessor of a config's model, without the model."""
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build((cfg.get("model") or {}).get("data_preprocessor") or dict(type="ImagePreprocessor"))
 
 
 def _named(metric: Any, name: str) -> str:

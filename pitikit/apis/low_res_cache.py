@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.registry import DefaultScope
 from torch.utils.data import Subset
-from tqdm import tqdm
 
 from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import ImageFolder, claim
+from pitikit.apis.progress import SamplingBar
 from pitikit.apis.protocol import make_protocol
 from pitikit.config import ConfigError, load_config, warn_of_idle_options
 from pitikit.diffusion.samplers import SamplingRequest
@@ -80,16 +82,18 @@ def cache_low_res(
     claim(folder, made_by, overwrite)
 
     # A batch is made as a whole, or skipped without being read if all its images exist.
-    names = [item["id"] for item in dataset.items[:total]] if hasattr(dataset, "items") else None
+    names = getattr(dataset, "ids", None)
     batches = [range(start, min(start + batch_size, total)) for start in range(0, total, batch_size)]
     store = ImageFolder(folder)
     wanted = [b for b in batches if names is None or any(store.read(names[i], 0) is None for i in b)]
     loader = build_test_loader({}, Subset(dataset, [i for batch in wanted for i in batch]), batch_size)
     made = 0
-    with tqdm(total=total, initial=total - sum(map(len, wanted)), unit="image", disable=not progress) as bar:
-        request = SamplingRequest(strength=strength)
-        for done in generate(model, _from_image(loader, config), request, store):
-            bar.update(len(done.images))
+    request = SamplingRequest(strength=strength)
+    # Any start makes its steps count.
+    steps = model.sampling_steps(replace(request, start=torch.empty(0)))
+    with SamplingBar(steps, len(wanted), sum(map(len, wanted)), "training pairs", progress) as bar:
+        for done in generate(model, _from_image(loader, config), replace(request, callback=bar.step), store):
+            bar.batch(len(done.images))
             made += sum(image.made for image in done.images)
     return made
 

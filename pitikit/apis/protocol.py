@@ -25,7 +25,7 @@ Protocol = dict[str, Any]
 _HASHED = 2**26
 
 #: Keys that an image does not depend on: another value of these is no other protocol.
-FREE = re.compile(r"count|config|options(\..*)?|checkpoint\.(\w+\.)?path")
+FREE = re.compile(r"count|config|options(\..*)?|checkpoint\.(\w+\.)?path|images\.folder")
 
 
 class ProtocolError(ValueError):
@@ -107,6 +107,37 @@ def make_protocol(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
     return plain(protocol)
+
+
+def foreign_protocol(
+    folder: Path,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    config_path: str | Path,
+    options: Mapping[str, Any],
+    count: int,
+) -> Protocol:
+    """The conditions of a test of images that were made elsewhere: 'images' in the place of model and sampling.
+
+    Args:
+        folder: of the images.
+        facts: 'sha256' and 'size' of them.
+        config, config_path, options, count: see :func:`make_protocol`.
+    """
+    height, width = facts["size"]
+    return plain(
+        {
+            "images": {"folder": str(folder), "sha256": facts["sha256"]},
+            "config": str(config_path),
+            "options": options,
+            "resolution": height if height == width else [height, width],
+            "count": count,
+            "dataset": config["test_dataloader"]["dataset"],
+            **hash_plugins(config.get("plugins")),
+            "pitikit": __version__,
+            "torch": torch.__version__,
+        }
+    )
 
 
 def hash_plugins(folders: Any) -> dict[str, Any]:

@@ -269,6 +269,11 @@ class PairedImageDataset(Dataset):
 
     # ---- reading
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the items, in their order."""
+        return [item["id"] for item in self.items]
+
     def __len__(self) -> int:
         """Number of items, after the subset was taken."""
         return len(self.items)

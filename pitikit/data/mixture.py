@@ -42,6 +42,11 @@ class MixedDataset(Dataset):
         parts = [dict(getattr(part, "metainfo", {})) for part in self.datasets]
         return {**parts[0], "dataset": " + ".join(str(part.get("dataset", "?")) for part in parts)}
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the items, in their order; an AttributeError where a part has none."""
+        return [name for part in self.datasets for name in part.ids]
+
     def __getitem__(self, position: int) -> Any:
         """The sample at a position (negative ones count from the end)."""
         place = int(position) + (len(self) if position < 0 else 0)

@@ -115,6 +115,11 @@ class SceneWorld(Dataset):
         """Names of the classes and of the set."""
         return {"classes": CLASSES, "dataset": "SceneWorld"}
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the items, in their order."""
+        return [f"scene_{index:06d}" for index in self.indices]
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the random numbers of the augmentation; epoch 0 at first."""
         self.epoch = _checked_whole("epoch", epoch, 0)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pitikit.apis import inputs
-from pitikit.apis.cli import is_for_user, message, run
+from pitikit.apis.cli import is_for_user, make_parser, message, run
 from pitikit.config import ConfigError, load_config
 from pitikit.data.conditions import voc_palette
 from pitikit.data.errors import DataError
@@ -110,3 +110,15 @@ def test_messages_are_plain():
     assert message(ValueError()) == "ValueError"
     text = message(caught(from_worker(0)))
     assert text == "item 'a1': found two\nlines; expected one"
+
+
+def test_a_tool_whose_work_is_not_shared_runs_in_one_process(monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        RuntimeError, match="got 2 processes of torchrun, expected one: the ranks would do the same work"
+    ):
+        make_parser("A tool.")
+    assert make_parser("A tool.", ranks=True).parse_args([]).launcher == "auto"
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert "launcher" not in vars(make_parser("A tool.").parse_args([]))

@@ -1,6 +1,7 @@
 """The test of a model: the same images whatever the batches, resumed, measured from the files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -315,3 +316,80 @@ def test_conditions_that_carry_nothing_are_warned_of(trained, tmp_path):
     with pytest.warns(UserWarning, match="item 'scene_000040': found mask with no label in it") as caught:
         evaluate(config, weights, tmp_path, options=unlabelled, progress=False)
     assert len(caught) == 1
+
+
+def test_images_made_elsewhere_have_the_same_table(trained, whole, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for index, (name, image) in enumerate(images(whole.folder).items()):
+        suffix = (".png", ".bmp", ".TIFF")[index % 3]
+        cv2.imwrite(str(folder / f"{name}{suffix}"), image.permute(1, 2, 0).numpy()[:, :, ::-1])
+    (folder / "notes.txt").touch()
+    report = evaluate(trained[0], out=tmp_path / "o", images=folder, batch_size=2, progress=False)
+    assert report.metrics == whole.metrics and report.notes == whole.notes
+    assert report.table().splitlines()[:-1] == whole.table().splitlines()[:-1]
+    assert report.table().splitlines()[-1].startswith(f"7 images of {folder} measured")
+    found = json.loads((tmp_path / "o" / "metrics.json").read_text())["protocol"]
+    assert found["images"]["folder"] == str(folder) and len(found["images"]["sha256"]) == 64
+    assert "checkpoint" not in found and (found["count"], found["resolution"]) == (7, 16)
+    assert (tmp_path / "o" / "grid.png").is_file() and not (tmp_path / "o" / "images").exists()
+    # Moved, they are the same; changed, they are not.
+    moved = folder.rename(tmp_path / "moved")
+    evaluate(trained[0], out=tmp_path / "o", images=moved, progress=False)
+    (moved / f"{IDS[0]}.png").write_bytes((whole.folder / "images" / f"{IDS[1]}.png").read_bytes())
+    with pytest.raises(ProtocolError, match=r"images\.sha256"):
+        evaluate(trained[0], out=tmp_path / "o", images=moved, progress=False)
+    # The folder of a test has them below it; a part of the test set needs only its own.
+    few = evaluate(trained[0], out=tmp_path / "few", images=whole.folder, count=2, progress=False)
+    assert few.protocol["images"]["folder"] == str(whole.folder / "images") and few.reused == 2
+
+
+def test_images_that_do_not_fit_are_refused_before_anything_is_written(trained, whole, tmp_path):
+    def refused(folder, words, **options):
+        with pytest.raises(ValueError, match=words):
+            evaluate(trained[0], out=tmp_path / "o", images=folder, progress=False, **options)
+        assert not (tmp_path / "o").exists()
+
+    def copied(name):
+        shutil.copytree(whole.folder / "images", tmp_path / name)
+        return tmp_path / name
+
+    refused(tmp_path / "absent", "no such folder")
+    missing = copied("missing")
+    (missing / f"{IDS[2]}.png").rename(missing / "scene_42.png")
+    refused(missing, rf"no image of 1 of 7: {IDS[2]} \(did you mean.*; images of no item: 1 of 7: scene_42")
+    twice = copied("twice")
+    shutil.copy(twice / f"{IDS[0]}.png", twice / f"{IDS[0]}.bmp")
+    refused(twice, f"several files of 1 of 7: {IDS[0]}")
+    large = copied("large")
+    cv2.imwrite(str(large / f"{IDS[6]}.png"), np.zeros((24, 32, 3), np.uint8))
+    refused(large, rf"{IDS[6]}\.png: got 32x24 pixels, expected 16x16, that of the true images")
+    broken = copied("broken")
+    (broken / f"{IDS[6]}.png").write_bytes(b"no image")
+    refused(broken, f"{IDS[6]}")
+    refused(copied("seeded"), "seed=3: expected none", seed=3)
+    with pytest.raises(ValueError, match="checkpoint, images: got both"):
+        evaluate(*trained, images=missing)
+    with pytest.raises(ValueError, match="checkpoint, images: got neither"):
+        evaluate(trained[0])
+
+
+def test_images_to_measure_are_never_removed(trained, whole, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "o")
+    for place in (tmp_path / "o", tmp_path / "o" / "images"):
+        with pytest.raises(ValueError, match="holds the images to measure, expected another folder"):
+            evaluate(trained[0], out=tmp_path / "o", images=place, overwrite=True, progress=False)
+    assert list(images(tmp_path / "o")) == IDS
+
+
+def test_the_bar_moves_by_steps(trained, tmp_path, monkeypatch):
+    seen = []
+
+    class Bar(module.SamplingBar):
+        def step(self, *state):
+            super().step(*state)
+            seen.append(self.bar.n)
+
+    monkeypatch.setattr(module, "SamplingBar", Bar)
+    evaluate(*trained, out=tmp_path, count=5, batch_size=4)
+    assert seen == [1, 2, 3, 4, 5, 6]

@@ -12,6 +12,7 @@ from pitikit.apis.protocol import (
     ProtocolError,
     describe,
     differences,
+    foreign_protocol,
     hash_low_res,
     hash_plugins,
     plain,
@@ -159,3 +160,14 @@ def test_the_images_that_are_enlarged_are_a_part_of_it(tmp_path):
     hashes = [each["low_res"][step["path"]] for each in seen]
     assert hashes[2] == hashes[3] and len(set(hashes)) == 4
     assert hash_low_res({"pipeline": [{"type": "LoadImage"}]}) == {}
+
+
+def test_images_made_elsewhere_are_marked():
+    config = {"test_dataloader": {"dataset": dict(type="SceneWorld", length=2)}}
+    facts = {"sha256": "ab", "size": [16, 24]}
+    made = foreign_protocol(Path("there"), facts, config, "c.py", {}, 2)
+    assert made["images"] == {"folder": "there", "sha256": "ab"} and made["resolution"] == [16, 24]
+    assert not made.keys() & {"checkpoint", "sampler", "seed", "model"}
+    # Where they are is no matter, what they are is.
+    assert not differences(made, foreign_protocol(Path("here"), facts, config, "c.py", {}, 2))
+    assert differences(made, foreign_protocol(Path("there"), {**facts, "sha256": "cd"}, config, "c.py", {}, 2))

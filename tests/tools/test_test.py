@@ -50,7 +50,17 @@ def test_from_the_command_line(repo, run_tool, tmp_path):
     assert len(found["measured_with"]["MeanIoU"]["weights_sha256"]) == 64
     for line in ("PSNR", "mIoU", "mIoU_ground_truth", "IoU/sky"):
         assert any(row.split()[0] == line for row in done.stdout.splitlines() if row), done.stdout
-    assert "3/3" in done.stderr
+    # Two batches of two steps.
+    assert "4/4" in done.stderr and "3/3 images" in done.stderr
+
+    measured = run_tool("test", config, "--images", out / "images", "--count", "3", cwd=tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    own = [line for line in done.stdout.splitlines() if "images" not in line]
+    assert [line for line in measured.stdout.splitlines() if "images" not in line] == own
+    assert (tmp_path / "work_dirs" / "tiny" / "test_images" / "metrics.json").is_file()
+    for more in ([], [weights, "--images", out / "images"]):
+        refused = run_tool("test", config, *more, cwd=tmp_path)
+        assert refused.returncode == 2 and "checkpoint, images: got " in refused.stderr
 
     refused = run_tool("test", config, weights, "--cfg-options", "model.sampler.steps=3", cwd=tmp_path)
     assert refused.returncode == 2
@@ -80,3 +90,7 @@ def test_two_ranks_make_the_table_of_one(repo, tmp_path):
         images = {path.name: path.read_bytes() for path in (tmp_path / name / "images").glob("*.png")}
         found[name] = images, report["metrics"], report["made"]
     assert len(found["one"][0]) == 5 and found["one"] == found["two"]
+    call = [sys.executable, *launcher, *command, "--out", str(tmp_path / "none"), "--launcher", "none"]
+    refused = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert refused.returncode != 0 and "error: got 2 processes of torchrun, expected one" in refused.stderr
+    assert not (tmp_path / "none").exists()

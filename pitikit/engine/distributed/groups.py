@@ -21,18 +21,58 @@ _ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"
 
 
 def resolve_launcher(name: str = "auto") -> str:
-    """'none', 'pytorch' or 'slurm'; 'auto' is 'pytorch' under torchrun and 'none' otherwise.
+    """'none', 'pytorch' or 'slurm'; 'auto' is 'pytorch' under torchrun and 'none' for a program started alone.
 
     'slurm' is never guessed: a shell within an allocation has its variables too.
 
     Raises:
         ValueError: another name.
+        DistributedError: 'auto' on one of several ranks of another launcher, each of which would do all the work.
     """
     if name not in LAUNCHERS:
         raise ValueError(f"launcher={name!r}: expected one of {', '.join(LAUNCHERS)}")
-    if name == "auto":
-        return "pytorch" if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else "none"
-    return name
+    if name != "auto":
+        return name
+    starter, count = started_by()
+    if starter in ("srun", "mpirun") and count > 1:
+        remedy = "add --launcher slurm" if starter == "srun" else "start it with torchrun --nproc-per-node N"
+        raise DistributedError(
+            f"launcher='auto': got {count} processes of {starter}, expected those of torchrun; {remedy}"
+        )
+    return "pytorch" if starter == "torchrun" else "none"
+
+
+def started_by() -> tuple[str, int]:
+    """The launcher that started this process, and of how many: ('torchrun', 2), ('srun', 4), ('', 1) for none."""
+    environment = os.environ
+    world_size = _number("WORLD_SIZE")
+    # Some schedulers set torchrun's variables without the last: of several ranks a group is meant.
+    if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys() or ("RANK" in environment and world_size > 1):
+        return "torchrun", world_size
+    # Those of a job step: the variables of the whole job are in a shell of an allocation too.
+    if "SLURM_PROCID" in environment and _number("SLURM_STEP_NUM_TASKS") > 1:
+        return "srun", _number("SLURM_STEP_NUM_TASKS")
+    count = max(map(_number, ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")))
+    return ("mpirun", count) if count > 1 else ("", 1)
+
+
+def refuse_copies() -> None:
+    """Refuse to do the same work on each of several ranks.
+
+    Raises:
+        DistributedError: a launcher has started several.
+    """
+    starter, count = started_by()
+    if count > 1:
+        raise DistributedError(
+            f"got {count} processes of {starter}, expected one: the ranks would do the same work; start it with python"
+        )
+
+
+def _number(variable: str) -> int:
+    """The number in an environment variable; 1 where there is none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 1
 
 
 def join_group(

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from pitikit.engine.distributed import groups
 from pitikit.engine.distributed.failures import DistributedError
-from pitikit.engine.distributed.groups import join_group, resolve_launcher
+from pitikit.engine.distributed.groups import join_group, refuse_copies, resolve_launcher
 
 ROOT = Path(__file__).resolve().parents[3]
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -20,7 +20,7 @@ SLURM = {"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_
 @pytest.fixture
 def bare(monkeypatch):
     """An environment that no launcher has touched."""
-    for name in [*TORCHRUN, *SLURM]:
+    for name in [*TORCHRUN, *SLURM, "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]:
         # So that what the code sets is taken back as well.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -38,6 +38,33 @@ def test_the_launcher_is_told_by_the_environment(bare):
     assert resolve_launcher("none") == "none" and resolve_launcher("slurm") == "slurm"
     with pytest.raises(ValueError, match="expected one of"):
         resolve_launcher("mpi")
+
+
+def test_several_processes_never_do_the_work_of_one_each(bare):
+    refuse_copies()
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2"}.items():
+        bare.setenv(name, value)
+    # Without LOCAL_RANK, as some schedulers start ranks: the group's own error follows, not a second copy of the work.
+    assert resolve_launcher("auto") == "pytorch"
+    with pytest.raises(DistributedError, match="got 2 processes of torchrun, expected one"):
+        refuse_copies()
+    for name in ("RANK", "WORLD_SIZE"):
+        bare.delenv(name)
+    bare.setenv("SLURM_PROCID", "0")
+    bare.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert resolve_launcher("auto") == "none"
+    bare.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(
+        DistributedError, match="got 4 processes of srun, expected those of torchrun; add --launcher slurm"
+    ):
+        resolve_launcher("auto")
+    with pytest.raises(DistributedError, match="got 4 processes of srun"):
+        refuse_copies()
+    assert resolve_launcher("none") == "none"
+    bare.delenv("SLURM_STEP_NUM_TASKS")
+    bare.setenv("OMPI_COMM_WORLD_SIZE", "3")
+    with pytest.raises(DistributedError, match="got 3 processes of mpirun, .* torchrun --nproc-per-node N"):
+        resolve_launcher("auto")
 
 
 def test_a_group_without_its_launcher(bare):
