@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pitikit.apis.panels import check_figure_name, make_panels, save_figure
 from pitikit.arguments import nearest
 from pitikit.engine.logs import LOG_NAME, read_log
-from pitikit.files import write_atomically
 
 _LABELS = ("mode", "iter", "step", "epoch")
-_COLUMNS = 2
 
 
 class LogError(ValueError):
@@ -71,9 +70,7 @@ def plot_logs(
         raise ValueError(f"smooth={smooth}: expected a number of lines, 1 or more")
     if not runs or not keys:
         raise ValueError("expected at least one run and one key")
-    out = Path(out)
-    if out.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"out={str(out)!r}: expected a name that ends in .png, .pdf or .svg")
+    out = check_figure_name(out)
     curves = dict(zip(run_names(runs), map(read_curves, runs), strict=True))
     for key in keys:
         known = {name for each in curves.values() for name in each}
@@ -165,16 +162,8 @@ def _rows(curves: Mapping[str, Curves], key: str, smooth: int) -> Iterator[tuple
 
 
 def _draw(curves: Mapping[str, Curves], keys: Sequence[str], smooth: int, out: Path, log_scale: bool) -> None:
-    # Here, because it takes a second; and without pyplot, which would need a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = min(_COLUMNS, len(keys))
-    lines = -(-len(keys) // columns)
-    figure = Figure(figsize=(7 * columns, 4.2 * lines), layout="constrained")
-    FigureCanvasAgg(figure)
-    for number, key in enumerate(keys):
-        axes = figure.add_subplot(lines, columns, number + 1)
+    figure, panels = make_panels(len(keys))
+    for key, axes in zip(keys, panels, strict=True):
         for index, (run, each) in enumerate(curves.items()):
             # The colour of a run is the same in all panels.
             colour = f"C{index % 10}"
@@ -188,9 +177,7 @@ def _draw(curves: Mapping[str, Curves], keys: Sequence[str], smooth: int, out: P
             axes.plot(at, mean, color=colour, label=run, linewidth=1.4, marker=marker)
         axes.set_title(key if _window(key, smooth) == 1 else f"{key}, mean of {smooth} lines")
         axes.set_xlabel("iteration")
-        axes.grid(alpha=0.3)
         if log_scale:
             axes.set_yscale("log", nonpositive="mask")
         axes.legend(fontsize="small")
-    kind = out.suffix[1:].lower()
-    write_atomically(out, lambda temporary: figure.savefig(temporary, dpi=120, format=kind))
+    save_figure(figure, out)

@@ -187,7 +187,7 @@ def hash_low_res(dataset: Any) -> dict[str, Any]:
         # tools/test.py and tools/cache_low_res.py record it beside the folder.
         protocol = read_protocol(folder.parent / "protocol.json")
         if protocol is not None:
-            facts: Any = {key: value for key, value in _flat(protocol) if not FREE.fullmatch(key)}
+            facts: Any = {key: value for key, value in flat(protocol) if not FREE.fullmatch(key)}
         else:
             files = folder.iterdir() if folder.is_dir() else ()
             facts = sorted((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files)
@@ -210,7 +210,7 @@ def _facts(part: Any, file: Path | None) -> dict[str, Any]:
 
 def differences(old: Protocol, new: Protocol) -> list[str]:
     """Lines such as ``seed: 0 there, 1 now``; empty if both make the same images."""
-    there, now = dict(_flat(old)), dict(_flat(new))
+    there, now = dict(flat(old)), dict(flat(new))
     keys = [key for key in {**there, **now} if not FREE.fullmatch(key)]
     return [
         f"{key}: {_shown(there, key)} there, {_shown(now, key)} now"
@@ -219,7 +219,8 @@ def differences(old: Protocol, new: Protocol) -> list[str]:
     ]
 
 
-def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The values in a tree of dicts and lists, by dotted key: ('sampler.eta', 1.0); a list of plain values is one."""
     pairs: Any = ()
     if isinstance(value, Mapping):
         pairs = value.items()
@@ -228,7 +229,7 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     if not pairs:
         yield place, value
     for key, item in pairs:
-        yield from _flat(item, f"{place}.{key}" if place else str(key))
+        yield from flat(item, f"{place}.{key}" if place else str(key))
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

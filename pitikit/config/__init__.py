@@ -28,6 +28,7 @@ from pitikit.config.loading import load_config
 from pitikit.config.options import (
     add_config_arguments,
     apply_options,
+    read_option,
     refuse_second_values,
     warn_of_idle_options,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "as_list",
     "check_config",
     "load_config",
+    "read_option",
     "refuse_second_values",
     "warn_of_idle_options",
 ]

@@ -188,14 +188,24 @@ class _OptionAction(Action):
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: Any = None) -> None:
         options = dict(getattr(namespace, self.dest))
         for pair in values:
-            key, equals, text = pair.partition("=")
-            if not key or not equals:
-                parser.error(f"{option_string}: expected KEY=VALUE, got {pair!r}")
             try:
-                options[key] = _value(text)
+                key, value = read_option(pair)
             except ValueError as error:
                 parser.error(f"{option_string} {pair}: {error}")
+            options[key] = value
         setattr(namespace, self.dest, options)
+
+
+def read_option(text: str) -> tuple[str, Any]:
+    """Key and value of ``KEY=VALUE``; see :func:`add_config_arguments`.
+
+    Raises:
+        ValueError: it is not of that form, or the value cannot be read.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"expected KEY=VALUE, got {text!r}")
+    return key, _value(value)
 
 
 def _value(text: str) -> Any:
