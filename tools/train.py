@@ -15,7 +15,7 @@ import sys
 import torch
 
 from pitikit.apis.cli import make_parser, run
-from pitikit.config import add_config_arguments, load_config
+from pitikit.config import add_config_arguments, load_config, refuse_second_values
 from pitikit.engine.checkpoints.hook import find_checkpoints
 from pitikit.engine.distributed.groups import leave_group, refuse_copies, resolve_launcher
 from pitikit.kernels.processor import has_matrix_units
@@ -39,6 +39,12 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if args.launcher == "none":
         refuse_copies()
+    refuse_second_values(
+        args.cfg_options,
+        work_dir=(args.work_dir, ["work_dir"]),
+        launcher=(args.launcher, ["launcher"]),
+        amp=(PRECISIONS.get(args.amp), ["optim_wrapper.precision"]),
+    )
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     # Without an optimizer there is nothing to train: the Runner reports it.
     if args.amp and (wrapper := cfg.get("optim_wrapper")):

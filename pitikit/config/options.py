@@ -178,8 +178,19 @@ def _argument(node: Mapping[str, Any], argument: Argument, key: str, place: Plac
     reader = reader_of(node, argument, place)
     known = reader.keys if reader.title else beside.union(node, reader.keys or ())
     if known and key not in known and key not in node and key != "type":
+        deeper = [] if place else [path for path in _paths(node) if path.endswith(f".{key}")]
+        if deeper:
+            raise ConfigError(f"{key}: unknown key, expected its whole path; did you mean {' or '.join(deeper[:3])}?")
         raise ConfigError(reader._replace(keys=known).unknown(key, place))
     return reader.argument(key)
+
+
+def _paths(node: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted keys of all values in dicts below ``node``."""
+    for key, value in node.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{above}{key}.")
 
 
 class _OptionAction(Action):

@@ -59,6 +59,15 @@ def test_calls_at_once_give_what_each_gives_alone(model, tiny_config, scene):
         assert own[index].timing.calls == own[index].timing.steps
 
 
+def test_one_translator_is_called_at_once(translators, scene):
+    mask = translators["mask"]
+    calls = [
+        lambda seed=seed: mask([scene.label, scene.label], seed=seed, samples=2, batch_size=3) for seed in range(4)
+    ]
+    alone = [call() for call in calls]
+    assert all(np.array_equal(made, expected) for made, expected in zip(at_once(calls), alone, strict=True))
+
+
 def test_two_half_precisions_in_turn_step_by_step(model, tiny_config, scene):
     """Each step of one call lies between two of the other: what one kept of its casts would meet the other."""
     own = [Translator(model, tiny_config("mask")) for _ in range(2)]

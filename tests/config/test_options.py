@@ -139,3 +139,12 @@ def test_an_option_without_effect_is_warned_of():
         for key in ("randomness.seed", "test_dataloader.batch_size"):
             with pytest.raises(UserWarning, match=rf"--cfg-options {key}: ignored, it reads model, test_dataloader"):
                 warn_of_idle_options({key: 1}, "it", read)
+
+
+def test_a_key_without_its_path_gets_the_path():
+    tree = {"model": {"type": "DenoisingTranslator", "sampler": {"type": "DDIMSampler", "steps": 3, "guidance": None}}}
+    for key in ("guidance", "steps"):
+        with pytest.raises(
+            ConfigError, match=rf"{key}: unknown key, expected its whole path; .* model\.sampler\.{key}\?"
+        ):
+            apply_options(tree, {key: "none"})

@@ -50,6 +50,21 @@ def test_launcher(asked, monkeypatch):
     assert asked().launcher == "pytorch"
     with pytest.raises(SystemExit):
         asked("--launcher", "mpi")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="got 2 processes of torchrun, expected one"):
+        asked("--launcher", "none")
+
+
+def test_a_second_value_is_refused(asked):
+    for flags, option in (
+        ((), "launcher=slurm"),
+        ((), "work_dir=other"),
+        (("--amp",), "optim_wrapper.precision=float16"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"got {option.partition('=')[0]}=.* in the options .* expected one of two"
+        ):
+            asked(*flags, "--cfg-options", option)
 
 
 def test_amp(asked):

@@ -93,7 +93,7 @@ def test_options_are_obeyed_or_refused(main, tiny, masks, tmp_path, capsys):
         (["--seed", "3"], "model.seed=5", "seed=3: got model.seed=5"),
         (["--steps", "2"], "model.sampler=dict(type='DDIMSampler',steps=4)", "steps='2': got model.sampler.steps=4"),
         (["--scale", "2"], "model.sampler.guidance.scale=3", "scale=2.0: got model.sampler.guidance.scale=3"),
-        ([], "guidance=none", "guidance"),
+        ([], "guidance=none", "did you mean model.sampler.guidance?"),
     ):
         with pytest.raises(SystemExit):
             run(lambda: main([*given, "--out", str(tmp_path / "o"), *flags, "--cfg-options", option]))  # noqa: B023
