@@ -119,11 +119,13 @@ def refuse_idle_seeds(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> Non
     Raises:
         ConfigError: such an option.
     """
-    kind = cfg["model"].get("type")
-    parts = (find_class(kind, MODELS) if isinstance(kind, str) else kind).PARTS
+    model = cfg.get("model") or {}
+    kind = model.get("type")
+    # A config without a model has an error of its own.
+    parts = getattr(find_class(kind, MODELS) if isinstance(kind, str) else kind, "PARTS", ())
     for place, name in enumerate(parts):
         key = f"model.{name}.seed"
-        if key in options and (place > 0 or cfg["model"].get("seed") is not None):
+        if key in options and (place > 0 or model.get("seed") is not None):
             raise ConfigError(f"--cfg-options {key}: has no effect, the seed of a {kind} counts; set model.seed")
 
 

@@ -110,6 +110,7 @@ def test_models_that_share_a_part_are_counted_by_module():
 
 
 def test_models_built_at_once_have_the_same_random_weights(write_config):
-    built = at_once([lambda: Translator.from_config(write_config("mask"), None, "cpu").model] * 3)
+    config = write_config("mask")
+    built = at_once([lambda: Translator.from_config(config, None, "cpu").model] * 3)
     values = [np.concatenate([p.detach().numpy().ravel() for p in each.parameters()]) for each in built]
     assert all(np.array_equal(each, values[0]) for each in values)
