@@ -18,7 +18,7 @@ from pitikit.resources import ROOT
 
 def commands() -> dict[str, Path]:
     """The files of the tools by the names of their subcommands, in the order of the alphabet."""
-    return {path.stem.replace("_", "-"): path for path in sorted((ROOT / "tools").glob("[!_]*.py"))}
+    return {path.stem.replace("_", "-"): path for path in sorted((ROOT / "tools").glob("[!_.]*.py"))}
 
 
 def overview() -> str:

@@ -84,3 +84,11 @@ def test_the_package_gives_its_translator():
     assert pitikit.Translator is pitikit.apis.Translator is Translator
     with pytest.raises(AttributeError, match="no attribute 'Translater'"):
         getattr(pitikit, "Translater")  # noqa: B009
+
+
+def test_a_file_that_a_system_left_is_no_command(monkeypatch, tmp_path):
+    (tmp_path / "tools").mkdir()
+    for name in ("._train.py", "train.py", "_own.py"):
+        (tmp_path / "tools" / name).touch()
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert list(command.commands()) == ["train"]

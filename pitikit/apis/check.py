@@ -85,13 +85,11 @@ def check_data(
     seen: dict[str, Any] = {}
     for name in chosen:
         given = cfg.to_dict()[f"{name}_dataloader"].get("dataset")
-        twins = [other for other, known in seen.items() if known == given]
-        if twins:
+        if twins := [other for other, known in seen.items() if known == given]:
             report.same[name] = twins[0]
             continue
         seen[name] = given
-        found = SplitReport(name)
-        report.splits.append(found)
+        report.splits.append(found := SplitReport(name))
         report.interrupted = not _check_split(given, found, folder, workers, count, seed, progress)
         if report.interrupted:
             break
@@ -113,6 +111,7 @@ def _check_split(
         return True
     parts = _parts(dataset)
     for part in parts:
+        found.passed_over += [text for text in [getattr(part, "passed_over_report", "")] if text]
         for missing in getattr(part, "missing", ()):
             found.add_bad(missing)
         if hasattr(part, "on_error"):
@@ -289,6 +288,7 @@ class SplitReport:
     num_classes: int = 0
     digests: dict[bytes, list[str]] = field(default_factory=dict)
     sheet: str = ""
+    passed_over: list[str] = field(default_factory=list)
 
     def add_bad(self, error: BaseException) -> None:
         """Take in an item that could not even be looked for."""
@@ -349,7 +349,7 @@ class SplitReport:
             lines.append(f"  BAD {len(entries)} × {kind}")
             lines += [f"      {entry['text']}" for entry in entries[:_SHOWN]]
             lines += [f"      and {len(entries) - _SHOWN} more, in report.json"] * (len(entries) > _SHOWN)
-        lines += [f"  BAD {problem}" for problem in self.problems]
+        lines += [f"  BAD {problem}" for problem in self.problems] + [f"  note: {each}" for each in self.passed_over]
         for note, items in {**self.notes, "the same image": [" = ".join(group) for group in self.twice]}.items():
             if len(items) == self.read > 1:
                 lines.append(f"  note: every item: {note}")
@@ -375,7 +375,8 @@ class SplitReport:
         """The report for JSON, with every bad item."""
         facts = ("low", "high", "mean", "deviation", "shapes")
         values = {name: {fact: getattr(each, fact) for fact in facts} for name, each in self.values.items()}
-        own = {name: getattr(self, name) for name in ("size", "read", "bad_count", "bad", "problems", "notes", "sheet")}
+        names = "size read bad_count bad problems notes passed_over sheet"
+        own = {name: getattr(self, name) for name in names.split()}
         kinds = {kind: len(entries) for kind, entries in self.bad.items()}
         made = dict(bad_by_kind=kinds, same_image=self.twice, sizes=dict(self.sizes.most_common()))
         return dict(split=self.name, **own, **made, values=values, labels=self.histogram())

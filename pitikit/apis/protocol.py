@@ -15,6 +15,7 @@ import torch
 from pitikit import __version__
 from pitikit.apis.building import RANDOM, Checkpoint, components, weight_files
 from pitikit.config import as_list
+from pitikit.data.listing import FileTree
 from pitikit.files import file_sha256, write_text
 from pitikit.registry import INSTALLED
 from pitikit.resources import ROOT
@@ -189,8 +190,9 @@ def hash_low_res(dataset: Any) -> dict[str, Any]:
         if protocol is not None:
             facts: Any = {key: value for key, value in flat(protocol) if not FREE.fullmatch(key)}
         else:
-            files = folder.iterdir() if folder.is_dir() else ()
-            facts = sorted((each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in files)
+            tree = FileTree(folder)
+            stats = ((each, (folder / each).stat()) for each in tree.walk())
+            facts = sorted((each, stat.st_size, stat.st_mtime_ns) for each, stat in stats)
         found[path] = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return {"low_res": found} if found else {}
 

@@ -5,7 +5,6 @@ or a list.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,9 @@ from torch.utils.data import Dataset
 
 import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws from these datasets)
 from pitikit.data.errors import DataError
+from pitikit.data.listing import Passed, describe_passed
+from pitikit.data.splits import check_text, is_range, listed_ids, positions, read_lines
+from pitikit.data.templates import MemberFiles
 from pitikit.registry import DATASETS, TRANSFORMS
 
 #: Ways of :class:`PairedImageDataset` to handle a bad item.
@@ -60,19 +62,6 @@ def build_pipeline(pipeline: Sequence[Any]) -> Compose:
     return Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
 
 
-def expand_template(template: str) -> list[str]:
-    """'a/{id}.{jpg,png}' -> ['a/{id}.jpg', 'a/{id}.png']. Raises ValueError without '{id}' or with
-    other braces.
-    """
-    match = re.search(r"\{([^{}]*,[^{}]*)\}", template)
-    if match:
-        before, after = template[: match.start()], template[match.end() :]
-        return [path for choice in match[1].split(",") for path in expand_template(before + choice + after)]
-    if re.findall(r"\{(.*?)\}", template) != ["id"]:
-        raise ValueError(f"path template {template!r}; expected one '{{id}}', as in 'images/{{id}}.jpg'")
-    return [template]
-
-
 @DATASETS.register_module()
 class PairedImageDataset(Dataset):
     """Pairs of an image and its conditions, read lazily; every partner's existence is checked at
@@ -81,15 +70,19 @@ class PairedImageDataset(Dataset):
     Args:
         root: folder that the templates, the list file and the paths in it start from.
         image: path template of the image, or None for a set of conditions alone (translation).
-            '{id}' stands for the item, and may span folders; '{jpg,png}' for alternatives:
-            'images/{id}.{jpg,png}'.
+            '{id}' stands for the item, and may span folders, links to folders included; '{jpg,png}' for
+            alternatives: 'images/{id}.{jpg,png}'; the suffix '.*' for every format. See below.
         conditions: member name -> path template; mask, sketch, depth, normals, caption, or whatever
             the loader of a plugin reads. May be empty.
         list_file: a text file with one id per line, or with one JSON object per line: 'id' and,
             for any member, its path ('caption': the text itself). Members it leaves out follow
             their template.
         pipeline: transforms, or their configs.
-        subset: share of the items to use; a smaller share lies within a larger one.
+        split: a part of the items that the template finds: positions in their sorted list, from 1 and with both
+            ends, such as '1-300', '301-' or '1-100,201-300'; or a text file (in ``root``, or as given) with one
+            item per line, in its order: an id, or a path, absolute or relative, of which the end that one item has
+            counts. Not together with ``list_file`` or ``ids``.
+        subset: share of the items to use, of a split's; a smaller share lies within a larger one.
         subset_seed: which share.
         seed: seed of the augmentation.
         caption_file: captions of all items: JSON ``{id: text}``, or lines of ``id<TAB>text``.
@@ -102,6 +95,11 @@ class PairedImageDataset(Dataset):
             puts the next readable item of the set in its place, with the augmentation of the draw.
             Which one that is depends on the files alone, never on workers or on what was read before.
         max_bad: with 'skip', the largest share of bad items that is allowed.
+
+    A template fits suffixes in any case, and other spellings of them ('.jpeg' for '.jpg'). A file in another format
+    that is read here is taken for a partner that is missing otherwise, and, beside those that fit, for an item whose
+    partners are all there; of several files of one id, the one nearest to the template. Hidden files, and what systems
+    and editors leave behind, are no data. What else the image's folder holds is kept in ``passed_over``, by reason.
 
     With ``on_error='skip'`` the id of an item that stands in for others is a :class:`StandInId`. The
     training loop reads it, warns of each bad item once, counts, and stops beyond ``max_bad``. Items
@@ -136,6 +134,7 @@ class PairedImageDataset(Dataset):
         same_size: bool = True,
         on_error: str = "raise",
         max_bad: float = 0.05,
+        split: str | Path | None = None,
     ) -> None:
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error={on_error!r}; expected one of {ON_ERROR}")
@@ -153,24 +152,33 @@ class PairedImageDataset(Dataset):
         templates = chosen if image is None else {"image": image, **chosen}
         if not self.root.is_dir():
             raise DataError("no such folder", "the dataset's root", "set root= to where the data is", self.root)
-        self._templates = {name: expand_template(template) for name, template in templates.items()}
-        listed = self._listed(list_file, ids)
+        files = MemberFiles(self.root, templates)
+        listed = self._listed(files, list_file, ids, split)
         captions = self._read_captions(caption_file) if caption_file is not None else None
-        self.items = self._resolve(listed, captions)
+        self.items = self._resolve(files, listed, captions)
+        self.passed_over: Passed = files.passed
         self.items = [self.items[i] for i in nested_subset(len(self.items), subset, subset_seed)]
         self.pipeline = build_pipeline(pipeline)
 
     # ---- finding the items
 
-    def _listed(self, list_file: str | Path | None, ids: Sequence[str] | None) -> list[dict[str, str]]:
-        if list_file is not None and ids is not None:
-            raise ValueError("list_file and ids were both given; expected one of them")
+    def _listed(
+        self,
+        files: MemberFiles,
+        list_file: str | Path | None,
+        ids: Sequence[str] | None,
+        split: str | Path | None,
+    ) -> list[dict[str, str]]:
+        given = [n for n, v in (("list_file", list_file), ("ids", ids), ("split", split)) if v is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} were both given; expected one of them")
         if ids is not None:
             listed = [{"id": str(name)} for name in ids]
         elif list_file is not None:
             listed = self._read_list(self.root / list_file)
         else:
-            listed = [{"id": name} for name in self._glob()]
+            names = files.ids()
+            listed = [{"id": name} for name in (names if split is None else self._split(files, names, split))]
         seen: set[str] = set()
         for entry in listed:
             if entry["id"] in seen:
@@ -178,9 +186,20 @@ class PairedImageDataset(Dataset):
             seen.add(entry["id"])
         return listed
 
+    def _split(self, files: MemberFiles, names: list[str], split: str | Path) -> list[str]:
+        if is_range(str(split)):
+            return [names[place] for place in positions(str(split), len(names))]
+        path = self.root / Path(split).expanduser()
+        if not path.is_file() and Path(split).expanduser().is_file():
+            path = Path(split).expanduser()
+        listed = listed_ids(read_lines(path), files.found, path)
+        if not listed:
+            raise DataError("an empty list", "one item per line", path=path)
+        return listed
+
     def _read_list(self, path: Path) -> list[dict[str, str]]:
         listed: list[dict[str, str]] = []
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             if not line.startswith("{"):
                 listed.append({"id": line})
                 continue
@@ -191,32 +210,11 @@ class PairedImageDataset(Dataset):
                 raise DataError(f"no JSON ({error})", "one JSON object a line", path=place) from error
             if "id" not in entry:
                 raise DataError("no 'id'", "the key 'id', and paths by member", path=place)
+            check_text(str(entry.get("caption", "")), place)
             listed.append({key: str(value) for key, value in entry.items()})
         if not listed:
             raise DataError("an empty list", "one id per line", path=path)
         return listed
-
-    def _glob(self) -> list[str]:
-        if not self._templates:
-            raise ValueError("image=None and no conditions: name a template, ids or a list_file")
-        name, templates = next(iter(self._templates.items()))
-        found: list[str] = []
-        for template in templates:
-            before, after = template.split("{id}")
-            folder = self.root / before.rpartition("/")[0]
-            pattern = re.compile(re.escape(before) + "(.+)" + re.escape(after))
-            for path in folder.rglob("*" + Path(after).name if after else "*"):
-                match = pattern.fullmatch(path.relative_to(self.root).as_posix())
-                if match and path.is_file():
-                    found.append(match[1])
-        if not found:
-            raise DataError(
-                "no file",
-                f"files like {name}={' or '.join(templates)!r}",
-                "check root and template",
-                self.root,
-            )
-        return sorted(found)
 
     def _read_captions(self, caption_file: str | Path) -> dict[str, str]:
         path = self.root / caption_file
@@ -226,31 +224,38 @@ class PairedImageDataset(Dataset):
             except (OSError, ValueError, AttributeError) as error:
                 raise DataError(f"captions that cannot be read ({error})", "JSON {id: text}", path=path) from error
         captions = {}
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             name, tab, text = line.partition("\t")
             if not tab:
                 raise DataError("a line without a tab", "id<TAB>text", path=f"{path}, line {number}")
-            captions[name] = text
+            captions[name] = check_text(text, f"{path}, line {number}")
         return captions
 
-    def _resolve(self, listed: list[dict[str, str]], captions: dict[str, str] | None) -> list[dict[str, Any]]:
+    def _resolve(
+        self, files: MemberFiles, listed: list[dict[str, str]], captions: dict[str, str] | None
+    ) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         missing: list[DataError] = []
+        files.names = files.names or [entry["id"] for entry in listed]
         for entry in listed:
             name = entry["id"]
             sources: dict[str, Path | str] = {}
-            for member in dict.fromkeys([*self._templates, *(key for key in entry if key != "id")]):
+            taken: list[str] = []
+            for member in dict.fromkeys([*files.templates, *(key for key in entry if key != "id")]):
                 if member == "caption" and member in entry:
                     sources[member] = entry[member]
                     continue
-                paths = [entry[member]] if member in entry else self._templates[member]
-                places = [self.root / path.replace("{id}", name) for path in paths]
-                place = next((path for path in places if path.is_file()), None)
+                if member in entry:
+                    places = [entry[member].replace("{id}", name)]
+                    place = files.tree.find(places[0])
+                else:
+                    places, place = files.places(member, name), files.file(member, name, taken)
                 if place is None:
-                    tried = " or ".join(str(path) for path in places)
+                    tried = " or ".join(str(self.root / path) for path in places)
                     missing.append(DataError(f"no {member}", "every member of the pair", path=tried, item=name))
                     break
-                sources[member] = place
+                sources[member] = Path(files.tree.real(place))
+                taken.append(place)
             else:
                 if captions is None or name in captions:
                     caption = {} if captions is None else {"caption": captions[name]}
@@ -266,6 +271,12 @@ class PairedImageDataset(Dataset):
         if not items:
             raise DataError("no item", "at least one that is whole", path=self.root)
         return items
+
+    @property
+    def passed_over_report(self) -> str:
+        """Line about the files that were passed over; empty where there is none."""
+        text = describe_passed(self.passed_over)
+        return f"{self.root}: {text}" if text else ""
 
     # ---- reading
 
@@ -332,11 +343,3 @@ class PairedImageDataset(Dataset):
             raise DataError(f"a file that cannot be read ({error})", "a whole file", item=item["id"]) from error
         except Exception as error:
             raise RuntimeError(f"item {item['id']!r}: {type(error).__name__}: {error}") from error
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"a list that cannot be read ({error})", "UTF-8 text", path=path) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from pitikit.data.errors import DataError
+from pitikit.data.listing import IMAGE_SUFFIXES, FileTree
 from pitikit.data.reading import read_image
 from pitikit.data.transforms import resize_image
 from pitikit.degradations.operation import DegradationError, built, degrade
@@ -103,6 +104,8 @@ class LoadLowRes(BaseTransform):
         if not 0 <= prob <= 1:
             raise ValueError(f"prob={prob}; expected 0 to 1")
         self.path, self.prob, self.size = path, prob, size
+        # A folder is read where a file has another suffix, or another case of it, than the path; and once.
+        self._tree = FileTree("")
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read the image, or leave what is there."""
@@ -114,7 +117,8 @@ class LoadLowRes(BaseTransform):
                 )
             return results
         path = Path(self.path.replace("{id}", results["id"])).expanduser()
-        if not path.is_file():
+        found = str(path) if path.is_file() else self._tree.find(str(path), IMAGE_SUFFIXES)
+        if found is None:
             raise DataError(
                 "no image of a base model",
                 "one of every item",
@@ -122,7 +126,7 @@ class LoadLowRes(BaseTransform):
                 path,
                 results["id"],
             )
-        image = read_image(path)
+        image = read_image(self._tree.real(found))
         if image.shape[:2] != (self.size, self.size):
             height, width = image.shape[:2]
             raise DataError(

@@ -24,9 +24,11 @@ class BadItems:
     """
 
     def __init__(self, dataset: Any) -> None:
-        sets = list(_skipping(dataset))
+        parts = list(_parts(dataset))
+        sets = [each for each in parts if getattr(each, "on_error", None) == "skip"]
         self.active = bool(sets)
         self.missing = [str(error) for each in sets for error in each.missing]
+        self.passed_over = [text for each in parts if (text := getattr(each, "passed_over_report", ""))]
         self.total = sum(len(each) for each in sets)
         self.allowed = sum(int(each.max_bad * len(each)) for each in sets)
         #: Id -> complaint.
@@ -43,7 +45,9 @@ class BadItems:
         self.found, self.replaced = dict(state["found"]), state["replaced"]
 
     def report_missing(self, logger: Any) -> None:
-        """Warn, once, of the items that were left out from the start."""
+        """Warn, once, of the items that were left out from the start, and of the files that were passed over."""
+        for text in self.passed_over:
+            logger.warning(text)
         if self.missing:
             more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
             shown = "\n  ".join(self.missing[:3])
@@ -91,10 +95,9 @@ class BadItems:
         return [pairs for part in all_gather_object(passed) for pairs in part] if int(count) else []
 
 
-def _skipping(dataset: Any) -> Iterator[Any]:
-    """The datasets in ``dataset`` that pass over bad items."""
-    if getattr(dataset, "on_error", None) == "skip":
-        yield dataset
+def _parts(dataset: Any) -> Iterator[Any]:
+    """``dataset`` and the datasets within it."""
+    yield dataset
     for inner in [getattr(dataset, "dataset", None), *(getattr(dataset, "datasets", None) or ())]:
         if inner is not None:
-            yield from _skipping(inner)
+            yield from _parts(inner)

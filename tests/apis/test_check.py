@@ -1,6 +1,9 @@
 """All that is wrong with data, at once."""
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -314,3 +317,36 @@ def test_from_the_command_line(repo, config, root, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "BAD 1 × a file that is no image" in done.stdout and "8/8" in done.stderr
+
+
+def test_what_was_passed_over_is_in_the_report(root, tmp_path):
+    (root / "images/._p00.png").touch()
+    (root / "images/p00.txt").touch()
+    path = tmp_path / "all.py"
+    path.write_text(PAIRS.format(root=str(root), train=None, val=["p00"]))
+    report = check_data(path, "train", out=tmp_path / "out", progress=False)
+    line = f"  note: {root}: 2 files passed over: 1 hidden, or left by a system or an editor (images/._p00.png); "
+    assert report.status == 0 and line in report.table()
+    (saved,) = json.loads((tmp_path / "out" / "report.json").read_text())["splits"]
+    assert "2 files passed over" in saved["passed_over"][0]
+
+
+@pytest.mark.parametrize("variables", [dict(PYTHONIOENCODING="ascii"), dict(LC_ALL="C", PYTHONUTF8="0")])
+def test_names_and_terminals_that_are_no_utf_8(variables, root, tmp_path, repo):
+    for folder in ("images", "labels"):
+        os.rename(root / folder / "p00.png", os.fsencode(root / folder) + b"/caf\xe9.png")
+        os.rename(root / folder / "p01.png", os.fsencode(root / folder) + "/ж.png".encode())
+    Image.fromarray(np.zeros((40, 30), np.uint8)).save(os.fsencode(root / "labels") + b"/caf\xe9.png", "PNG")
+    (root / "labels" / "ж.png").unlink()
+    os.rename(root / "labels/p02.png", os.fsencode(root / "images") + b"/._\xff.png")
+    path = tmp_path / "all.py"
+    path.write_text(PAIRS.format(root=str(root), train=None, val=["p03"]))
+    out = tmp_path / "out"
+    command = [sys.executable, str(repo / "tools" / "check_data.py"), str(path), "--split", "train", "--out", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(repo), **variables}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+    assert b"3 bad" in done.stdout and b"passed over" in done.stdout
+    (split,) = json.loads((out / "report.json").read_bytes())["splits"]
+    bad = {entry["item"] for entries in split["bad"].values() for entry in entries}
+    assert {os.fsencode(name) for name in bad} == {b"caf\xe9", "ж".encode(), b"p02"}

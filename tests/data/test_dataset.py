@@ -1,6 +1,7 @@
 """The paired dataset: finding items, naming bad ones, randomness that workers do not change."""
 
 import json
+import os
 from itertools import islice
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pitikit.data import transforms
-from pitikit.data.dataset import PairedImageDataset, expand_template, nested_subset
+from pitikit.data.dataset import PairedImageDataset, nested_subset
 from pitikit.data.errors import DataError
 from pitikit.data.sampler import Draw, DrawSampler
+from pitikit.data.templates import expand_template
 
 RNG = np.random.default_rng(0)
 
@@ -122,6 +124,13 @@ def test_captions(root):
     assert dataset[0]["sources"]["caption"] == "three"
     with pytest.raises(DataError, match="'p00'.*no caption"):
         PairedImageDataset(root, caption_file="captions.tsv")
+    # A name may be no UTF-8, but not what a model reads.
+    (root / "captions.tsv").write_bytes(b"p03\tcaf\xe9\n")
+    with pytest.raises(DataError, match=r"captions\.tsv, line 1: found the text .*no UTF-8"):
+        PairedImageDataset(root, ids=["p03"], caption_file="captions.tsv")
+    (root / "some.jsonl").write_bytes(b'{"id": "p03", "caption": "caf\xe9"}\n')
+    with pytest.raises(DataError, match=r"some\.jsonl, line 1: found the text .*no UTF-8"):
+        PairedImageDataset(root, list_file="some.jsonl")
 
 
 def test_subsets_are_seeded_and_nested():
@@ -321,3 +330,87 @@ def test_the_advice_is_for_trainings(root):
     with pytest.raises(DataError) as error:
         PairedImageDataset(root, pipeline=pipeline(), test_mode=True)[5]
     assert "on_error" not in str(error.value)
+
+
+# ---- files as people have them
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_linked_folders_and_suffixes_in_any_case(as_text, root):
+    elsewhere = root / "elsewhere"
+    for folder, suffix in (("images", "JPG"), ("labels", "PNG")):
+        (elsewhere / folder).mkdir(parents=True)
+        for k in (0, 1):
+            name = next(root.glob(f"{folder}/p{k:02d}.*"))
+            name.rename(elsewhere / folder / f"q{k}.{suffix}")
+        if as_text:
+            (root / folder / "city").write_text(f"../elsewhere/{folder}")
+        else:
+            (root / folder / "city").symlink_to(elsewhere / folder)
+    (root / "images/p02.jpg").rename(root / "images/p02.jpeg")
+    dataset = PairedImageDataset(root, pipeline=pipeline(0))
+    assert dataset.ids == ["city/q0", "city/q1", *(f"p{k:02d}" for k in range(2, 12))]
+    assert dataset[0]["label"][0, 0] == 0 and dataset[2]["id"] == "p02"
+    assert dataset.passed_over == {} and dataset.passed_over_report == ""
+
+
+def test_leftovers_are_passed_over_and_counted(root):
+    (root / "images/._p00.jpg").write_bytes(b"\0\5\26\7")
+    (root / "images/.ipynb_checkpoints").mkdir()
+    (root / "images/.ipynb_checkpoints/p00-checkpoint.jpg").touch()
+    (root / "images/meta.json").touch()
+    dataset = PairedImageDataset(root)
+    assert len(dataset) == 12
+    assert f"{root}: 3 files passed over: 2 hidden, " in dataset.passed_over_report
+    assert "1 of no format that is read here (images/meta.json)" in dataset.passed_over_report
+
+
+def test_lists_and_ids_in_another_case(root):
+    (root / "labels/p03.png").rename(root / "labels/P03.PNG")
+    (root / "images/p05.jpg").rename(root / "images/p05.JPG")
+    (root / "some.jsonl").write_text('{"id": "a", "image": "images/p05.jpg", "mask": "labels/p03.png"}\n{"id": "p05"}')
+    listed = PairedImageDataset(root, list_file="some.jsonl")
+    assert [path.name for path in listed[0]["sources"].values()] == ["p05.JPG", "P03.PNG"]
+    assert listed[1]["sources"]["image"].name == "p05.JPG"
+    assert PairedImageDataset(root, ids=["p03"])[0]["sources"]["mask"].name == "P03.PNG"
+
+
+def test_names_that_are_no_utf_8(root):
+    os.rename(root / "images/p00.jpg", os.fsencode(root) + b"/images/caf\xe9.jpg")
+    os.rename(root / "labels/p00.png", os.fsencode(root) + b"/labels/caf\xe9.png")
+    dataset = PairedImageDataset(root, pipeline=pipeline(0))
+    loader = DataLoader(dataset, batch_size=12, num_workers=1, collate_fn=default_collate)
+    assert next(iter(loader))["id"][0] == "caf\udce9"
+    (root / "some.txt").write_bytes(b"caf\xe9\n")
+    assert PairedImageDataset(root, list_file="some.txt").ids == ["caf\udce9"]
+
+
+def test_splits_by_position(root):
+    train, rest = (PairedImageDataset(root, split=split).ids for split in ("1-8", "9-"))
+    assert train == [f"p{k:02d}" for k in range(8)] and rest == [f"p{k:02d}" for k in range(8, 12)]
+    half = PairedImageDataset(root, split="9-", subset=0.5).ids
+    assert len(half) == 2 and set(half) < set(rest)
+    with pytest.raises(ValueError, match="positions 9 to 300, expected some of 1 to 12"):
+        PairedImageDataset(root, split="9-300")
+    for other in (dict(ids=["p00"]), dict(list_file="some.txt")):
+        with pytest.raises(ValueError, match=f"{next(iter(other))} and split were both given; expected one of them"):
+            PairedImageDataset(root, split="1-8", **other)
+
+
+def test_splits_by_list(root, tmp_path_factory, monkeypatch):
+    (root / "val.txt").write_text("/SegNet/CamVid/val/p03.png /SegNet/CamVid/valannot/p03.png\np01\n")
+    assert PairedImageDataset(root, split="val.txt").ids == ["p03", "p01"]
+    elsewhere = tmp_path_factory.mktemp("lists")
+    (elsewhere / "mine.txt").write_text("images/p07.jpg\n")
+    monkeypatch.chdir(elsewhere)
+    assert PairedImageDataset(root, split="mine.txt").ids == ["p07"]
+    (root / "val.txt").write_text("p01\np99\n")
+    with pytest.raises(DataError, match=r"'p99'.*images/p99\.jpg.*no image"):
+        PairedImageDataset(root, split="val.txt")
+    assert PairedImageDataset(root, split="val.txt", on_error="skip", max_bad=0.5).ids == ["p01"]
+    (root / "val.txt").write_text("p01\nimages/p01.jpg\n")
+    with pytest.raises(DataError, match="'p01'.*twice"):
+        PairedImageDataset(root, split="val.txt")
+    (root / "val.txt").write_text("\n")
+    with pytest.raises(DataError, match="an empty list"):
+        PairedImageDataset(root, split="val.txt")

@@ -160,3 +160,13 @@ def test_a_base_model_s_image_is_missing_or_of_another_size(photo, tmp_path):
     for wrong in (dict(path="images/a.png"), dict(path=path, prob=1.5)):
         with pytest.raises(ValueError, match="expected"):
             LoadLowRes(**wrong)
+
+
+def test_images_of_a_base_model_in_another_format(photo, tmp_path):
+    image, path = low_res_of_a_base_model(tmp_path, photo)
+    (found,) = tmp_path.rglob("*.png")
+    found.rename(found.with_suffix(".PNG"))
+    assert np.array_equal(run(photo, LoadImage(), LoadLowRes(path), PackInputs())["low_res"].permute(1, 2, 0), image)
+    Image.open(found.with_suffix(".PNG")).save(found.with_suffix(".bmp"))
+    found.with_suffix(".PNG").unlink()
+    assert np.array_equal(run(photo, LoadImage(), LoadLowRes(path), PackInputs())["low_res"].permute(1, 2, 0), image)

@@ -42,3 +42,10 @@ def test_parts_are_built_from_configs_and_named():
     assert mixed.metainfo["dataset"] == "SceneWorld + SceneWorld"
     with pytest.raises(ValueError, match="at least one"):
         MixedDataset([])
+
+
+def test_ids_of_all_parts():
+    scenes = dict(type="SceneWorld", length=2, size=64, members=["image"])
+    mixed = DATASETS.build(dict(type="MixedDataset", datasets=[scenes, dict(scenes, start=5)]))
+    assert mixed.ids == [mixed[place]["id"] for place in range(4)]
+    assert not hasattr(MixedDataset([Part("a", 1)]), "ids")

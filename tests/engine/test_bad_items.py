@@ -111,3 +111,15 @@ def test_a_batch_of_stand_ins_can_be_saved(data, run, tmp_path):
     with pytest.raises(RuntimeError, match="not finite"):
         run(tmp_path, train_dataloader__dataset=data, model__losses=spoilt)
     assert set(read_checkpoint(tmp_path / "failed_batch.pth")["batch"]["id"]) <= {"p01", "p02"}
+
+
+def test_files_that_were_passed_over_are_warned_of_once(tmp_path):
+    class Part:
+        passed_over_report = "images: 1 file passed over: 1 hidden (._1.jpg)"
+
+    class Wrapper:
+        datasets = (Part(), SimpleNamespace(passed_over_report=""))
+
+    warned = []
+    BadItems(Wrapper()).report_missing(SimpleNamespace(warning=warned.append))
+    assert warned == [Part.passed_over_report]
