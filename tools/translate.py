@@ -12,7 +12,10 @@ r"""Turn condition images, or texts, into images.
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors \
         configs/scenes/inputs/mask --out enlarged --keep-low-res
 
-INPUT is a file or a folder: images, or text files (.txt) where texts are translated, as by a prior.
+INPUT is a file, a folder or a pattern such as 'masks/**/*.png' (with quotes, links to folders are followed and
+upper and lower case are the same): images, or text files (.txt) where texts are translated, as by a prior.
+A line on stderr counts the files that were passed over. Files of one name in several folders give results in
+folders of the same names.
 Where a model takes several images at once (depth and normals), they lie in folders of those names,
 under the same file name, and INPUT is one of the files, one of the folders, or the folder that holds
 them.
@@ -41,7 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("config", help="config of the model")
     parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file or folder")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file, folder or pattern")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
     parser.add_argument("--samples", type=int, default=1, help="images per input")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
 from pitikit.data.dataset import build_pipeline
@@ -21,6 +22,7 @@ from pitikit.data.decoding import upright
 from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.empty_conditions import EmptyPart, NotedId
 from pitikit.data.errors import DataError
+from pitikit.data.listing import describe_passed
 from pitikit.data.reading import is_bytes_image
 from pitikit.data.transforms import (
     LoadCaption,
@@ -29,10 +31,6 @@ from pitikit.data.transforms import (
     RandomFlip,
 )
 from pitikit.resources import find
-
-SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .npy".split())
-"""Files of a folder that are taken, of texts ``.txt`` instead; the rest is passed over."""
-TEXT_SUFFIXES = frozenset({".txt"})
 
 
 @dataclass(frozen=True)
@@ -92,25 +90,28 @@ class ConditionReader:
         """List the inputs to translate; nothing is decoded yet.
 
         Args:
-            inputs: a file, a folder, a pattern such as 'masks/*.png', a PIL image, an array
+            inputs: a file, a folder, a pattern such as 'masks/*.png' or 'masks/**/*.png', a PIL image, an array
                 (H, W[, C]) of one image or (N, H, W[, C]) of several, a dict of members, or a
                 list of these. Of a plugin's member, which may have any C, (N, H, W) is several
                 where H = W, and otherwise one (H, W, C). A folder holds images (text files where
                 texts are translated), or one folder a member whose files share their stems; a file
-                of a model with several members has its partners in folders beside its own. Where
+                of a model with several members has its partners in folders beside its own. Subfolders of a
+                folder are passed over, which a warning counts with all else that is passed over. Where
                 texts are translated, a str is a text, and a file is a ``pathlib.Path``.
-            ids: names for the results, one an input, instead of the stems.
+            ids: names for the results, one an input, instead of the stems; of files with equal stems in several
+                folders the id is the path below the folder that holds all of them.
 
         Raises:
             DataError: a missing file, a folder without images, a member that is missing or
                 unknown, or something that is none of the above.
         """
         items: list[Item] = []
+        files = InputFiles(self.members, self._texts, self._given.besides(self.members))
         for value in _as_list(inputs, bool(self._foreign)):
             if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
                 if not str(value):
-                    raise DataError("an empty path", f"{_list(self.members)} to translate")
-                items += self._of_path(Path(value))
+                    raise DataError("an empty path", f"{list_names(self.members)} to translate")
+                items += [Item(path.stem, sources) for path, sources in files.at(find(value))]
             else:
                 items.append(self._of_value(value, len(items)))
         if not items:
@@ -121,6 +122,10 @@ class ConditionReader:
             if len(ids) != len(items):
                 raise ValueError(f"ids: {len(ids)} for {len(items)} inputs; expected one each")
             items = [Item(str(name), i.sources) for name, i in zip(ids, items, strict=True)]
+        else:
+            items = _told_apart(items)
+        if text := describe_passed(files.passed):
+            warnings.warn(f"inputs: {text}", stacklevel=2)
         return items
 
     def read(self, item: Item) -> Tensor:
@@ -167,68 +172,22 @@ class ConditionReader:
             f" (--cfg-options {key}={shlex.quote(str(remedy.value))}, in Python options={{{key!r}: {remedy.value!r}}})"
         )
 
-    def _of_path(self, path: Path) -> list[Item]:
-        path = find(path)
-        if path.is_dir():
-            return [self._with_partners(file) for file in self._files(path)]
-        if path.is_file():
-            return [self._with_partners(path)]
-        found = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
-        if not found:
-            pattern = "no file that fits this pattern" if glob.has_magic(str(path)) else "no such file or folder"
-            raise DataError(pattern, f"{_list(self.members)} to translate", path=path)
-        return [self._with_partners(file) for file in found]
-
-    def _files(self, folder: Path) -> list[Path]:
-        first = self.members[0]
-        alone = len(self.members) == 1
-        choices = [folder, folder / first] if alone else [folder / first]
-        if not alone and folder.name in self.members:
-            choices.append(folder)
-        for choice in choices:
-            files = sorted(choice.glob("*")) if choice.is_dir() else []
-            found = [f for f in files if f.suffix.lower() in self._suffixes(first) and f.is_file()]
-            if found:
-                return found
-        kind = "text files (.txt)" if first in self._texts else "images"
-        wanted = f"{kind} in it" if alone else f"the folders {_list(self.members)} in it"
-        raise DataError(f"a folder without {kind}", wanted, path=folder)
-
-    def _suffixes(self, member: str) -> frozenset[str]:
-        return TEXT_SUFFIXES if member in self._texts else SUFFIXES
-
-    def _with_partners(self, path: Path) -> Item:
-        own = path.parent.name
-        beside = self._given.besides(self.members)
-        if own not in (*self.members, *beside):
-            if len(self.members) == 1:
-                return Item(path.stem, {self.members[0]: path})
-            raise DataError(
-                "one file",
-                f"the members {_list(self.members)}",
-                f"keep them in folders of these names, {self.members[0]}/{path.name} and so on",
-                path,
-            )
-        names = [*self.members, *(name for name in beside if (path.parent.parent / name).is_dir())]
-        return Item(
-            path.stem,
-            {name: path if name == own else _partner(path, name, self._suffixes(name)) for name in names},
-        )
-
     def _of_value(self, value: Any, position: int) -> Item:
         if not isinstance(value, Mapping):
             if len(self.members) > 1:
                 raise DataError(
                     f"a single {type(value).__name__}",
-                    f"the members {_list(self.members)}",
+                    f"the members {list_names(self.members)}",
                     f"give a dict: {{{', '.join(f'{name!r}: …' for name in self.members)}}}",
                     item=str(position),
                 )
             value = {self.members[0]: value}
         if not self._given.are(value):
             beside = self._given.besides(self.members)
-            more = f"{_list(beside)} may be given as well" if beside else ""
-            raise DataError(f"the members {_list(sorted(value))}", _list(self.members), more, item=str(position))
+            more = f"{list_names(beside)} may be given as well" if beside else ""
+            raise DataError(
+                f"the members {list_names(sorted(value))}", list_names(self.members), more, item=str(position)
+            )
         name, sources = None, {}
         for member in (name for name in (*self.members, *self.optional) if name in value):
             given = value[member]
@@ -259,10 +218,6 @@ def _is_for_training(step: Any) -> bool:
     return isinstance(step, (LoadImage, RandomFlip, Degrade, LoadLowRes)) or getattr(step, "encode", step) is None
 
 
-def _list(names: Sequence[str]) -> str:
-    return " and ".join(repr(name) for name in names)
-
-
 def _as_list(inputs: Any, any_channels: bool) -> list[Any]:
     if isinstance(inputs, np.ndarray):
         # (N, H, W, C), or (N, H, W): no image is as narrow as it has channels.
@@ -273,13 +228,18 @@ def _as_list(inputs: Any, any_channels: bool) -> list[Any]:
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
-def _partner(path: Path, member: str, suffixes: frozenset[str]) -> Path:
-    folder = path.parent.parent / member
-    found = [f for f in sorted(folder.glob("*")) if f.stem == path.stem and f.suffix.lower() in suffixes]
-    if not found:
-        wanted = f"{path.stem} with one of {', '.join(sorted(suffixes))} in {folder}"
-        raise DataError(f"no {member} beside it", f"a file {wanted}", path=path)
-    return found[0]
+def _told_apart(items: list[Item]) -> list[Item]:
+    """The items, those of files by their paths where stems are not enough."""
+    files = [next((v for v in item.sources.values() if isinstance(v, Path)), None) for item in items]
+    stems = [item.id for item, file in zip(items, files, strict=True) if file is not None]
+    folders = {os.path.abspath(file.parent) for file in files if file is not None}
+    if len(set(stems)) == len(stems) or len(folders) < 2:
+        return items
+    above = os.path.commonpath(folders)
+    return [
+        item if file is None else Item(Path(os.path.relpath(file, above)).with_suffix("").as_posix(), item.sources)
+        for item, file in zip(items, files, strict=True)
+    ]
 
 
 def _as_array(value: Any, member: str, item: str) -> Any:

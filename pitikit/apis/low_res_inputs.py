@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pitikit.apis.inputs import SUFFIXES, Item
+from pitikit.apis.inputs import Item
 from pitikit.data.errors import DataError
+from pitikit.data.listing import ANY, IMAGE_SUFFIXES, FileTree
 from pitikit.data.reading import read_image
 
 
@@ -28,7 +29,8 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
         ValueError: another number of images than of items.
     """
     if isinstance(given, (str, Path)):
-        given = [_by_id(Path(given), item.id) for item in items]
+        tree = FileTree(given)
+        given = [_by_id(tree, item.id) for item in items]
     elif isinstance(given, Image.Image) or (isinstance(given, np.ndarray) and given.ndim == 3):
         given = [given]
     if len(given) != len(items):
@@ -46,14 +48,15 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
     return images
 
 
-def _by_id(folder: Path, name: str) -> Path:
+def _by_id(tree: FileTree, name: str) -> Path:
+    folder = Path(tree.root)
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "nothing"
         raise DataError(kind, "a folder of the images to enlarge, named by id", path=folder)
-    for suffix in sorted(SUFFIXES - {".npy"}):
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
-    raise DataError(f"no image {name}.png", "an image to enlarge for each input", path=folder, item=name)
+    found = tree.find(f"{name}{ANY}", IMAGE_SUFFIXES)
+    if found is None:
+        raise DataError(f"no image {name}.png", "an image to enlarge for each input", path=folder, item=name)
+    return Path(tree.real(found))
 
 
 def _read(value: Any, name: str) -> np.ndarray:

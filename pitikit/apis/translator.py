@@ -28,6 +28,7 @@ from pitikit.apis.results import (
     write_results,
 )
 from pitikit.config import warn_of_idle_options
+from pitikit.data.listing import is_leftover
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import Steps
 from pitikit.diffusion.types import Prediction
@@ -117,7 +118,7 @@ class Translator:
             ValueError: the folder holds no config, more than one, or no ``ema.safetensors``.
         """
         folder = Path(folder)
-        configs = sorted(folder.glob("*.py"))
+        configs = sorted(path for path in folder.glob("*.py") if not is_leftover(path.name))
         if len(configs) != 1:
             found = [path.name for path in configs] if folder.is_dir() else "no such folder"
             raise ValueError(f"{folder}: expected a work directory with one config; found {found or 'none'}")

@@ -38,3 +38,13 @@ def test_a_model_that_enlarges_nothing(translators, labels, tmp_path):
         translators["mask"](labels, low_res=np.zeros((3, 16, 16, 3), np.uint8))
     with pytest.raises(ValueError, match="keep_low_res: the model enlarges nothing"):
         translators["mask"].write(labels, tmp_path / "o", keep_low_res=True)
+
+
+def test_images_to_enlarge_are_found_in_every_format(translators, labels, tmp_path):
+    items = translators["mask"].reader.find(labels)
+    for name in ("0.JPG", "1.webp", "2.PNG", "._2.PNG"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    assert len(read_low_res(tmp_path, items)) == 3
+    Image.new("RGB", (16, 16)).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match=r"0\.JPG and 0\.png, which both fit; expected one file"):
+        read_low_res(tmp_path, items)

@@ -1,0 +1,119 @@
+"""Files among the inputs of a translation: those of folders and patterns, and their partners."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from pitikit.data.errors import DataError
+from pitikit.data.listing import ANY, FILE_SUFFIXES, OTHER_KIND, FileTree, Passed, describe_passed, split_suffix
+from pitikit.data.patterns import match_pattern
+
+TEXT_SUFFIXES = frozenset({".txt"})
+"""Suffixes of the files that hold a text."""
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Text such as "'depth' and 'normals'"."""
+    return " and ".join(map(repr, names))
+
+
+class InputFiles:
+    """The files of one call.
+
+    Args:
+        members: names of what an input consists of.
+        texts: those of them that are texts.
+        besides: names of members that it may have as well; read where there is a folder of that name.
+
+    Attributes:
+        passed: what was passed over in folders and for patterns, with the reasons.
+    """
+
+    def __init__(self, members: Sequence[str], texts: Collection[str] = (), besides: Collection[str] = ()) -> None:
+        self.members, self.texts, self.besides = members, texts, besides
+        self.passed: Passed = {}
+        self._tree = FileTree("")
+
+    def at(self, path: Path) -> list[tuple[Path, dict[str, Path]]]:
+        """The files that a path means, a file, a folder or a pattern, each with its members' files.
+
+        Raises:
+            DataError: there is none, or a partner is missing.
+        """
+        if path.is_dir():
+            return [(file, self._with_partners(file)) for file in self._folder(path)]
+        if path.is_file():
+            return [(path, self._with_partners(path))]
+        is_pattern = glob.has_magic(str(path))
+        found = self._taken(match_pattern(self._tree, str(path), self.passed)) if is_pattern else []
+        if not found:
+            kind = "no file that fits this pattern" if is_pattern else "no such file or folder"
+            raise DataError(kind, f"{list_names(self.members)} to translate", describe_passed(self.passed), path)
+        return [(file, self._with_partners(file)) for file in found]
+
+    def suffixes(self, member: str) -> frozenset[str]:
+        """Suffixes of the files of a member."""
+        return TEXT_SUFFIXES if member in self.texts else FILE_SUFFIXES
+
+    def _taken(self, paths: Iterable[str]) -> list[Path]:
+        """Those of the files that a member may be stored in; the rest is noted."""
+        found = []
+        for path in sorted(paths):
+            if any(split_suffix(path)[1].lower() in self.suffixes(each) for each in self.members):
+                found.append(Path(path))
+            else:
+                self.passed.setdefault(OTHER_KIND, []).append(path)
+        return found
+
+    def _folder(self, folder: Path) -> list[Path]:
+        """The files of a folder, or of the folder of the first member in it; its subfolders are noted."""
+        first = self.members[0]
+        alone = len(self.members) == 1
+        choices = [folder, folder / first] if alone else [folder / first]
+        if not alone and folder.name in self.members:
+            choices.append(folder)
+        for choice in filter(Path.is_dir, choices):
+            found = self._taken(self._tree.walk(str(choice), self.passed, 0))
+            if found:
+                if below := self._tree.folder(str(choice)).folders:
+                    reason = f"in a subfolder (to take those too, give '{choice}/**/*')"
+                    self.passed[reason] = [f"{choice / name}/" for name in below]
+                return found
+        kind = "text files (.txt)" if first in self.texts else "images"
+        wanted = f"{kind} in it" if alone else f"the folders {list_names(self.members)} in it"
+        advice = [describe_passed(self.passed)] if self.passed else []
+        if alone and self._tree.folder(str(folder)).folders:
+            advice.append(f"to take those of its subfolders, give '{folder}/**/*'")
+        raise DataError(f"a folder without {kind}", wanted, "; ".join(advice), folder)
+
+    def _with_partners(self, path: Path) -> dict[str, Path]:
+        several = len(self.members) > 1
+        folders = path.parents if several else path.parents[:1]
+        own = next((folder for folder in folders if folder.name in (*self.members, *self.besides)), None)
+        if own is None and several:
+            raise DataError(
+                "one file",
+                f"the members {list_names(self.members)}",
+                f"keep them in folders of these names, {self.members[0]}/{path.name} and so on",
+                path,
+            )
+        if own is None:
+            return {self.members[0]: self._real(path)}
+        names = [*self.members, *(each for each in self.besides if (own.parent / each).is_dir())]
+        paths = {each: path if each == own.name else self._partner(path, own, each) for each in names}
+        return {each: self._real(found) for each, found in paths.items()}
+
+    def _real(self, path: Path) -> Path:
+        return Path(self._tree.real(str(path)))
+
+    def _partner(self, path: Path, own: Path, member: str) -> Path:
+        """The file of another member, at the same place below the folder beside ``own``."""
+        wanted = own.parent / member / path.relative_to(own).with_suffix("")
+        suffixes = self.suffixes(member)
+        found = self._tree.find(f"{wanted}{ANY}", suffixes)
+        if found is None:
+            expected = f"a file {wanted.name} with one of {', '.join(sorted(suffixes))} in {wanted.parent}"
+            raise DataError(f"no {member} beside it", expected, path=path)
+        return Path(found)
