@@ -27,9 +27,12 @@ INSIDE = {
     "losses": {"diffusion.types", "weights"},
     "data": FLOOR_1,
     "models": FLOOR_1,
-    # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
-    "engine": {"config", "diffusion", "kernels", "data.images", "evaluation.generate", "weights"},
-    "evaluation": FLOOR_1 | {"data.images", "models", "weights"},
+    # Of the data only the writing of images, of the evaluation the loop that makes them, which sample grids share, and
+    # what checks metrics before a validation.
+    "engine": {"config", "diffusion", "kernels", "data.images", "weights"}
+    | {"evaluation.generate", "evaluation.preparation"},
+    # Of the data files alone: their listing, reading and writing.
+    "evaluation": FLOOR_1 | {"data.images", "data.listing", "data.reading", "data.errors", "models", "weights"},
     "scenes": FLOOR_1 | {"data"},
     "apis": FLOOR_1 | {"config", "kernels", "data", "models", "scenes", "engine", "evaluation", "weights"},
 }

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import Tensor
 from torch.utils.data import Subset
@@ -34,13 +35,16 @@ from pitikit.apis.protocol import (
 from pitikit.apis.results import save_image
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
+from pitikit.data.listing import is_leftover
 from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.engine.bad_items import BadItems
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
+from pitikit.evaluation.preparation import prepare_metrics, size_made
 from pitikit.evaluation.ranks import RankedMetrics
-from pitikit.files import write_atomically
+from pitikit.files import check_writable, ensure_folder, write_atomically
 from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 
 #: Keys of a config that a test depends on.
@@ -134,7 +138,8 @@ def evaluate(
         ProtocolError: ``out`` holds images of another protocol, or other files.
         ConfigError: a wrong config, or one without a test set.
         WeightsError: the checkpoint is missing, damaged or does not fit.
-        ValueError: an argument out of range, or two samples with one id.
+        OSError: ``out`` cannot be written.
+        ValueError: an argument out of range, two samples with one id, or a metric's reference that cannot be used.
     """
     for name, value in (("count", count), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -163,6 +168,8 @@ def evaluate(
         # Parts of mmengine build their own parts by its root registries, which need the scope.
         with DefaultScope.overwrite_default_scope(SCOPE):
             dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
+            if rank == 0:
+                BadItems(dataset).report_missing(MMLogger.get_current_instance())
             total = min(count or len(dataset), len(dataset))
             metrics = _metrics(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
             chosen = Subset(dataset, range(total))
@@ -175,11 +182,15 @@ def evaluate(
             if foreign.folder.resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"{folder}: holds the images to measure, expected another folder; give another --out")
             facts_of_images = on_main(foreign.check, size_of(chosen[0]))
+            preprocessor, size = _preprocessor(cfg), tuple(facts_of_images["size"])
             protocol = foreign_protocol(foreign.folder, facts_of_images, cfg, config, options or {}, total)
         else:
             folder = Path(out) if out is not None else Path(cfg.work_dir, "test")
+            preprocessor, size = model.data_preprocessor, size_made(model)
             protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
+        _check_ids(getattr(dataset, "ids", ())[:total], folder)
         on_main(claim, folder, protocol, overwrite)
+        on_main(prepare_metrics, metrics.metrics, preprocessor, size, chosen)
         begin = time.perf_counter()
         rows: list[dict[str, Tensor]] = []
         seen: set[str] = set()
@@ -188,7 +199,7 @@ def evaluate(
         steps = 1 if model is None else model.sampling_steps()
         with SamplingBar(steps, len(loader), total, "test set", progress and rank == 0) as bar:
             if foreign is not None:
-                batches = foreign.batches(loader, _preprocessor(cfg))
+                batches = foreign.batches(loader, preprocessor)
             else:
                 batches = generate(model, loader, SamplingRequest(callback=bar.step), ImageFolder(folder))
             for position, done in enumerate(batches):
@@ -257,11 +268,13 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise ProtocolError(f"{folder}: is a file, expected a folder to write to")
     images, path = folder / "images", folder / "protocol.json"
-    if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+    if not path.is_file() and folder.is_dir() and not all(is_leftover(each.name) for each in folder.iterdir()):
         # None of these files is ours to remove, even with ``overwrite``.
         raise ProtocolError(
             f"{folder}: got files of another origin (no protocol.json), expected an empty folder; give another --out"
         )
+    for name in ("grid.png", "metrics.json"):
+        check_writable(folder / name)
     if overwrite:
         for old in [*images.rglob("*.png"), path, folder / "grid.png", folder / "metrics.json"]:
             old.unlink(missing_ok=True)
@@ -276,6 +289,8 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
             )
     for rest in images.rglob(".*.tmp"):
         rest.unlink(missing_ok=True)
+    if images.exists():
+        ensure_folder(images)
     write_json(path, protocol)
 
 
@@ -326,6 +341,14 @@ def _samples(done: GeneratedBatch) -> list[dict[str, Any]]:
         {**{key: value[row] for key, value in done.prepared.items()}, "pred": made.image}
         for row, made in enumerate(done.images)
     ]
+
+
+def _check_ids(names: Sequence[str], folder: Path) -> None:
+    """Check that the ids of a test set, where they are known, name one file each."""
+    names = [name for name in names if isinstance(name, str)]
+    _refuse_twice(names, set())
+    for name in names:
+        image_path(folder, name)
 
 
 def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:

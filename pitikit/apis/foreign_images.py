@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pitikit.apis.inputs import SUFFIXES
 from pitikit.arguments import nearest
+from pitikit.data.listing import IMAGE_SUFFIXES, Passed, describe_passed, list_files, split_suffix
 from pitikit.data.reading import read_image
 from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.files import file_sha256
 
-#: Files of a folder that are images; the rest is passed over.
-IMAGE_SUFFIXES = SUFFIXES - {".npy"}
 _SHOWN = 3
 
 
@@ -48,8 +47,11 @@ class ForeignImages:
         if (self.folder / "protocol.json").is_file() and (self.folder / "images").is_dir():
             self.folder /= "images"
         found: dict[str, list[Path]] = {}
-        for path in _listed(self.folder):
-            found.setdefault(path.relative_to(self.folder).with_suffix("").as_posix(), []).append(path)
+        passed: Passed = {}
+        for name, path in list_files(self.folder, IMAGE_SUFFIXES, passed).items():
+            found.setdefault(split_suffix(name)[0], []).append(path)
+        if passed:
+            warnings.warn(f"{self.folder}: {describe_passed(passed)}", stacklevel=2)
         wanted = list(names[:count])
         complaints = [
             _listing("no image of", [name for name in wanted if name not in found], len(wanted), names=list(found)),
@@ -111,11 +113,6 @@ def size_of(item: Mapping[str, Any]) -> tuple[int, int] | None:
     """Height and width of an item's true image; None where it has none."""
     image = item.get("image")
     return None if image is None else (image.shape[-2], image.shape[-1])
-
-
-def _listed(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _listing(what: str, ids: Sequence[str], count: int, names: Sequence[str] = ()) -> str:

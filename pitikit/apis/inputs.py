@@ -116,6 +116,8 @@ class ConditionReader:
                 items.append(self._of_value(value, len(items)))
         if not items:
             raise DataError("no input at all", "an image or several")
+        if text := describe_passed(files.passed):
+            warnings.warn(f"inputs: {text}", stacklevel=2)
         if ids is None and len(items) == 1:
             return [replace(items[0], alone=True)]
         if ids is not None:
@@ -124,8 +126,6 @@ class ConditionReader:
             items = [Item(str(name), i.sources) for name, i in zip(ids, items, strict=True)]
         else:
             items = _told_apart(items)
-        if text := describe_passed(files.passed):
-            warnings.warn(f"inputs: {text}", stacklevel=2)
         return items
 
     def read(self, item: Item) -> Tensor:

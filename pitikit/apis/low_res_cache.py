@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch.utils.data import Subset
 
@@ -17,6 +18,7 @@ from pitikit.apis.progress import SamplingBar
 from pitikit.apis.protocol import make_protocol
 from pitikit.config import ConfigError, load_config, warn_of_idle_options
 from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.engine.bad_items import BadItems
 from pitikit.evaluation.generate import build_test_loader, generate
 from pitikit.models.translator import DenoisingTranslator
 from pitikit.registry import DATASETS, SCOPE
@@ -72,6 +74,7 @@ def cache_low_res(
         raise ConfigError(f"{config}: is of {type(model).__name__}, which enlarges; expected that of a base model")
     with DefaultScope.overwrite_default_scope(SCOPE):
         dataset: Any = DATASETS.build(given)
+    BadItems(dataset).report_missing(MMLogger.get_current_instance())
     total = min(count or len(dataset), len(dataset))
 
     folder = Path(out)

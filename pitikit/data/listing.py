@@ -257,8 +257,11 @@ class FileTree:
         return os.path.join(place, found[0][-1]) if found else None
 
 
-def list_files(folder: str | Path, suffixes: Collection[str], passed: Passed | None = None) -> list[Path]:
-    """Files of some suffixes (in lower case) in a folder and below it, sorted; ``passed`` gets the others."""
+def list_files(folder: str | Path, suffixes: Collection[str], passed: Passed | None = None) -> dict[str, Path]:
+    """Files of some suffixes (in lower case) in a folder and below it: sorted path below it -> path to open.
+
+    ``passed`` gets the others.
+    """
     passed = {} if passed is None else passed
     found, tree = [], FileTree(folder)
     for path in tree.walk("", passed):
@@ -266,4 +269,4 @@ def list_files(folder: str | Path, suffixes: Collection[str], passed: Passed | N
             found.append(path)
         else:
             passed.setdefault(OTHER_KIND, []).append(path)
-    return [Path(tree.real(path)) for path in sorted(found)]
+    return {path: Path(tree.real(path)) for path in sorted(found)}

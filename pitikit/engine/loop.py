@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, ValLoop
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmengine.runner.utils import calc_dynamic_intervals
 
 from pitikit.engine.bad_items import BadItems
 from pitikit.engine.checkpoints.hook import CheckpointHook
+from pitikit.engine.distributed.failures import on_main
 from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.engine.workers import DataWorkerError, WorkerWatch, explained
+from pitikit.evaluation.preparation import prepare_metrics, size_made
 from pitikit.registry import LOOPS
 
 _STOPPING = b"\nstopping after this iteration; once more to stop at once, without a checkpoint\n"
@@ -123,6 +125,9 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         """
         runner = self.runner
         self.bad_items.report_missing(runner.logger)
+        if runner.val_loop is not None:
+            BadItems(runner.val_loop.dataloader.dataset).report_missing(runner.logger)
+            self._prepare_metrics()
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         if self._iter >= self._max_iters:
@@ -166,6 +171,13 @@ class TranslationTrainLoop(IterBasedTrainLoop):
         loop = self.runner.val_loop
         with explained(loop.dataloader.num_workers, "val_dataloader"), self._watch.listening():
             loop.run()
+
+    def _prepare_metrics(self) -> None:
+        """Find at the start what a metric would find at the first validation."""
+        loop, model = self.runner.val_loop, self.runner.model
+        if isinstance(loop, ValLoop):
+            made = model.data_preprocessor, size_made(model)
+            on_main(prepare_metrics, loop.evaluator.metrics, *made, loop.dataloader.dataset)
 
     @contextmanager
     def _batches(self) -> Iterator[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from torch import Tensor
 
-from pitikit.evaluation.image_metric import ImageMetric, member, to_bytes
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_bytes
 from pitikit.registry import METRICS, TRANSFORMS
 
 EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 100))
@@ -18,6 +18,8 @@ EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 10
 An image of 64 pixels, enlarged to the 256 of the sketch, has slopes about half as steep. Of six pairs of thresholds
 tried on the true images of 37 test items of NYU, this one has the highest F1 and about as many edges as the sketches.
 """
+
+_NO_SKETCH = "no sample has a sketch, a 'condition' of one channel"
 
 
 def edge_agreement(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> tuple[float, float, float]:
@@ -48,6 +50,10 @@ def edge_agreement(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> t
 def _distance(edges: np.ndarray) -> np.ndarray:
     """(H, W) pixels to the nearest edge."""
     return cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _is_sketch(condition: Tensor | None) -> bool:
+    return condition is not None and condition.ndim == 3 and condition.shape[0] == 1
 
 
 @METRICS.register_module()
@@ -90,11 +96,15 @@ class EdgeError(ImageMetric):
         self.tolerance = tolerance
         self.facts = dict(extractor=config if isinstance(config, dict) else str(config), tolerance=tolerance)
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value."""
+        return "" if _is_sketch(member(sample, "condition")) else _NO_SKETCH
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep precision, recall and F1 of each image and, where there is one, F1 of its truth."""
         for sample in data_samples:
             sketch, image = member(sample, "condition"), member(sample, "pred")
-            if sketch is None or image is None or sketch.ndim != 3 or sketch.shape[0] != 1:
+            if sketch is None or image is None or not _is_sketch(sketch):
                 self.results.append(None)
                 continue
             wanted = to_bytes(sketch)[0].numpy() == 0
@@ -122,10 +132,10 @@ class EdgeError(ImageMetric):
         if not known:
             if any(values == () for values in results):
                 return self.unknown("no sketch has an edge", *names)
-            return self.unknown("no sample has a sketch, a 'condition' of one channel", *names)
+            return self.unknown(_NO_SKETCH, *names)
         precision, recall, f1 = np.mean([values[:3] for values in known], axis=0).tolist()
         found: dict[str, float | None] = dict(edge_F1=f1, edge_precision=precision, edge_recall=recall)
         true = [values[3] for values in known if len(values) > 3]
         if true:
             return {**found, names[3]: float(np.mean(true))}
-        return {**found, **self.unknown("no sample has an 'image', the ground truth", names[3])}
+        return {**found, **self.unknown(NO_TRUTH, names[3])}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,9 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from pitikit.data.errors import DataError
+from pitikit.data.listing import IMAGE_SUFFIXES, Passed, describe_passed, list_files
+from pitikit.data.reading import read_image
 from pitikit.evaluation.image_metric import ImageMetric, image_pair, member, to_bytes
 from pitikit.evaluation.inception import FEATURES, FILE_NAME, HOW_TO_GET, InceptionFeatures, find_inception
 from pitikit.files import file_sha256
@@ -105,17 +109,22 @@ class FID(ImageMetric):
     Args:
         weights: the FID Inception, safetensors or .pth. By default ``inception_fid_pool3_fp16.safetensors`` in
             ``$PITIKIT_WEIGHTS`` or ``weights/``, or what torch.hub has downloaded before.
-        reference: what to compare with. None: the ground truth of the test set. A folder: its .png and .jpg images,
-            as they are. A file ``.npz`` with ``mu`` and ``sigma``, as pytorch-fid writes it (without KID). A dict:
-            config of a dataset whose samples have ``image`` (3, h, w), such as the training images.
+        reference: what to compare with. None: the ground truth of the test set. A folder: its images and those of
+            its subfolders, as they are, of all formats that are read here. A file ``.npz`` with ``mu`` and ``sigma``,
+            as pytorch-fid writes it (without KID). A dict: config of a dataset whose samples have ``image``
+            (3, h, w), such as the training images.
         batch: images that pass the network together; the value does not depend on it.
         device: of the network; the first GPU, if there is one, by default.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
     Reads of a sample: ``pred`` uint8 (3, H, W) and, without a reference, ``image`` (3, H, W) in [-1, 1].
 
+    The reference is read before the first image is made (:meth:`prepare`). A reference of another size than the
+    images, and files of its folder that are no images, are in the notes.
+
     Raises:
         ValueError: the weights or the reference are damaged or foreign; or an image and its truth differ in size.
+        DataError: an image of the reference cannot be read, or there are less than 2.
         FileNotFoundError: there is no such reference.
     """
 
@@ -134,6 +143,10 @@ class FID(ImageMetric):
             raise ValueError(f"FID: batch={batch}; expected 1 or more")
         self.batch, self.reference = batch, reference
         self._known: Tensor | tuple[Tensor, Tensor] | None = None
+        self._passed: Passed = {}
+        # 'width x height' -> number of images.
+        self._reference_sizes: Counter[str] = Counter()
+        self._made_size = ""
         if isinstance(reference, (str, Path)) and not Path(reference).exists():
             raise FileNotFoundError(f"FID: reference={str(reference)!r}: expected a folder or a file .npz")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -148,6 +161,19 @@ class FID(ImageMetric):
         shown = "ground truth" if reference is None else str(reference)
         self.facts = dict(network="Inception 2015-12-05, pool3", weights_sha256=file_sha256(path), reference=shown)
 
+    def prepare(self, sample: Mapping[str, Any]) -> None:
+        """Read the reference; see :meth:`~pitikit.evaluation.image_metric.ImageMetric.prepare`."""
+        super().prepare(sample)
+        if self.network is not None and self.reference is not None:
+            self._reference()
+            self._images(sample)
+            for note in self._reference_notes():
+                print_log(f"FID: {note}", logger="current", level=logging.WARNING)
+
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        return "" if self.network is None or self._images(sample) else self._too_few(0)
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep, for each image, its features and those of its truth: float32 (2, 2048), or (1, 2048)."""
         sets = [self._images(sample) for sample in data_samples]
@@ -159,10 +185,11 @@ class FID(ImageMetric):
             rows = [next(features) for _ in images]
             self.results.append(np.stack(rows) if rows else None)
 
-    def _images(self, sample: dict) -> list[Tensor]:
+    def _images(self, sample: Mapping[str, Any]) -> list[Tensor]:
         """The images to compare, in grey levels: the image and its truth, the image alone, or none."""
         image = member(sample, "pred")
         pair = image_pair(sample) if self.reference is None else (image,)
+        self._made_size = self._made_size if image is None else _size(image)
         return [] if pair is None or image is None else [to_bytes(p) for p in pair if p is not None]
 
     def features(self, images: Sequence[Tensor]) -> np.ndarray:
@@ -182,24 +209,60 @@ class FID(ImageMetric):
         """Features, or mean and covariance, of the reference; read at first use."""
         if self._known is None:
             if isinstance(self.reference, Mapping):
-                self._known = self._features_of(dict(self.reference))
+                self._known = self._features_of(self._dataset(dict(self.reference)))
             elif Path(str(self.reference)).is_dir():
-                pipeline = [dict(type="LoadImage"), dict(type="PackInputs")]
-                config = dict(type="PairedImageDataset", root=str(self.reference), image="{id}.{png,jpg}")
-                self._known = self._features_of({**config, "conditions": {}, "pipeline": pipeline})
+                self._known = self._features_of(self._folder(Path(str(self.reference))))
             else:
                 self._known = read_statistics(Path(str(self.reference)))
         return self._known
 
-    def _features_of(self, config: dict[str, Any]) -> Tensor:
+    def _folder(self, folder: Path) -> Iterable[Tensor]:
+        """The images (3, h, w) in a folder and below it."""
+        self._passed = {}
+        paths = list_files(folder, IMAGE_SUFFIXES, self._passed).values()
+        if len(paths) < 2:
+            wanted = "2 or more for FID to compare with"
+            raise DataError(f"{len(paths)} images", wanted, describe_passed(self._passed), folder)
+        return (torch.tensor(read_image(path)).permute(2, 0, 1) for path in paths)
+
+    def _dataset(self, config: dict[str, Any]) -> Iterable[Tensor]:
+        """The images (3, h, w) of a dataset."""
         dataset: Any = DATASETS.build(config)
-        rows: list[np.ndarray] = []
-        for start in range(0, len(dataset), self.batch):
-            items = [dataset[index] for index in range(start, min(start + self.batch, len(dataset)))]
-            if "image" not in items[0]:
-                raise ValueError(f"FID: the samples of reference={config['type']} have no 'image', but {set(items[0])}")
-            rows.append(self.features([to_bytes(item["image"]) for item in items]))
-        return torch.from_numpy(np.concatenate(rows))
+        for index in range(len(dataset)):
+            item = dataset[index]
+            if "image" not in item:
+                raise ValueError(f"FID: the samples of reference={config['type']} have no 'image', but {set(item)}")
+            yield item["image"]
+
+    def _features_of(self, images: Iterable[Tensor]) -> Tensor:
+        rows, chunk = list[np.ndarray](), list[Tensor]()
+        self._reference_sizes.clear()
+        for image in images:
+            self._reference_sizes[_size(image)] += 1
+            chunk.append(to_bytes(image))
+            if len(chunk) == self.batch:
+                rows.append(self.features(chunk))
+                chunk = []
+        return torch.from_numpy(np.concatenate([*rows, self.features(chunk)]))
+
+    def _reference_notes(self) -> list[str]:
+        """Hints about the images of the reference: other sizes than those made, and files that are none."""
+        notes = []
+        others = [size for size, _ in self._reference_sizes.most_common() if size != self._made_size]
+        if others and self._made_size:
+            shown = ", ".join(others[:3]) + (f" and {len(others) - 3} other sizes" if len(others) > 3 else "")
+            count = sum(self._reference_sizes[size] for size in others)
+            notes.append(
+                f"{count} of {self._reference_sizes.total()} reference images are of {shown}, the images made of "
+                f"{self._made_size}: it measures the difference in size as well; reduce the reference to that size"
+            )
+        if text := describe_passed(self._passed):
+            notes.append(f"{self.reference}: {text}")
+        return notes
+
+    def _too_few(self, count: int) -> str:
+        wanted = "an 'image' (the ground truth)" if self.reference is None else "a 'pred'"
+        return f"{count} samples with {wanted}, expected 2 or more"
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
         """The distances of the two sets."""
@@ -208,22 +271,27 @@ class FID(ImageMetric):
             return self.unknown(self._absent, *names)
         made = [features for features in results if features is not None]
         if len(made) < 2:
-            what = "an 'image' (the ground truth)" if self.reference is None else "a 'pred'"
-            return self.unknown(f"{len(made)} samples with {what}, expected 2 or more", *names)
+            return self.unknown(self._too_few(len(made)), *names)
         both = torch.from_numpy(np.stack(made))
         fake = both[:, 0]
         real = both[:, 1] if self.reference is None else self._reference()
         self.facts["images"] = len(fake)
         found: dict[str, float | None] = dict(FID=frechet_distance(real, fake))
+        notes = self._reference_notes()
         if len(fake) < FEATURES:
-            self.notes["FID"] = (
-                f"of {len(fake)} images it is far above what it tends to with thousands; compare it with that of as "
-                "many only"
-            )
+            few = f"of {len(fake)} images it is far above what it tends to with thousands"
+            notes.insert(0, f"{few}; compare it with that of as many only")
+        if notes:
+            self.notes["FID"] = ". ".join(notes)
         if isinstance(real, Tensor):
             self.facts["reference_images"] = len(real)
             return {**found, "KID_x1000": 1000 * kernel_distance(real, fake)}
         return {**found, **self.unknown("KID needs images as reference, got their mean and covariance", names[1])}
+
+
+def _size(image: Tensor) -> str:
+    """'width x height' of (3, h, w)."""
+    return f"{image.shape[-1]}x{image.shape[-2]}"
 
 
 def read_statistics(path: Path) -> tuple[Tensor, Tensor]:

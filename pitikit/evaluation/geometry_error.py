@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,13 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.evaluation.image_metric import ImageMetric, member, to_unit
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_unit
 from pitikit.registry import METRICS, MODELS
+
+_REASONS = {
+    "depth": "no sample has a 'depth': keep it, PackInputs(keep=['depth'])",
+    "normal": "no sample has normals in its 'condition'",
+}
 
 
 class Errors(NamedTuple):
@@ -144,6 +149,15 @@ class GeometryError(ImageMetric):
             self.facts = dict(estimator=type(self.estimator).__name__, normals=normals)
             self.facts.update(getattr(self.estimator, "facts", {}))
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one lack a value; raises where the channels hold no normals."""
+        if self.estimator is None:
+            return ""
+        depth, normals = member(sample, "depth"), self._normals(member(sample, "condition"))
+        geometry_target(depth, normals, (1, 1), str(sample.get("id", "a sample")))
+        absent = [_REASONS[name] for name, part in (("depth", depth), ("normal", normals)) if part is None]
+        return "; ".join(absent)
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the errors of each image and, where there is one, of its ground truth."""
         for sample in data_samples:
@@ -184,18 +198,14 @@ class GeometryError(ImageMetric):
         known = [pair for pair in results if pair is not None]
         made = mean_errors([errors for errors, _ in known])
         true = mean_errors([errors for _, errors in known if errors is not None])
-        reasons = {
-            "depth": "no sample has a 'depth': keep it, PackInputs(keep=['depth'])",
-            "normal": "no sample has normals in its 'condition'",
-        }
         found: dict[str, float | None] = {}
         for index, name in enumerate(names):
             theirs = f"{name}_ground_truth"
             if math.isnan(made[index]):
-                found.update(self.unknown(reasons[name.partition("_")[0]], name, theirs))
+                found.update(self.unknown(_REASONS[name.partition("_")[0]], name, theirs))
             elif math.isnan(true[index]):
                 found.update({name: made[index]})
-                found.update(self.unknown("no sample has an 'image', the ground truth", theirs))
+                found.update(self.unknown(NO_TRUTH, theirs))
             else:
                 found.update({name: made[index], theirs: true[index]})
         return found

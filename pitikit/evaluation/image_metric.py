@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 
-def member(sample: dict[str, Any], name: str) -> Tensor | None:
+def member(sample: Mapping[str, Any], name: str) -> Tensor | None:
     """A tensor of a sample, on the CPU; None where the sample has none."""
     value = sample.get(name)
     return None if value is None else torch.as_tensor(value).cpu()
@@ -29,7 +30,7 @@ def to_bytes(image: Tensor) -> Tensor:
     return ((image.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
-def image_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
+def image_pair(sample: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
     """``pred`` and ``image`` of a sample, both (3, H, W); None where it has no ground truth.
 
     Raises:
@@ -44,6 +45,10 @@ def image_pair(sample: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
             f"truth, {tuple(truth.shape)}; set image_size of ResizePair to the size of the model"
         )
     return image, truth
+
+
+NO_TRUTH = "no sample has an 'image', the ground truth"
+"""Reason of a metric that compares an image with its truth."""
 
 
 class ImageMetric(BaseMetric):
@@ -62,6 +67,19 @@ class ImageMetric(BaseMetric):
         super().__init__(collect_device, prefix, collect_dir)
         self.facts: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
+
+    def prepare(self, sample: Mapping[str, Any]) -> None:
+        """Find, before the first image is made, what would be found after the last: raise it, or log it as a warning.
+
+        Args:
+            sample: the first one, as :meth:`process` gets it; its ``pred`` is black, and of the size that is made.
+        """
+        if reason := self.lacking(sample):
+            print_log(f"{type(self).__name__}: {reason}", logger="current", level=logging.WARNING)
+
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; empty where they have."""
+        return ""
 
     def evaluate(self, size: int) -> dict:
         """The metrics of the first ``size`` samples over all ranks; see mmengine's BaseMetric."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from pitikit.weights import find_downloaded, read_checkpoint
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31
 """Pixels: the side of an image of which AlexNet's two poolings leave something."""
+
+_NO_PAIR = f"no sample has an 'image' (the ground truth) of {SMALLEST} pixels or more"
 
 HOW_TO_GET = (
     f"put {FILE_NAME} (torchvision's features.* tensors) into weights/ or into the folder that "
@@ -103,6 +105,12 @@ class LPIPS(ImageMetric):
             # Logged now, before hours of sampling, and again in the notes.
             print_log(f"LPIPS: {self._absent}", logger="current", level=logging.WARNING)
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        pair = image_pair(sample)
+        too_small = pair is None or min(pair[0].shape[1:]) < SMALLEST
+        return _NO_PAIR if self.network is not None and too_small else ""
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one number an image."""
         for sample in data_samples:
@@ -122,5 +130,4 @@ class LPIPS(ImageMetric):
             return {"LPIPS": sum(values) / len(values)}
         if self.network is None:
             return self.unknown(self._absent, "LPIPS")
-        reason = f"no sample has an 'image' (the ground truth) of {SMALLEST} pixels or more"
-        return self.unknown(reason, "LPIPS")
+        return self.unknown(_NO_PAIR, "LPIPS")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.evaluation.image_metric import ImageMetric, member, to_unit
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_unit
 from pitikit.registry import METRICS, MODELS
 
 IGNORE = 255
+
+_NO_LABEL = "no sample has a 'label': load the masks (LoadMask) and keep them, PackInputs(keep=['label'])"
 
 
 def resize_label(label: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -110,6 +112,10 @@ class MeanIoU(ImageMetric):
         self.facts = dict(segmenter=type(self.segmenter).__name__, ignore=ignore)
         self.facts.update(getattr(self.segmenter, "facts", {}))
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value."""
+        return _NO_LABEL if self.segmenter is not None and member(sample, "label") is None else ""
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep (3, K) areas of each image and, where there is one, of its ground truth."""
         for sample in data_samples:
@@ -161,8 +167,7 @@ class MeanIoU(ImageMetric):
             return self.unknown(self._absent, *names)
         made = [areas for areas, _ in results if areas is not None]
         if not made:
-            reason = "no sample has a 'label': load the masks (LoadMask) and keep them, PackInputs(keep=['label'])"
-            return self.unknown(reason, *names)
+            return self.unknown(_NO_LABEL, *names)
         ious, mean, accuracy = iou_of_areas(np.stack(made).sum(0, dtype=np.int64))
         found: dict[str, float | None] = dict(mIoU=mean, accuracy=accuracy)
         true = [areas for _, areas in results if areas is not None]
@@ -170,7 +175,7 @@ class MeanIoU(ImageMetric):
             _, mean, accuracy = iou_of_areas(np.stack(true).sum(0, dtype=np.int64))
             found.update(mIoU_ground_truth=mean, accuracy_ground_truth=accuracy)
         else:
-            found.update(self.unknown("no sample has an 'image', the ground truth", *names[2:]))
+            found.update(self.unknown(NO_TRUTH, *names[2:]))
         found.update({f"IoU/{name}": iou for name, iou in zip(self.classes, ious, strict=True)})
         return found
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, image_pair, to_bytes
 from pitikit.registry import METRICS
 
 CEILING = 100.0
@@ -26,6 +26,10 @@ class PSNR(ImageMetric):
         ValueError: the two differ in size.
     """
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        return NO_TRUTH if image_pair(sample) is None else ""
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one number an image."""
         for sample in data_samples:
@@ -41,5 +45,5 @@ class PSNR(ImageMetric):
         """The mean over images."""
         values = [value for value in results if value is not None]
         if not values:
-            return self.unknown("no sample has an 'image', the ground truth", "PSNR")
+            return self.unknown(NO_TRUTH, "PSNR")
         return {"PSNR": sum(values) / len(values)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, image_pair, to_bytes
 from pitikit.registry import METRICS
 
 #: ITU-R BT.601: what of red, green and blue makes up brightness.
@@ -45,6 +45,10 @@ class Sharpness(ImageMetric):
             raise ValueError(f"cutoff={cutoff}: expected 0 to 0.5 cycles a pixel")
         self.cutoff = cutoff
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        return NO_TRUTH if image_pair(sample) is None else ""
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep two numbers an image."""
         for sample in data_samples:
@@ -56,7 +60,7 @@ class Sharpness(ImageMetric):
         """The ratio of the sums, so that a flat image does not decide it."""
         made, true = (sum(pair[side] for pair in results) for side in (0, 1))
         if not results:
-            return self.unknown("no sample has an 'image', the ground truth", "sharpness")
+            return self.unknown(NO_TRUTH, "sharpness")
         if true == 0:
             return self.unknown("the true images have no detail at these frequencies", "sharpness")
         return {"sharpness": made / true}

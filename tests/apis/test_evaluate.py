@@ -18,6 +18,7 @@ from pitikit.apis.protocol import ProtocolError
 from pitikit.config import ConfigError
 from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
+from pitikit.evaluation import fid
 from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.models import translator
 from pitikit.registry import MODELS
@@ -393,3 +394,40 @@ def test_the_bar_moves_by_steps(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SamplingBar", Bar)
     evaluate(*trained, out=tmp_path, count=5, batch_size=4)
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def never(*_, **__):
+    raise AssertionError("an image was made")
+
+
+def test_what_can_be_known_before_is_an_error_before_the_first_image(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "generate", never)
+    # In the place of Inception's weights, which are not shipped.
+    monkeypatch.setattr(fid, "find_inception", lambda weights: trained[1])
+    monkeypatch.setattr(fid, "InceptionFeatures", lambda path: torch.nn.Flatten())
+    (tmp_path / "reference").mkdir()
+    for name in ("0.png", "1.png"):
+        (tmp_path / "reference" / name).write_bytes(b"nothing")
+    metric = [dict(type="FID", reference=str(tmp_path / "reference"))]
+    with pytest.raises(ValueError, match=r"reference/0\.png: found a file that is no image"):
+        evaluate(*trained, out=tmp_path / "a", options={"test_evaluator": metric}, progress=False)
+    psnr = {"test_dataloader.dataset.pipeline.2.image_size": 32}
+    with pytest.raises(ValueError, match=r"got an image \(3, 16, 16\), expected the size of its ground truth"):
+        evaluate(*trained, out=tmp_path / "b", options=psnr, progress=False)
+    dataset = Config.fromfile(trained[0]).test_dataloader.dataset.to_dict()
+    twice = dict(type="MixedDataset", datasets=[dataset, dataset], _delete_=True)
+    with pytest.raises(ValueError, match="two samples of the test set have it"):
+        evaluate(*trained, out=tmp_path / "c", options={"test_dataloader.dataset": twice}, progress=False)
+    assert not (tmp_path / "c").exists()
+    for name in ("metrics.json", "grid.png"):
+        folder = tmp_path / name[:4]
+        (folder / name).mkdir(parents=True)
+        (folder / "protocol.json").write_text("{}")
+        with pytest.raises(OSError, match=rf"{name} cannot be written: Is a directory"):
+            evaluate(*trained, out=folder, overwrite=True, progress=False)
+
+
+def test_leftovers_make_no_folder_another_s(trained, tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / "Thumbs.db").touch()
+    assert evaluate(*trained, out=tmp_path, count=1, progress=False).made == 1

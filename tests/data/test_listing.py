@@ -139,7 +139,7 @@ def test_names_that_are_no_utf_8(tmp_path):
     raw = os.fsencode(tmp_path) + b"/caf\xe9.JPG"
     with open(raw, "wb"):
         pass
-    (path,) = list_files(tmp_path, IMAGE_SUFFIXES)
+    (path,) = list_files(tmp_path, IMAGE_SUFFIXES).values()
     assert os.fsencode(path) == raw
     assert FileTree(tmp_path).find("caf\udce9.jpg") == "caf\udce9.JPG"
 
@@ -148,7 +148,8 @@ def test_files_of_a_kind(tmp_path):
     fill(tmp_path, "b.JPG", "a/c.webp", "notes.txt", "no_suffix", "a/.d.png", "e.gif")
     passed = {}
     found = list_files(tmp_path, IMAGE_SUFFIXES, passed)
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a/c.webp", "b.JPG", "e.gif"]
+    assert found == {name: tmp_path / name for name in ("a/c.webp", "b.JPG", "e.gif")}
+    assert list(found) == sorted(found)
     assert passed == {OTHER_KIND: ["no_suffix", "notes.txt"], LEFTOVER: ["a/.d.png"]}
 
 

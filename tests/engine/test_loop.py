@@ -181,3 +181,14 @@ def test_draws_are_those_of_all_ranks_and_their_seed_is_taken_up():
 def test_impossible_length(make_runner, tmp_path, length):
     with pytest.raises(ValueError, match="expected (a whole number|int)"):
         make_runner(tmp_path, train_cfg__max_iters=length).train()
+
+
+def test_metrics_of_the_validation_are_checked_at_the_start(run, tmp_path, monkeypatch):
+    """An image of another size than the model makes is an error in the first second, not at the first validation."""
+    data = dict(VALIDATION["val_dataloader"]["dataset"])
+    data["pipeline"] = [*data["pipeline"][:2], dict(data["pipeline"][2], image_size=32), *data["pipeline"][3:]]
+    hook = Interrupt()
+    options = {**VALIDATION, "val_dataloader": dict(VALIDATION["val_dataloader"], dataset=data)}
+    with pytest.raises(ValueError, match="expected the size of its ground truth"):
+        run(tmp_path, hooks=(hook,), **options)
+    assert hook.done == 0

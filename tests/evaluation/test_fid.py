@@ -6,6 +6,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import linalg
 from torch import nn
 
@@ -206,6 +207,72 @@ def test_against_a_folder_a_dataset_or_statistics(tiny, nowhere, monkeypatch):
         value("nowhere")
 
 
+def black(side=16):
+    return {"id": "0", "pred": torch.zeros(3, side, side, dtype=torch.uint8)}
+
+
+def test_a_folder_is_read_whole(tiny, nowhere):
+    """Every format, in any case, in linked subfolders too; the rest is counted in a note."""
+    folder, true, made = nowhere / "true", images(5, 3), images(9, 4)
+    for index, name in enumerate(("0.png", "1.PNG", "2.bmp", "a/2.png", "b/2.tif")):
+        write_png(folder / "new.png", true[index])
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.open(folder / "new.png").save(folder / "new.tif")
+        Image.open(folder / "new.png").save(folder / "new.bmp")
+        (folder / f"new{(folder / name).suffix.lower()}").rename(folder / name)
+    (folder / "b").rename(nowhere / "elsewhere")
+    (folder / "b").symlink_to(nowhere / "elsewhere")
+    for rest in folder.glob("new.*"):
+        rest.unlink()
+    (folder / "._0.png").touch()
+    (folder / "notes.txt").touch()
+    metric = tiny(reference=str(folder))
+    metric.process(None, samples(made))
+    expected = frechet_by_numpy(Tiny()(true).numpy(), Tiny()(made).numpy())
+    assert metric.evaluate(9)["FID"] == pytest.approx(expected, rel=1e-4)
+    assert metric.facts["reference_images"] == 5
+    assert "2 files passed over: 1 hidden, " in metric.notes["FID"] and "notes.txt" in metric.notes["FID"]
+
+
+def test_an_unusable_reference_is_an_error_before_the_first_image(tiny, nowhere):
+    (nowhere / "broken").mkdir()
+    (nowhere / "broken" / "0.png").write_bytes(b"nothing")
+    write_png(nowhere / "broken" / "1.png", images(1)[0])
+    write_png(nowhere / "one" / "1.png", images(1)[0])
+    (nowhere / "empty").mkdir()
+    (nowhere / "text.npz").write_text("nothing")
+    for reference, words in {
+        "broken": r"0\.png: found a file that is no image",
+        "one": "one: found 1 images; expected 2 or more",
+        "empty": "empty: found 0 images",
+        "text.npz": r"text\.npz: expected an \.npz",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            tiny(reference=reference).prepare(black())
+
+
+def test_a_reference_of_another_size_is_in_the_notes(tiny, nowhere, capsys):
+    for index, image in enumerate(images(3, side=32)):
+        write_png(nowhere / "true" / f"{index}.png", image)
+    write_png(nowhere / "true" / "wide.png", images(1)[0, :, :8])
+    metric = tiny(reference=str(nowhere / "true"))
+    metric.prepare(black())
+    metric.process(None, samples(images(3)))
+    metric.evaluate(3)
+    words = "4 of 4 reference images are of 32x32, 16x8, the images made of 16x16"
+    assert words in metric.notes["FID"] and "of 3 images" in metric.notes["FID"]
+    same = tiny(reference=str(nowhere / "true"))
+    same.process(None, samples(images(3, side=32)))
+    same.evaluate(3)
+    assert "1 of 4 reference images are of 16x8, the images made of 32x32" in same.notes["FID"]
+
+
+def test_no_truth_is_known_before(tiny):
+    assert "ground truth" in tiny().lacking(black()) and not tiny().lacking({**black(), "image": images(1)[0]})
+    with pytest.raises(ValueError, match=r"\(3, 16, 16\).*\(3, 8, 8\)"):
+        tiny().prepare({**black(), "image": images(1, side=8)[0]})
+
+
 @pytest.mark.parametrize("damage", ["foreign", "truncated"])
 def test_a_wrong_file_is_an_error(damage, nowhere):
     from safetensors.torch import save_file
@@ -223,8 +290,6 @@ def test_real_network_separates_sets_by_their_noise(inception, shared):
     folder = shared / "data" / "camvid256" / "val" / "images"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
-    from PIL import Image
-
     paths = sorted(folder.glob("*.jpg"))[:6]
     true = torch.stack(
         [torch.from_numpy(np.array(Image.open(path).resize((64, 64)))).permute(2, 0, 1) for path in paths]
