@@ -77,12 +77,12 @@ def ensure_folder(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` in UTF-8, atomically."""
+    """Write ``text`` in UTF-8, atomically; a file name in it that is no UTF-8 has escapes, which JSON reads back."""
     return write_atomically(path, lambda temporary: _write(temporary, text))
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def temporaries(folder: str | Path) -> list[Path]:

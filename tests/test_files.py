@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from pitikit.files import check_writable, file_sha256, temporaries, write_atomically
+from pitikit.files import check_writable, file_sha256, temporaries, write_atomically, write_text
 from pitikit.weights import read_checkpoint, save_checkpoint_file, save_weights
 
 
@@ -119,3 +120,9 @@ def test_hash_of_more_than_a_block(tmp_path):
     data = bytes(range(256)) * 5000
     (tmp_path / "f").write_bytes(data)
     assert file_sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+
+
+def test_names_that_are_no_utf_8_are_escapes_that_json_reads(tmp_path):
+    name = "caf\udce9"
+    path = write_text(tmp_path / f"{name}.json", json.dumps([name, "ж"], ensure_ascii=False))
+    assert json.loads(path.read_text(encoding="utf-8")) == [name, "ж"] and "ж" in path.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import io
 import linecache
 import os
 import re
@@ -61,8 +62,13 @@ def run(main: Callable[[], int | None]) -> None:
     class that pitikit defines, a built-in one that a ``raise`` of pitikit, a tool or a plugin made,
     or any OSError (a missing file, a full disk). Everything else is a fault in a program and keeps
     its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130. A warning of pitikit is one line too.
+    Letters that the terminal's encoding lacks are written as escapes.
     """
     warnings.formatwarning = _format_warning
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a letter, such as × or that of a file name, gets it as an escape.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main() or 0)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ def sample_seed(run_seed: int, sample_id: str) -> int:
 
     Torch's generator on the CPU keeps 32 bits of it.
     """
-    digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode()).digest()
+    digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

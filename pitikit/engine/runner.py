@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import platform
 from collections.abc import Callable
@@ -257,6 +258,9 @@ class TranslationRunner(Runner):
         logger = super().build_logger(*arguments, **options)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
+                # Whatever the locale, and with escapes for file names that are no UTF-8.
+                if isinstance(handler.stream, io.TextIOWrapper):
+                    handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
                 handler.handleError = WarnOnce(handler.baseFilename)  # type: ignore[method-assign]
         return logger
 

@@ -1,5 +1,7 @@
 """Errors for the user are one line; faults in a program keep their traceback."""
 
+import os
+import subprocess
 import sys
 import warnings
 
@@ -122,3 +124,14 @@ def test_a_tool_whose_work_is_not_shared_runs_in_one_process(monkeypatch):
     assert make_parser("A tool.", ranks=True).parse_args([]).launcher == "auto"
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert "launcher" not in vars(make_parser("A tool.").parse_args([]))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_letters_that_a_terminal_lacks_are_escapes(encoding, repo):
+    main = "def main():\n    print('24×24 ж \\udce9')\n    raise ValueError('ж \\udce9')\n"
+    source = f"from pitikit.apis.cli import run\n{main}"
+    environment = {**os.environ, "PYTHONPATH": str(repo), "PYTHONIOENCODING": encoding, "PITIKIT_DEBUG": "0"}
+    command = [sys.executable, "-c", source + "run(main)"]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
+    text = "24×24 ж \udce9\n".encode(encoding, "backslashreplace")
+    assert done.stdout == text and b"UnicodeEncodeError" not in done.stderr

@@ -16,6 +16,8 @@ def test_a_row_of_noise_depends_on_its_seed_alone():
 
 def test_the_seed_of_a_sample_is_stable_and_depends_on_run_and_id():
     assert sample_seed(0, "a") == 5690829181965289459
+    # The name of a file that is no UTF-8.
+    assert sample_seed(0, "caf\udce9") != sample_seed(0, "caf\udce8")
     assert len({sample_seed(0, "a"), sample_seed(1, "a"), sample_seed(0, "b")}) == 3
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from pitikit.engine.checkpoints.loading import read_weights
 from pitikit.kernels.convolution import FastConv2d
@@ -123,3 +124,13 @@ def test_a_hook_for_schedulers_is_there_once(make_runner, tmp_path):
         hooks = make_runner(tmp_path / str(number), **options).hooks
         (hook,) = [each for each in hooks if type(each).__name__ == "ParamSchedulerHook"]
         assert hook.priority == (3 if given else "LOW")
+
+
+def test_the_file_of_the_log_takes_every_name(run, real_logs, tmp_path):
+    class Say(Hook):
+        def before_train(self, runner):
+            runner.logger.warning("× caf\udce9")
+
+    run(tmp_path, hooks=(Say(),), **ONE)
+    (log,) = tmp_path.glob("*/*.log")
+    assert r"× caf\udce9" in log.read_text(encoding="utf-8")

@@ -1,6 +1,9 @@
 """tools/translate.py: files in, files out, errors in a line."""
 
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +208,16 @@ def test_what_a_user_may_mix_up(main, tiny, masks, tmp_path, capsys, config, wei
     said = capsys.readouterr().err
     assert said.startswith("error: ") and words in said and said.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_names_and_a_terminal_that_are_no_utf_8(tiny, masks, tmp_path, repo):
+    os.rename(masks / "scene_5.png", os.fsencode(masks) + b"/caf\xe9.PNG")
+    (masks / "._\udcff.png").touch()
+    command = [sys.executable, str(repo / "tools" / "translate.py"), tiny, "random", str(masks), "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(repo), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*command, "--device", "cpu"], capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [b"caf\xe9.png", b"scene_6.png"]
+    assert b"2 files passed over: 1 hidden, " in done.stderr
