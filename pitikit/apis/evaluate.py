@@ -164,7 +164,7 @@ def evaluate(
         cfg.model["seed"] = seed
     with _group(launcher):
         rank, world_size = get_dist_info()
-        model = None if images is not None else build_model(cfg, checkpoint, device)
+        model: Any = None if images is not None else build_model(cfg, checkpoint, device)
         # Parts of mmengine build their own parts by its root registries, which need the scope.
         with DefaultScope.overwrite_default_scope(SCOPE):
             dataset: Any = DATASETS.build(cfg.test_dataloader["dataset"])
