@@ -27,9 +27,10 @@ INSIDE = {
     "losses": {"diffusion.types", "weights"},
     "data": FLOOR_1,
     "models": FLOOR_1,
-    # Of the data only the writing of images, of the evaluation the loop that makes them: sample grids share both.
-    "engine": {"config", "diffusion", "kernels", "data.images", "evaluation.generate", "weights"},
-    "evaluation": FLOOR_1 | {"data.images", "models", "weights"},
+    # Of the data the loaders and the writing of images, of the evaluation the loop that makes them: sample grids share
+    # both.
+    "engine": {"config", "diffusion", "kernels", "data.images", "data.loaders", "evaluation.generate", "weights"},
+    "evaluation": FLOOR_1 | {"data.images", "data.loaders", "models", "weights"},
     "scenes": FLOOR_1 | {"data"},
     "apis": FLOOR_1 | {"config", "kernels", "data", "models", "scenes", "engine", "evaluation", "weights"},
 }

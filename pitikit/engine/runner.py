@@ -15,7 +15,9 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
+from pitikit.data.loaders import build_loader
 from pitikit.engine.checkpoints.contents import collect, restore_optimizer, restore_progress, restore_schedulers
 from pitikit.engine.checkpoints.hook import newest_whole
 from pitikit.engine.checkpoints.loading import load_state, load_weights
@@ -87,6 +89,13 @@ class TranslationRunner(Runner):
         if self.distributed:
             join_group(self.launcher, **env_cfg.get("dist_cfg", {}))
         super().setup_env(env_cfg)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader of settings that hold together; see :func:`~pitikit.data.loaders.consistent`."""
+        return build_loader(dataloader, seed, diff_rank_seed=diff_rank_seed)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the device and spread it over the ranks, as ``parallel`` in the config names it.
