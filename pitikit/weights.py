@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pitikit.files import first_line, write_atomically
-from pitikit.resources import find_weights
+from pitikit.resources import find_weights, looked_for_weights
 
 
 class WeightsError(ValueError):
@@ -73,19 +73,19 @@ def save_weights(
 # ---- reading
 
 
-def existing_file(path: str | Path) -> Path:
+def existing_file(path: str | Path, *beside: str | Path) -> Path:
     """The file of weights to try that ``path`` means; see :func:`~pitikit.resources.find_weights`.
 
     Raises:
         WeightsError: it is missing, or a folder.
     """
-    path = find_weights(path) or Path(path)
+    given, path = path, find_weights(path, *beside) or Path(path)
     if path.is_dir():
         found = sorted(file.name for suffix in ("safetensors", "pth", "pt") for file in path.glob(f"*.{suffix}"))
         hint = f", such as {', '.join(found[:3])} in it" if found else ""
         raise WeightsError(f"{path}: is a folder; expected a file of weights{hint}")
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file; expected a file of weights")
+        raise WeightsError(f"{given}: no such file; expected a file of weights; {looked_for_weights(given, *beside)}")
     return path
 
 

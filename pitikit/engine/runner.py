@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pitikit.config.writing import config_source, write_config
 from pitikit.data.loaders import build_loader
 from pitikit.engine.checkpoints.contents import collect, restore_optimizer, restore_progress, restore_schedulers
 from pitikit.engine.checkpoints.hook import newest_whole
@@ -133,13 +134,13 @@ class TranslationRunner(Runner):
             )
         with ExitStack() as held, lost_contact():
             on_main(lambda: held.enter_context(occupied(self.work_dir)))
-            super().dump_config()
+            on_main(write_config, self.cfg, self.work_dir)
             return super().train()
 
     def dump_config(self) -> None:
         """Write the config into the work directory; that of a training once the folder is its own."""
         if self._train_loop is None:
-            super().dump_config()
+            on_main(write_config, self.cfg, self.work_dir)
 
     # ---- loading
 
@@ -233,7 +234,7 @@ class TranslationRunner(Runner):
     @cached_property
     def config_text(self) -> str:
         """The config as text, for checkpoints; formatting takes a tenth of a second, and is done once."""
-        return self.cfg.pretty_text
+        return config_source(self.cfg)
 
     def save_checkpoint(
         self,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.resources import find_weights, looked_for_weights
 from pitikit.weights import read_checkpoint, read_header
 
 
@@ -94,8 +94,8 @@ def find_file(weights: str | Path, what: str) -> Path:
     path = find_weights(weights)
     if path is None:
         raise FileNotFoundError(
-            f"{what} weights {str(weights)!r}: no such file here, in the repository or in the folder that "
-            f"{WEIGHTS_VARIABLE} names; make it with tools/train_segmenter.py --config CONFIG --out {weights}"
+            f"{what} weights {str(weights)!r}: no such file; {looked_for_weights(weights)}; make it with "
+            f"tools/train_segmenter.py --config CONFIG --out {weights}"
         )
     return path
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
 from pitikit.weights import find_downloaded, read_checkpoint
 
 DOWNLOAD = "download"
@@ -67,7 +67,8 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
     if weights == DOWNLOAD:
         return find_downloaded(FILES[network]) or _fetched(network)
     if weights is not None:
-        found, what = find_weights(weights), f"weights={str(weights)!r}: no such file"
+        found = find_weights(weights)
+        what = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}"
     else:
         names = (f"{network}_features.safetensors", f"{network}_features_fp16.safetensors")
         found = next(filter(None, map(find_weights, names)), None) or find_downloaded(FILES[network])

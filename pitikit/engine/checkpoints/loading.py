@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.engine.distributed.sharded import local_shard, shard_like
-from pitikit.weights import WeightsError, read_checkpoint, read_header
+from pitikit.weights import WeightsError, existing_file, read_checkpoint, read_header
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -105,5 +105,5 @@ def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mappi
     encoder = [{name for name in names if name.startswith("encoder.")} for names in (wanted, given)]
     if all(encoder) and len(encoder[0] & encoder[1]) < len(encoder[0]) / 2:
         reasons.append("its encoder is of another kind: another modality?")
-    origin = Path(str(read_header(path).get("config", ""))).stem
+    origin = Path(str(read_header(existing_file(path)).get("config", ""))).stem
     return [*reasons, f"it was written by a training of {origin!r}"] if origin else reasons
