@@ -43,7 +43,7 @@ OUTSIDE = {
     "registry": {"mmengine"},
     "config": {"mmengine"},
     "files": {"safetensors"},
-    "weights": {"torch", "safetensors"},
+    "weights": {"torch", "safetensors", "mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy"},
     "kernels": {"torch"},

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config, refuse_idle_seeds
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
+from pitikit.apis.pretrained import pretrained
 from pitikit.apis.requests import as_sampler, as_whole, make_request, make_seeds
 from pitikit.apis.results import (
     LOW_RES_FOLDER,
@@ -103,6 +104,17 @@ class Translator:
         warn_of_idle_options(options or {}, "a translation", READ)
         model = build_model(cfg, checkpoint, device)
         return cls(model, cfg)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str, device: str | torch.device | None = None, options: Mapping[str, Any] | None = None
+    ) -> Translator:
+        """Take a shipped model by its name, such as 'scenes_mask' or 'scenes_mask_256'; see :meth:`from_config`.
+
+        Raises:
+            ValueError: there is no such name; the message lists those of :data:`~pitikit.apis.pretrained.PRETRAINED`.
+        """
+        return cls.from_config(*pretrained(name), device, options)
 
     @classmethod
     def from_folder(

@@ -20,6 +20,8 @@ from pitikit.resources import OF_PACKAGE, ROOT, find, looked_in, places
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 #: Endings of files of weights.
 WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+#: Keys of a config whose text is such a file, whatever its ending.
+WEIGHTS_KEYS = ("load_from", "load_discriminator", "weights")
 #: Keys of a model under which the path of a config may stand for that config's own model.
 PARTS = ("base", "upsampler")
 
@@ -132,12 +134,13 @@ def with_found_weights(node: Any, config: Path) -> Any:
     """
     folders: list[Path] = []
 
-    def walk(node: Any) -> Any:
+    def walk(node: Any, is_weights: bool = False) -> Any:
         if isinstance(node, Mapping):
-            return {key: walk(value) for key, value in node.items()}
+            return {key: walk(value, is_weights or key in WEIGHTS_KEYS) for key, value in node.items()}
         if type(node) in (list, tuple):
             return type(node)(map(walk, node))
-        if not isinstance(node, str) or not node.endswith(WEIGHTS) or Path(node).is_file():
+        named = isinstance(node, str) and bool(node) and (is_weights or node.endswith(WEIGHTS))
+        if not named or Path(node).is_file():
             return node
         if not folders:
             folders.extend(folders_of(config))

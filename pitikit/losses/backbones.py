@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
-from pitikit.weights import find_downloaded, read_checkpoint
+from pitikit.weights import find_downloaded, read_checkpoint, read_tensors
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -101,7 +101,7 @@ def read_features(path: Path, network: str, expected: Mapping[str, Tensor]) -> d
     Raises:
         ValueError: the file is damaged, or of another network.
     """
-    state = read_checkpoint(path)
+    state = read_tensors(path)
     found = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     if network in BLOCKS and len(found) != 2 * sum(BLOCKS[network]):
         # The first blocks of VGG-16 and VGG-19 have the same names and shapes.
