@@ -112,9 +112,9 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
         raise DamagedFileError(f"{path}: {fault}")
     is_torch = not is_safetensors and (is_zip or head[:1] == b"\x80")
     if is_torch and path.suffix == ".safetensors":
-        print_log(f"{path}: is a PyTorch file and not safetensors, as its name says; read as such", logger="current")
+        print_log(f"{path}: is a PyTorch file, in spite of the ending .safetensors; read as such", logger="current")
     elif is_safetensors and path.suffix in (".pth", ".pt", ".ckpt"):
-        print_log(f"{path}: is safetensors and not a PyTorch file, as its name says; read as such", logger="current")
+        print_log(f"{path}: is a safetensors file, in spite of the ending {path.suffix}; read as such", logger="current")
     try:
         if is_safetensors or (path.suffix == ".safetensors" and not is_torch):
             return load_file(path)
@@ -262,7 +262,7 @@ def strip_prefixes(state: Mapping[str, Any], wanted: Collection[str] = ()) -> tu
         notes.append(note)
         return True
 
-    # The counter of torch's AveragedModel stands beside what it averages.
+    # The counter of torch's AveragedModel stands beside the EMA.
     counter = "n_averaged"
     if counter in names and len(names) > 1 and all(name.startswith("module.") for name in names if name != counter):
         del names[counter]

@@ -19,9 +19,10 @@ def consistent(config: Mapping[str, Any]) -> dict[str, Any]:
 
     - ``num_workers=0``: what belongs to worker processes is left out (:data:`OF_WORKERS`).
     - ``shuffle`` beside a sampler is the sampler's; without a sampler it is that of a ``DefaultSampler``.
+    - without ``collate_fn`` a batch is a dict of tensors.
     - ``batch_sampler`` decides about the end of a pass: ``drop_last`` is left out.
     """
-    loader = dict(config)
+    loader = {"collate_fn": dict(type="default_collate"), **config}
     if not loader.get("num_workers"):
         loader = {key: value for key, value in loader.items() if key not in OF_WORKERS}
     shuffle, sampler = loader.pop("shuffle", None), loader.get("sampler")

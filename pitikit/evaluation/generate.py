@@ -187,4 +187,4 @@ def build_test_loader(
     size = batch_size or config.get("batch_size", 1)
     order = batches_of_rank(len(dataset), size, rank, world_size)
     changed: dict[str, Any] = dict(dataset=dataset, sampler=order, batch_sampler=None, drop_last=False, batch_size=size)
-    return build_loader({"collate_fn": dict(type="default_collate"), **config, **changed})
+    return build_loader({**config, **changed})

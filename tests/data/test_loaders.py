@@ -11,12 +11,11 @@ from pitikit.data.sampler import DrawSampler
 from pitikit.evaluation.generate import build_test_loader
 
 ITEMS = [dict(id=str(index), value=torch.tensor(index)) for index in range(5)]
-DEFAULT = dict(type="default_collate")
 
 
 def build(**config):
     with DefaultScope.overwrite_default_scope("pitikit"):
-        return build_loader(dict(dataset=ITEMS, batch_size=2, collate_fn=DEFAULT, **config), seed=0)
+        return build_loader(dict(dataset=ITEMS, batch_size=2, **config), seed=0)
 
 
 def values(loader):
@@ -37,7 +36,7 @@ def values(loader):
 @pytest.mark.parametrize("workers", [dict(num_workers=0), {}], ids=["zero", "unset"])
 def test_settings_of_workers_are_idle_without_workers(setting, workers):
     assert values(build(**workers, **setting)) == [[0, 1], [2, 3], [4]]
-    config = dict(collate_fn=DEFAULT, sampler=dict(type="DrawSampler"), **workers, **setting)
+    config = dict(sampler=dict(type="DrawSampler"), **workers, **setting)
     with DefaultScope.overwrite_default_scope("pitikit"):
         assert values(build_test_loader(config, ITEMS, 2)) == [[0, 1], [2, 3], [4]]
 
@@ -56,7 +55,7 @@ def test_shuffle_is_the_samplers():
 
 def test_a_batch_sampler_decides_about_the_last_batch():
     chosen = [[4, 0], [1]]
-    assert values(build_loader(dict(dataset=ITEMS, collate_fn=DEFAULT, batch_sampler=chosen, drop_last=True))) == chosen
+    assert values(build_loader(dict(dataset=ITEMS, batch_sampler=chosen, drop_last=True))) == chosen
     with DefaultScope.overwrite_default_scope("pitikit"):
         assert values(build_test_loader(dict(batch_sampler=chosen, shuffle=True), ITEMS, 3)) == [[0, 1, 2], [3, 4]]
 
