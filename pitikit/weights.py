@@ -114,7 +114,9 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     if is_torch and path.suffix == ".safetensors":
         print_log(f"{path}: is a PyTorch file, in spite of the ending .safetensors; read as such", logger="current")
     elif is_safetensors and path.suffix in (".pth", ".pt", ".ckpt"):
-        print_log(f"{path}: is a safetensors file, in spite of the ending {path.suffix}; read as such", logger="current")
+        print_log(
+            f"{path}: is a safetensors file, in spite of the ending {path.suffix}; read as such", logger="current"
+        )
     try:
         if is_safetensors or (path.suffix == ".safetensors" and not is_torch):
             return load_file(path)

@@ -16,6 +16,8 @@ from pitikit.config.substitution import Variables, has_variables, write_data
 from pitikit.resources import looked_in, places
 
 BASE = "_base_"
+#: The name under which a ``load_from`` of parts passes through mmengine, which merges no dict into a path.
+PARTS_OF_START = "load_from_parts"
 
 
 def base_places(config: Path, name: str) -> list[Path]:
@@ -115,6 +117,10 @@ class Copies:
             # As many lines as before: an error names the line of the config.
             lines[node.lineno - 1 : node.end_lineno] = [f"{BASE} = {found!r}", *[""] * height]
             source = "\n".join(lines)
+        if any(isinstance(node, ast.Assign) and _is_computed_start(node) for node in ast.parse(source).body):
+            source += (
+                f"\nif isinstance(load_from, dict):\n    {PARTS_OF_START}, load_from = load_from, {PARTS_OF_START!r}\n"
+            )
         return source if source != text else None
 
     def _data(self, config: Path, text: str, variables: Variables) -> str | None:
@@ -133,6 +139,17 @@ class Copies:
         if found == beside and not is_moved:
             return None
         return [str(path) if _is_foreign(str(path)) else str(path.resolve()) for path in found]
+
+
+def with_parts_of_start(tree: dict[str, Any]) -> dict[str, Any]:
+    """A tree that was read from copies, with the ``load_from`` of its last config."""
+    parts = tree.pop(PARTS_OF_START, None)
+    return {**tree, "load_from": parts} if tree.get("load_from") == PARTS_OF_START else tree
+
+
+def _is_computed_start(node: ast.Assign) -> bool:
+    """True for ``load_from = ...`` of anything but a literal path."""
+    return ast.unparse(node.targets[0]) == "load_from" and not isinstance(node.value, ast.Constant)
 
 
 def _is_foreign(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
-from pitikit.config.bases import Copies, base_places, bases_of, folders_of, python_source
+from pitikit.config.bases import Copies, base_places, bases_of, folders_of, python_source, with_parts_of_start
 from pitikit.config.readers import ConfigError
 from pitikit.resources import OF_PACKAGE, ROOT, find, looked_in, places
 
@@ -67,7 +67,7 @@ def read_file(path: Path) -> Config:
             origin = copies.origin.get(last.filename, Path(last.filename))
             place = f" ({origin}, line {last.lineno})" if origin.is_file() else ""
             raise ConfigError(f"config {str(path)!r} cannot be read{place}: {cause}") from error
-    return Config(cfg.to_dict(), cfg_text=cfg.text, filename=str(path), env_variables=copies.used)
+    return Config(with_parts_of_start(cfg.to_dict()), cfg_text=cfg.text, filename=str(path), env_variables=copies.used)
 
 
 def resolve_parts(

@@ -153,3 +153,15 @@ def test_weights_of_any_component_may_lie_beside_its_config(write, tmp_path, mon
     assert found == (str(tmp_path / "mine.pth"), str(tmp_path / "elsewhere" / "d.pt"))
     monkeypatch.chdir(tmp_path)
     assert load_config(path).test_evaluator[0].segmenter.weights == "mine.pth"
+
+
+def test_parts_to_load_in_the_place_of_a_path_and_the_other_way_round(write):
+    parts = dict(encoder="a.pth", decoder=dict(path="b.pth"))
+    first = write("first.py", f"_base_ = '{SHIPPED}'\nload_from = dict(encoder='a.pth', decoder=dict(path='b.pth'))\n")
+    assert load_config(first).load_from == parts
+    more = write("more.py", "_base_ = 'first.py'\nload_from = dict(decoder=dict(prefix='c.'))\n")
+    assert load_config(more).load_from == dict(parts, decoder=dict(path="b.pth", prefix="c."))
+    for value in ("'d.pth'", "None", "'d' + '.pth'"):
+        cfg = load_config(write("last.py", f"_base_ = 'more.py'\nload_from = {value}\n"))
+        assert cfg.load_from == eval(value) and "load_from_parts" not in cfg
+    assert load_config(write_config(load_config(more), Path("run"))).load_from == load_config(more).load_from
