@@ -30,7 +30,7 @@ def read_config(config: str | Path | Config, options: Mapping[str, Any] | None =
     """A config by path, or as :func:`~pitikit.config.load_config` gave it, and changed."""
     if not isinstance(config, Config):
         return load_config(config, options)
-    return Config(apply_options(config.to_dict(), options)) if options else config
+    return Config(apply_options(config.to_dict(), options), filename=config.filename) if options else config
 
 
 def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Path | None]:
