@@ -1,4 +1,4 @@
-"""Models that ship with pitikit, by name: ``Translator.from_pretrained('scenes_mask')``."""
+"""Config and weights that belong together: of shipped models by name, of a training by its work directory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pitikit.arguments import nearest
 from pitikit.config.files import SUFFIXES, WEIGHTS
 from pitikit.resources import find
 
+EXPORT = "ema.safetensors"
+"""The weights that a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
+
 
 class Pretrained(NamedTuple):
-    """Config and weights of a shipped model, as the tools take them."""
+    """Config and weights of a model, as the tools take them."""
 
     config: str
     checkpoint: str
@@ -58,6 +61,20 @@ def pretrained(name: str) -> Pretrained:
             f"{name!r}: neither a config file nor the name of a shipped model; {hint}known: {', '.join(PRETRAINED)}"
         )
     return PRETRAINED[name]
+
+
+def trained(folder: str | Path) -> Pretrained:
+    """The config and the EMA in the work directory of a training.
+
+    Raises:
+        ValueError: the folder holds no config, or more than one.
+    """
+    folder = Path(folder)
+    configs = sorted(folder.glob("*.py"))
+    if len(configs) != 1:
+        found = [path.name for path in configs] if folder.is_dir() else "no such folder"
+        raise ValueError(f"{folder}: expected a work directory with one config; found {found or 'none'}")
+    return Pretrained(str(configs[0]), str(folder / EXPORT))
 
 
 def is_name(config: str | Path) -> bool:

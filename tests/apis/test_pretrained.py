@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pitikit import Translator
-from pitikit.apis.pretrained import PRETRAINED, model_and_inputs, pretrained
+from pitikit.apis.pretrained import PRETRAINED, model_and_inputs, pretrained, trained
 from pitikit.resources import find, find_weights
 
 MASK = PRETRAINED["scenes_mask"]
@@ -38,7 +38,7 @@ def test_a_translator_by_name(name):
     assert translator.members == ("sketch",)
     if name == "scenes_sketch":
         assert translator.model.seed == 3
-        image = translator(np.zeros((64, 64), np.uint8), steps=1, progress=False)
+        image = translator(np.eye(64, dtype=np.uint8) * 255, steps=1, progress=False)
         assert image.shape == (1, 1, 64, 64, 3)
 
 
@@ -69,6 +69,17 @@ def test_an_unknown_name_lists_the_known():
 def test_a_command_line(line, expected):
     config, *others = line.split()
     assert model_and_inputs(config, others) == expected
+
+
+def test_the_work_directory_of_a_training(elsewhere):
+    for found, names in (("no such folder", None), ("none", []), (r"\['a.py', 'b.py'\]", ["a.py", "b.py"])):
+        for name in names or []:
+            (elsewhere / "run" / name).touch()
+        with pytest.raises(ValueError, match=f"run: expected a work directory with one config; found {found}"):
+            trained("run")
+        (elsewhere / "run").mkdir(exist_ok=True)
+    (elsewhere / "run" / "b.py").unlink()
+    assert trained(elsewhere / "run") == (str(elsewhere / "run" / "a.py"), str(elsewhere / "run" / "ema.safetensors"))
 
 
 def test_what_is_there_is_no_name(elsewhere):

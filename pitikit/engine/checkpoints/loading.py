@@ -57,7 +57,7 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
     given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
     faults = misfits(wanted, given)
     if faults:
-        text = "; ".join([*faults, *_likely_reasons(path, wanted, given)])
+        text = "; ".join([*faults, *_likely_reasons(path, wanted, given), *_common_prefix(wanted, weights)])
         raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
     _fill(wanted, given)
     return sorted({name.split(".")[0] for name in weights} - set(chosen))
@@ -174,6 +174,14 @@ def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[s
         f"{len(shapes)} of another shape, such as {shapes[0]}" if shapes else "",
     ]
     return [text for text in said if text]
+
+
+def _common_prefix(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """Advise the prefix under which a file has every tensor of the network beside others."""
+    first = min(wanted, default="")
+    prefixes = [name[: -len(first)] for name in weights if name.endswith("." + first)]
+    fitting = [prefix for prefix in prefixes if all(prefix + name in weights for name in wanted)]
+    return [f"all are there under {each!r}: load_from=dict(path=..., prefix={each!r}) takes them" for each in fitting]
 
 
 def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

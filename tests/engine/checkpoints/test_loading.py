@@ -1,5 +1,6 @@
 """Weights into a network: everything fits, or nothing is loaded."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,19 @@ def test_wrapped_weights_are_loaded_strictly(tmp_path):
     path = save_checkpoint_file(tmp_path / "w.pth", prefixed("module.", {**state(), "decoder.more": torch.ones(1)}))
     with pytest.raises(WeightsError, match="1 left over, such as 'decoder.more'"):
         load_weights(network(), path)
+
+
+def test_the_prefix_of_a_network_beside_others_is_advised(tmp_path):
+    values = state(1.0)
+    path = save_checkpoint_file(tmp_path / "w.pth", {**prefixed("unet.", values), "vae.a": torch.ones(1)})
+    with pytest.raises(
+        WeightsError, match=r"all are there under 'unet\.': load_from=(dict\(.*\)) takes them"
+    ) as caught:
+        load_weights(network(), path)
+    advised = re.search(r"load_from=(dict\(.*\)) takes", str(caught.value))[1].replace("...", repr(str(path)))
+    model = network()
+    load_parts(model, eval(advised))
+    assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
 
 
 def forms(tmp_path, values):
