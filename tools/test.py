@@ -28,7 +28,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.evaluate import evaluate
-from pitikit.apis.pretrained import is_name, model_and_inputs, pretrained
+from pitikit.apis.pretrained import is_name, model_and_inputs
 from pitikit.config import add_config_arguments
 from pitikit.engine.distributed.groups import refuse_copies
 
@@ -59,10 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
     if args.launcher == "none":
         refuse_copies()
     config, checkpoint = args.config, args.checkpoint
-    if is_name(config) and args.images is not None:
-        config = pretrained(config).config
-    elif args.images is None:
-        config, checkpoint, _ = model_and_inputs(config, [checkpoint] if checkpoint else [])
+    if is_name(config):
+        config, own, _ = model_and_inputs(config, [checkpoint] if checkpoint else [])
+        checkpoint = own if args.images is None else checkpoint
     report = evaluate(
         config,
         checkpoint,
