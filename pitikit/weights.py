@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pitikit.files import first_line, write_atomically
-from pitikit.resources import find_weights
+from pitikit.resources import find_weights, looked_for_weights
 
 
 class WeightsError(ValueError):
@@ -73,19 +74,19 @@ def save_weights(
 # ---- reading
 
 
-def existing_file(path: str | Path) -> Path:
+def existing_file(path: str | Path, *beside: str | Path) -> Path:
     """The file of weights to try that ``path`` means; see :func:`~pitikit.resources.find_weights`.
 
     Raises:
         WeightsError: it is missing, or a folder.
     """
-    path = find_weights(path) or Path(path)
+    given, path = path, find_weights(path, *beside) or Path(path)
     if path.is_dir():
         found = sorted(file.name for suffix in ("safetensors", "pth", "pt") for file in path.glob(f"*.{suffix}"))
         hint = f", such as {', '.join(found[:3])} in it" if found else ""
         raise WeightsError(f"{path}: is a folder; expected a file of weights{hint}")
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file; expected a file of weights")
+        raise WeightsError(f"{given}: no such file; expected a file of weights; {looked_for_weights(given, *beside)}")
     return path
 
 
@@ -104,20 +105,30 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     with open(path, "rb") as file:
         head = file.read(512)
     is_zip = zipfile.is_zipfile(path)
-    fault = _foreign(head, is_zip)
+    # A header of JSON after its length: safetensors, whatever the name. The length may look like another kind's mark.
+    is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**27
+    fault = None if is_safetensors else _foreign(head, is_zip) or (_foreign_archive(path) if is_zip else None)
     if fault:
         raise DamagedFileError(f"{path}: {fault}")
+    is_torch = not is_safetensors and (is_zip or head[:1] == b"\x80")
+    if is_torch and path.suffix == ".safetensors":
+        print_log(f"{path}: is a PyTorch file, in spite of the ending .safetensors; read as such", logger="current")
+    elif is_safetensors and path.suffix in (".pth", ".pt", ".ckpt"):
+        print_log(
+            f"{path}: is a safetensors file, in spite of the ending {path.suffix}; read as such", logger="current"
+        )
     try:
-        # A header of JSON after its length: safetensors, whatever the name.
-        if path.suffix == ".safetensors" or head[8:9] == b"{":
+        if is_safetensors or (path.suffix == ".safetensors" and not is_torch):
             return load_file(path)
-        # The format before PyTorch 1.6 is no zip file and cannot be mapped.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and is_zip)
+        # By its name torch takes a file for safetensors too. The format before PyTorch 1.6 is no zip file and cannot be
+        # mapped, and an open file neither.
+        mapped = mmap and is_zip and path.suffix != ".safetensors"
+        with open(path, "rb") as file:
+            checkpoint = torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError, OSError) as error:
         raise DamagedFileError(f"{path}: damaged or not a file of weights ({first_line(error)})") from error
     except Exception as error:  # pickle.UnpicklingError and its kin
-        pickled = is_zip or head[:1] == b"\x80"
-        if not pickled:
+        if not is_torch:
             raise DamagedFileError(f"{path}: damaged or not a file of weights") from error
         raise WeightsError(f"{path}: refused, it holds more than tensors ({_reason(error)})") from error
     if not isinstance(checkpoint, dict):
@@ -142,13 +153,22 @@ def _value(text: str) -> Any:
         return text
 
 
-_IMAGES = {
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
+#: Kinds of files that are none of weights, by their first bytes, and a remedy.
+_KINDS = {
+    b"\x89PNG": "an image (PNG)",
+    b"\xff\xd8\xff": "an image (JPEG)",
+    b"GIF8": "an image (GIF)",
+    b"BM": "an image (BMP)",
+    b"II*\0": "an image (TIFF)",
+    b"MM\0*": "an image (TIFF)",
+    b"\x93NUMPY": "an array of NumPy (.npy)",
+    b"\x89HDF": "an HDF5 file, as Keras writes",
+    b"GGUF": "a GGUF file",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"BZh": "a bzip2 archive; unpack it",
+    b"\xfd7zXZ": "an xz archive; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
 }
 
 
@@ -156,19 +176,38 @@ def _foreign(head: bytes, is_zip: bool) -> str | None:
     """Name the kind of a file that begins with ``head``, if it cannot be one of weights."""
     if not head:
         return "an empty file; expected a file of weights"
-    kind = next((kind for start, kind in _IMAGES.items() if head.startswith(start)), None)
+    kind = next((kind for start, kind in _KINDS.items() if head.startswith(start)), None)
+    if kind is None and head[257:262] == b"ustar":
+        kind = "a tar archive; unpack it"
     if kind is not None:
-        return f"an image ({kind}); expected a file of weights"
+        return f"{kind}; expected a file of weights"
     # A zip file has its table at the end, which a truncated one lacks.
     if head.startswith(b"PK\x03\x04") and not is_zip:
         return "a truncated PyTorch file; download or copy it again"
     if head.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS and not the file itself; get that with `git lfs pull`"
-    if head.lstrip().lower().startswith((b"<!doc", b"<html", b"<?xml")):
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!", b"<html", b"<head", b"<?xml")):
         return "a web page and not a file of weights; the download went wrong"
     # Pickles and safetensors have zeros and other control characters from the start on.
     is_text = all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
     return "a text file; expected a file of weights" if is_text else None
+
+
+def _foreign_archive(path: Path) -> str | None:
+    """Name the kind of a zip file that is none of ``torch.save``."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return None
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "a TorchScript archive, which holds code; expected a file of weights: save the state_dict of the model"
+    if any(name.endswith("data.pkl") for name in names):
+        return None
+    if names and all(name.endswith(".npy") for name in names):
+        return "an archive of NumPy (.npz); expected a file of weights"
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"a zip archive ({shown}); expected a file of weights: unpack it and give the file within"
 
 
 def _reason(error: Exception) -> str:
@@ -176,6 +215,98 @@ def _reason(error: Exception) -> str:
     lines = str(error).splitlines()
     named = [line.strip() for line in lines if "GLOBAL" in line or line.startswith("Unsupported")]
     return named[0][:200] if named else first_line(error)
+
+
+# ---- unwrapping
+
+#: Keys under which files keep the EMA of a network's tensors, then those that keep the tensors themselves.
+EMA_KEYS = ("ema", "params_ema", "model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "net_ema", "g_ema")
+PLAIN_KEYS = ("params", "state_dict", "model_state_dict", "model", "net", "network", "module", "generator", "weights")
+#: What wrappers put before every name: DistributedDataParallel and DataParallel, torch.compile, Lightning, ...
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+
+
+def take_container(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The tensors of a file that keeps them under a key such as 'state_dict', and what was done.
+
+    An EMA is preferred to what it is the EMA of. What is in no container is returned as it is.
+    """
+    state, notes = dict(checkpoint), list[str]()
+    while True:
+        found = [key for key in (*EMA_KEYS, *PLAIN_KEYS) if _holds_tensors(state.get(key))]
+        if not found:
+            return state, notes
+        others = f", not {', '.join(map(repr, found[1:]))}" if found[1:] else ""
+        notes.append(f"took {found[0]!r} of the file{others}")
+        state = dict(state[found[0]])
+
+
+def _holds_tensors(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return any(isinstance(each, Tensor) or _holds_tensors(each) for each in value.values())
+
+
+def strip_prefixes(state: Mapping[str, Any], wanted: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """A state without what wrappers put before all of its names, and what was done.
+
+    Args:
+        state: tensors by name.
+        wanted: names in the network, if they are known: a prefix that is part of them stays.
+    """
+    names, notes = {str(name): str(name) for name in state}, list[str]()
+
+    def rename(changed: dict[str, str], note: str) -> bool:
+        fit, fitted = (len(set(wanted) & set(each.values())) for each in (names, changed))
+        if len(set(changed.values())) < len(names) or fitted < fit:
+            return False
+        names.update(changed)
+        notes.append(note)
+        return True
+
+    # The counter of torch's AveragedModel stands beside the EMA.
+    counter = "n_averaged"
+    if counter in names and len(names) > 1 and all(name.startswith("module.") for name in names if name != counter):
+        del names[counter]
+        notes.append(f"left out {counter!r}")
+    while prefix := next((each for each in PREFIXES if all(name.startswith(each) for name in names.values())), ""):
+        shorter = {old: name.removeprefix(prefix) for old, name in names.items()}
+        if not names or not rename(shorter, f"removed the prefix {prefix!r}"):
+            break
+    # Around parts of the network, they stand in the middle of names.
+    for middle in ("_orig_mod.", "module.") if wanted else ("_orig_mod.",):
+        if any(middle in name for name in names.values()):
+            shorter = {old: name.replace(middle, "") for old, name in names.items()}
+            rename(shorter, f"removed {middle!r} from names")
+    return {new: state[old] for old, new in names.items()}, notes
+
+
+def read_tensors(
+    path: str | Path, wanted: Collection[str] = (), prefix: str | None = None, mmap: bool = False
+) -> dict[str, Any]:
+    """Read a state dict: out of its container, without the prefixes of wrappers; the log names what was taken off.
+
+    Args:
+        path: what :func:`read_checkpoint` takes.
+        wanted: see :func:`strip_prefixes`.
+        prefix: only the names that begin with it, and without it, in the place of the known prefixes.
+        mmap: see :func:`read_checkpoint`.
+
+    Raises:
+        WeightsError: as of :func:`read_checkpoint`, or no name begins with ``prefix``.
+    """
+    state, notes = take_container(read_checkpoint(path, mmap))
+    if prefix is None:
+        state, more = strip_prefixes(state, wanted)
+        notes += more
+    else:
+        tops = sorted({str(name).split(".")[0] + "." for name in state})
+        state = {str(name)[len(prefix) :]: value for name, value in state.items() if str(name).startswith(prefix)}
+        if not state:
+            raise WeightsError(f"{path}: no name begins with prefix={prefix!r}; its names begin with {', '.join(tops)}")
+    if notes:
+        print_log(f"{path}: {'; '.join(notes)}", logger="current")
+    return state
 
 
 # ---- finding

@@ -27,12 +27,13 @@ INSIDE = {
     "losses": {"diffusion.types", "weights"},
     "data": FLOOR_1,
     "models": FLOOR_1,
-    # Of the data only the writing of images, of the evaluation the loop that makes them, which sample grids share, and
-    # what checks metrics before a validation.
-    "engine": {"config", "diffusion", "kernels", "data.images", "weights"}
+    # Of the data the loaders and the writing of images, of the evaluation the loop that makes them, which sample grids
+    # share, and what checks metrics before a validation.
+    "engine": {"config", "diffusion", "kernels", "data.images", "data.loaders", "weights"}
     | {"evaluation.generate", "evaluation.preparation"},
-    # Of the data files alone: their listing, reading and writing.
-    "evaluation": FLOOR_1 | {"data.images", "data.listing", "data.reading", "data.errors", "models", "weights"},
+    # Of the data files alone (their listing, reading and writing), and the loaders.
+    "evaluation": FLOOR_1
+    | {"data.images", "data.listing", "data.loaders", "data.reading", "data.errors", "models", "weights"},
     "scenes": FLOOR_1 | {"data"},
     "apis": FLOOR_1 | {"config", "kernels", "data", "models", "scenes", "engine", "evaluation", "weights"},
 }
@@ -45,7 +46,7 @@ OUTSIDE = {
     "registry": {"mmengine"},
     "config": {"mmengine"},
     "files": {"safetensors"},
-    "weights": {"torch", "safetensors"},
+    "weights": {"torch", "safetensors", "mmengine"},
     "diffusion": {"torch", "numpy", "tqdm"},
     "networks": {"torch", "numpy"},
     "kernels": {"torch"},

@@ -17,6 +17,7 @@ WHOLE = {
     "engine/test_adversarial_training.py",
     "engine/test_resume.py",
     "engine/test_resume_upsampler.py",
+    "test_advice.py",
     "test_extend.py",
     "test_floors.py",
     "test_mirror.py",

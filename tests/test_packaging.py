@@ -112,6 +112,19 @@ def test_the_command_without_a_clone(pitikit_in, tmp_path, installed):
     assert not list(installed.rglob("made"))
 
 
+def test_training_and_test_without_a_clone(pitikit_in, tmp_path):
+    stages = "stages = [dict(name='encoder', train=['encoder'], lr=1e-3)]\n"
+    loader = "train_dataloader = dict(num_workers=0, batch_size=1, dataset=dict(length=2))\n"
+    hooks = "custom_hooks = [dict(type='DenoiserEMA', decay=0.9)]\ntest_evaluator = [dict(type='PSNR')]\n"
+    (tmp_path / "my.py").write_text(
+        f"_base_ = ['pitikit::configs/scenes/piti_small_mask.py']\n{stages}{loader}{hooks}", encoding="utf-8"
+    )
+    pitikit_in("train", "my.py", "--cfg-options", "train_cfg.max_iters=1")
+    fast = ["--count", "1", "--cfg-options", "model.sampler.steps=1"]
+    assert "PSNR" in pitikit_in("test", "work_dirs/my/my.py", "ema.safetensors", *fast)
+    assert "1 images made" in pitikit_in("test", "scenes_mask", "--out", "shipped", *fast)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_demonstration_without_a_clone(pitikit_in, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pitikit import resources
-from pitikit.resources import find, find_weights
+from pitikit.resources import find, find_weights, looked_for_weights, weight_places
 
 
 @pytest.fixture
@@ -73,3 +73,38 @@ def test_a_misspelt_folder_never_leads_to_weights_of_the_same_name(places):
     write(places[3] / "a.bin")
     assert find_weights("work_dirs/run/a.bin") is None
     assert find_weights("weights") is None
+
+
+def test_a_path_of_the_package_is_no_other(places):
+    here, beside, root, folder = places
+    for place in (here, beside):
+        write(place / "configs" / "a.py")
+        write(place / "a.bin")
+    write(folder / "a.bin")
+    assert find("pitikit::configs/a.py", beside) == root / "configs" / "a.py"
+    assert find_weights("pitikit::a.bin", beside) is None and find_weights("pitikit::weights/a.bin") is None
+    assert find_weights("pitikit::weights/a.bin") is None
+    shipped = write(root / "weights" / "a.bin")
+    assert find_weights("pitikit::weights/a.bin") == shipped
+
+
+def test_weights_beside_a_config(places):
+    here, beside, root, folder = places
+    write(folder / "a.bin")
+    mine = write(beside / "a.bin")
+    assert find_weights("a.bin", beside) == mine and find_weights("a.bin") == folder / "a.bin"
+    write(here / "a.bin")
+    assert find_weights("a.bin", beside) == Path("a.bin")
+
+
+def test_every_place_is_named(places, monkeypatch):
+    here, beside, root, folder = places
+    expected = [Path("a.bin"), beside / "a.bin", folder / "a.bin", Path("weights/a.bin"), root / "weights/a.bin"]
+    assert weight_places("a.bin", beside) == expected
+    assert looked_for_weights("a.bin", beside) == "looked for " + ", ".join(map(str, expected))
+    assert weight_places("weights/a.bin") == [Path("weights/a.bin"), root / "weights/a.bin", folder / "a.bin"]
+    assert weight_places("run/a.bin", beside) == [Path("run/a.bin"), beside / "run/a.bin"]
+    # Empty means not set: never the working directory by another name.
+    monkeypatch.setenv("PITIKIT_WEIGHTS", "")
+    assert looked_for_weights("run/a.bin") == "looked for run/a.bin; PITIKIT_WEIGHTS names no folder"
+    assert weight_places("weights/a.bin") == [Path("weights/a.bin"), root / "weights/a.bin"]

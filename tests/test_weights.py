@@ -2,7 +2,10 @@
 
 import os
 import pickle
+import re
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,6 +16,7 @@ from pitikit.weights import (
     find_downloaded,
     read_checkpoint,
     read_header,
+    read_tensors,
     save_checkpoint_file,
     save_weights,
 )
@@ -118,3 +122,131 @@ def test_header(tmp_path):
     path = save_weights(tmp_path / "w.safetensors", {"a": torch.ones(1)}, dict(classes=["x", "y"], config="a.py"))
     assert read_header(path) == dict(classes=["x", "y"], config="a.py")
     assert read_header(save_checkpoint_file(tmp_path / "w.pth", {"a": 1})) == {}
+
+
+# ---- files of other programs
+
+STATE = {"encoder.weight": torch.arange(3.0), "decoder.bias": torch.ones(1)}
+OTHER = {name: value - 1 for name, value in STATE.items()}
+
+
+def prefixed(prefix, state=STATE):
+    return {prefix + name: value for name, value in state.items()}
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Lines that reading has logged."""
+    lines = []
+    monkeypatch.setattr("pitikit.weights.print_log", lambda text, logger: lines.append(text))
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "words"),
+    [
+        (STATE, None),
+        (prefixed("module."), "removed the prefix 'module.'"),
+        (prefixed("_orig_mod."), "removed the prefix '_orig_mod.'"),
+        (
+            prefixed("module._orig_mod.model."),
+            "removed the prefix 'module.'; removed the prefix '_orig_mod.'; .*'model.'",
+        ),
+        (prefixed("net."), "removed the prefix 'net.'"),
+        ({"state_dict": STATE, "epoch": 3}, "took 'state_dict' of the file$"),
+        ({"model": prefixed("module."), "optimizer": {"state": {0: {"a": torch.ones(1)}}}}, "took 'model' .*'module.'"),
+        ({"net": STATE, "acc": 0.5}, "took 'net' of the file"),
+        ({"ema": STATE}, "took 'ema' of the file"),
+        ({"params": OTHER, "params_ema": STATE}, "took 'params_ema' of the file, not 'params'"),
+        ({"model": {"state_dict": STATE}}, "took 'model' of the file; took 'state_dict' of the file"),
+        (
+            {"state_dict": OTHER, "state_dict_ema": prefixed("module.")},
+            "took 'state_dict_ema' of the file, not 'state_dict'",
+        ),
+        ({"model": OTHER, "ema": {"module": STATE, "decay": 0.99}}, "took 'ema' .*, not 'model'; took 'module' of the"),
+        ({"n_averaged": torch.tensor(4), **prefixed("module.")}, "left out 'n_averaged'; removed the prefix 'module.'"),
+        ({name.replace(".", "._orig_mod."): value for name, value in STATE.items()}, "removed '_orig_mod.' from names"),
+    ],
+)
+def test_wrappers_are_taken_off_and_named(tmp_path, said, checkpoint, words):
+    found = read_tensors(save_checkpoint_file(tmp_path / "w.pth", checkpoint))
+    assert found.keys() == STATE.keys() and all(torch.equal(found[name], STATE[name]) for name in STATE)
+    assert len(said) == (words is not None)
+    assert words is None or re.search(words, said[0]), said
+
+
+def test_what_the_network_calls_so_stays(tmp_path, said):
+    path = save_checkpoint_file(tmp_path / "w.pth", prefixed("model."))
+    assert read_tensors(path, wanted=prefixed("model.")).keys() == prefixed("model.").keys() and not said
+    assert read_tensors(path, wanted=STATE).keys() == STATE.keys()
+    path = save_checkpoint_file(tmp_path / "w.pth", {"a.module.b": torch.ones(1), "model.c": torch.ones(1)})
+    assert set(read_tensors(path)) == {"a.module.b", "model.c"}
+    assert set(read_tensors(path, wanted=("a.b", "model.c"))) == {"a.b", "model.c"}
+    # Two names would become one.
+    path = save_checkpoint_file(tmp_path / "w.pth", {"a._orig_mod.b": torch.ones(1), "a.b": torch.ones(1)})
+    assert set(read_tensors(path)) == {"a._orig_mod.b", "a.b"}
+
+
+def test_a_prefix_of_choice(tmp_path):
+    path = save_checkpoint_file(tmp_path / "w.pth", {"model": {**prefixed("unet."), **prefixed("module.", OTHER)}})
+    assert torch.equal(read_tensors(path, prefix="unet.")["decoder.bias"], STATE["decoder.bias"])
+    with pytest.raises(
+        WeightsError, match=r"no name begins with prefix='vae\.'; its names begin with module\., unet\."
+    ):
+        read_tensors(path, prefix="vae.")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_torch_file_called_safetensors_and_the_other_way_round(tmp_path, said, legacy):
+    torch.save(STATE, tmp_path / "w.safetensors", _use_new_zipfile_serialization=not legacy)
+    assert read_checkpoint(tmp_path / "w.safetensors").keys() == STATE.keys()
+    assert "w.safetensors: is a PyTorch file, in spite of the ending" in said[0]
+    save_weights(tmp_path / "w.pth", STATE)
+    assert read_checkpoint(tmp_path / "w.pth").keys() == STATE.keys()
+    assert "w.pth: is a safetensors file, in spite of the ending .pth" in said[1] and len(said) == 2
+
+
+def test_a_header_whose_length_looks_like_an_image(tmp_path):
+    header = b'{"__metadata__":{"note":"'
+    header += b"x" * (int.from_bytes(b"BM", "little") - len(header) - 3) + b'"}}'
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert path.read_bytes()[:2] == b"BM"
+    assert read_checkpoint(path) == {}
+
+
+def archive(kind):
+    def write(path):
+        if kind == "npz":
+            np.savez(path.open("wb"), a=np.ones(2))
+        elif kind == "script":
+            torch.jit.script(torch.nn.Linear(1, 1)).save(str(path))
+        else:
+            with zipfile.ZipFile(path, "w") as file:
+                file.writestr("weights/model.pth", b"x")
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (archive("zip"), r"a zip archive \(weights/model\.pth\).*unpack it"),
+        (archive("npz"), "an archive of NumPy"),
+        (archive("script"), "a TorchScript archive.*save the state_dict"),
+        (b"\x1f\x8b" + bytes(99), "a gzip archive; unpack it"),
+        (bytes(257) + b"ustar" + bytes(99), "a tar archive; unpack it"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+        (b"\x93NUMPY" + bytes(99), "an array of NumPy"),
+        (b"\xef\xbb\xbf\n <!-- x --><html>", "a web page"),
+        (b'{"error": "not found"}', "a text file"),
+        (b'       {"error": "not found"}', "a text file"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_other_kinds_of_files_are_named(tmp_path, content, words, suffix):
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(content) if isinstance(content, bytes) else content(path)
+    with pytest.raises(DamagedFileError, match=words):
+        read_checkpoint(path)

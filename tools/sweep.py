@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
+from pitikit.apis.pretrained import model_and_inputs
 from pitikit.apis.sweep import read_over, sweep
 from pitikit.config import add_config_arguments
 
@@ -21,8 +22,14 @@ from pitikit.config import add_config_arguments
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, test, print the table."""
     parser = make_parser(__doc__)
-    parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
-    parser.add_argument("checkpoint", help="its weights; BASE,UPSAMPLER of a cascade; 'random' for untrained ones")
+    parser.add_argument(
+        "config", help="config of the model, with its test set and metrics; or the name of a shipped one"
+    )
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        help="its weights; BASE,UPSAMPLER of a cascade; 'random' for untrained ones; a shipped model's own by default",
+    )
     parser.add_argument(
         "--over",
         nargs="+",
@@ -41,12 +48,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
     given = parser.parse_args(arguments)
+    config, checkpoint, _ = model_and_inputs(given.config, [given.checkpoint] if given.checkpoint else [])
     print(
         sweep(
-            given.config,
-            given.checkpoint,
+            config,
+            checkpoint,
             read_over(given.over),
-            given.out or Path("work_dirs", given.config.stem, "sweep"),
+            given.out or Path("work_dirs", Path(given.config).stem, "sweep"),
             given.plot,
             given.cfg_options,
             given.seed,

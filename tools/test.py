@@ -1,6 +1,7 @@
 r"""Generate the test set of a config, write the images, measure them.
 
     python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --count 32
+    python tools/test.py scenes_mask --count 32
     python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out steps10 \
         --cfg-options model.sampler.steps=10 model.sampler.guidance.scale=2
 
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.evaluate import evaluate
+from pitikit.apis.pretrained import is_name, model_and_inputs
 from pitikit.config import add_config_arguments
 from pitikit.engine.distributed.groups import refuse_copies
 
@@ -34,11 +36,14 @@ from pitikit.engine.distributed.groups import refuse_copies
 def main(arguments: list[str] | None = None) -> None:
     """Parse the arguments, test, print the table."""
     parser = make_parser(__doc__, ranks=True)
-    parser.add_argument("config", type=Path, help="config of the model, with its test set and metrics")
+    parser.add_argument(
+        "config", help="config of the model, with its test set and metrics; or the name of a shipped one"
+    )
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="exported weights, a training checkpoint (its EMA), or 'random'; BASE,UPSAMPLER of a cascade",
+        help="exported weights, a training checkpoint (its EMA), or 'random'; BASE,UPSAMPLER of a cascade; a shipped "
+        "model's own by default",
     )
     parser.add_argument(
         "--images", type=Path, metavar="FOLDER", help="measure these in place of images of a checkpoint"
@@ -49,12 +54,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
-    args = parser.parse_args(arguments)
+    # Options may stand between CONFIG and CHECKPOINT.
+    args = parser.parse_intermixed_args(arguments)
     if args.launcher == "none":
         refuse_copies()
+    config, checkpoint = args.config, args.checkpoint
+    if is_name(config):
+        config, own, _ = model_and_inputs(config, [checkpoint] if checkpoint else [])
+        checkpoint = own if args.images is None else checkpoint
     report = evaluate(
-        args.config,
-        args.checkpoint,
+        config,
+        checkpoint,
         out=args.out,
         seed=args.seed,
         count=args.count,

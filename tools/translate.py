@@ -2,6 +2,7 @@ r"""Turn condition images, or texts, into images.
 
     python tools/translate.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors \
         configs/scenes/inputs/mask --out translated --samples 3
+    python tools/translate.py scenes_mask configs/scenes/inputs/mask --out translated
     python tools/translate.py configs/scenes/piti_small_geometry.py weights/scenes_geometry.safetensors \
         configs/scenes/inputs/depth/scene_2000008.tif --out translated
     python tools/translate.py configs/scenes/pretrain_small_layouts.py weights/scenes_prior.safetensors \
@@ -23,6 +24,9 @@ them.
 The noise of one INPUT depends on the seed alone, that of several on the names of their files as well. An image of a
 folder, or of a test, is made again alone with `--ids` and its name.
 
+A shipped model goes by its name, in the place of CONFIG and CHECKPOINT: scenes_mask, scenes_sketch,
+scenes_geometry, or scenes_mask_256 and so on with the upsampler behind it.
+
 CHECKPOINT is a file of weights, a training checkpoint, or the word `random` for untrained weights,
 to see how long a model takes. A cascade takes those of both its parts, with a comma: BASE,UPSAMPLER.
 """
@@ -35,6 +39,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pitikit.apis.cli import make_parser, run
+from pitikit.apis.pretrained import model_and_inputs
 from pitikit.apis.translator import Translator
 from pitikit.config import add_config_arguments, refuse_second_values
 
@@ -42,9 +47,15 @@ from pitikit.config import add_config_arguments, refuse_second_values
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("config", help="config of the model")
-    parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="file, folder or pattern")
+    parser.usage = "%(prog)s [-h] (CONFIG CHECKPOINT | NAME) INPUT [INPUT ...] --out DIR [OPTION ...]"
+    parser.add_argument("config", help="config of the model; or the name of a shipped one, which needs no CHECKPOINT")
+    parser.add_argument(
+        "others",
+        nargs="+",
+        metavar="INPUT",
+        help="file, folder or pattern; before the first one CHECKPOINT: the weights, or 'random'; BASE,UPSAMPLER of a "
+        "cascade",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
     parser.add_argument("--samples", type=int, default=1, help="images per input")
@@ -60,7 +71,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
-    return parser.parse_args(arguments)
+    # Options may stand between CHECKPOINT and INPUT.
+    return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,9 +84,12 @@ def main(arguments: list[str] | None = None) -> None:
         steps=(given.steps, ["model.sampler.steps", "model.base.sampler.steps"]),
         scale=(given.scale, ["model.sampler.guidance.scale", "model.base.sampler.guidance.scale"]),
     )
-    translator = Translator.from_config(given.config, given.checkpoint, given.device, given.cfg_options)
+    config, checkpoint, inputs = model_and_inputs(given.config, given.others)
+    if not inputs:
+        raise ValueError(f"{' '.join([given.config, *given.others])}: got no INPUT, expected a file or folder after it")
+    translator = Translator.from_config(config, checkpoint, given.device, given.cfg_options)
     paths = translator.write(
-        given.inputs,
+        [Path(path) for path in inputs],
         given.out,
         given.seed,
         given.samples,

@@ -30,14 +30,14 @@ def read_config(config: str | Path | Config, options: Mapping[str, Any] | None =
     """A config by path, or as :func:`~pitikit.config.load_config` gave it, and changed."""
     if not isinstance(config, Config):
         return load_config(config, options)
-    return Config(apply_options(config.to_dict(), options)) if options else config
+    return Config(apply_options(config.to_dict(), options), filename=config.filename) if options else config
 
 
 def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Path | None]:
     """The file of each part, None for random weights; a model that is one has it under ''.
 
     Args:
-        cfg: with ``model``.
+        cfg: with ``model``; weights may lie beside its file.
         checkpoint: see :data:`Checkpoint`; None or 'random' alone means all parts.
 
     Raises:
@@ -52,9 +52,14 @@ def weight_files(cfg: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Pa
     else:
         given = {"": checkpoint}
     return {
-        name: None if file is None or str(file) == RANDOM else find_weights(file) or Path(file)
+        name: None if file is None or str(file) == RANDOM else find_weights(file, *_beside(cfg)) or Path(file)
         for name, file in given.items()
     }
+
+
+def _beside(cfg: Mapping[str, Any]) -> list[Path]:
+    """The folder of a config's file."""
+    return [Path(cfg.filename).parent] if isinstance(cfg, Config) and cfg.filename else []
 
 
 def _by_part(parts: Sequence[str], checkpoint: Checkpoint) -> dict[str, str | Path | None]:
@@ -97,7 +102,7 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     files = weight_files(cfg, checkpoint)
     for file in files.values():
         if file is not None:
-            existing_file(file)
+            existing_file(file, *_beside(cfg))
     # The scope and torch's generator belong to the whole process.
     with _LOCK, DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

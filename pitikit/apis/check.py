@@ -128,7 +128,7 @@ def _check_split(
     good, done = list[int](), False
     loader = DataLoader(probe, batch_size=BATCH, num_workers=workers, collate_fn=list)
     bar = tqdm(chain.from_iterable(loader), found.name, len(probe), unit="item", disable=not progress)
-    with suppress(KeyboardInterrupt), explained(workers, "--workers, here"):
+    with suppress(KeyboardInterrupt), explained(workers, "--workers"):
         for finding in bar:
             found.add(finding)
             good += [finding.place] if finding.error is None else []

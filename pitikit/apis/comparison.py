@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
+from pitikit.engine.checkpoints.loading import files_of
 from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
@@ -121,9 +122,8 @@ def plan(
 def _digest(path: Path, options: Mapping[str, Any], file_hash: Callable[[str], str]) -> str:
     cfg = load_config(path, options)
     cfg.pop("plugins", None)  # Paths, which differ between checkouts.
-    prior = cfg.get("load_from")
-    found = find_weights(prior) if prior else None
-    start = file_hash(str(found)) if found else ""
+    found = filter(None, map(find_weights, files_of(cfg.get("load_from"))))
+    start = "".join(file_hash(str(path)) for path in found)
     return hashlib.sha256((cfg.pretty_text + start).encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from pitikit.apis.download import RELEASES, resolve_checkpoint
 from pitikit.files import file_sha256
 from pitikit.networks.checkpoint_keys import KINDS, CheckpointMismatch, KeyPlan, plan_keys
-from pitikit.weights import WeightsError, read_checkpoint, save_weights
+from pitikit.weights import WeightsError, read_tensors, save_weights
 
 DTYPES: dict[str, torch.dtype | None] = {
     "keep": None,
@@ -119,7 +119,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         WeightsError: the file is damaged, in no such format, holds Python objects that are not
             plain tensors, or is no state dict.
     """
-    return _state_dict(path, read_checkpoint(path, mmap=True))
+    return _state_dict(path, read_tensors(path, mmap=True))
 
 
 def _state_dict(path: Path, loaded: dict[str, Any]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pitikit.arguments import nearest
 from pitikit.files import FULL, file_sha256
+from pitikit.resources import find_weights, looked_for_weights
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -55,24 +56,24 @@ def cache_folder() -> Path:
 
 
 def resolve_checkpoint(src: str | Path, cache_dir: str | Path | None = None) -> Path:
-    """The file that ``src`` means: a local path as it is, a name of :data:`RELEASES` downloaded.
+    """The file that ``src`` means: one of weights, or a name of :data:`RELEASES`, downloaded.
 
     Args:
-        src: a path or a name. A file of that name comes first.
+        src: a path, see :func:`~pitikit.resources.find_weights`, or a name. A file of that name comes first.
         cache_dir: where downloads are kept; see :func:`cache_folder`.
 
     Raises:
         FileNotFoundError: it is neither a file nor a known name.
         DownloadError: see :func:`download`.
     """
-    path = Path(src)
-    if path.is_file():
+    path = find_weights(src)
+    if path is not None:
         return path
-    if path.is_dir():
+    if Path(src).is_dir():
         raise FileNotFoundError(f"checkpoint {str(src)!r} is a folder; expected a file")
     release = RELEASES.get(str(src))
     if release is None:
-        hint = nearest(str(src), RELEASES)
+        hint = f"{nearest(str(src), RELEASES)}; {looked_for_weights(src)}"
         raise FileNotFoundError(f"checkpoint {str(src)!r}: neither a file nor a name to download; {hint}")
     folder = Path(cache_dir) if cache_dir is not None else cache_folder()
     return download(release, folder / f"{src}.pt")

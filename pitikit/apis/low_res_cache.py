@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch.utils.data import Subset
@@ -78,9 +79,8 @@ def cache_low_res(
     total = min(count or len(dataset), len(dataset))
 
     folder = Path(out)
-    made_by = make_protocol(
-        model, {**cfg, "test_dataloader": {"dataset": given}}, config, options or {}, checkpoint, total
-    )
+    tested = Config({**cfg.to_dict(), "test_dataloader": {"dataset": given}}, filename=cfg.filename)
+    made_by = make_protocol(model, tested, config, options or {}, checkpoint, total)
     made_by["strength"] = strength
     claim(folder, made_by, overwrite)
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config, refuse_idle_seeds
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.low_res_inputs import read_low_res
+from pitikit.apis.pretrained import pretrained, trained
 from pitikit.apis.requests import as_sampler, as_whole, make_request, make_seeds
 from pitikit.apis.results import (
     LOW_RES_FOLDER,
@@ -28,16 +29,12 @@ from pitikit.apis.results import (
     write_results,
 )
 from pitikit.config import warn_of_idle_options
-from pitikit.data.listing import is_leftover
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import Steps
 from pitikit.diffusion.types import Prediction
 from pitikit.evaluation.generate import generate
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator, to_uint8
-
-EXPORT = "ema.safetensors"
-"""The weights that a training leaves in its work directory; see :class:`~pitikit.engine.ema.DenoiserEMA`."""
 
 #: Keys of a config that a translation depends on.
 READ = ("model", "test_dataloader.dataset", "plugins", "accelerate")
@@ -106,6 +103,17 @@ class Translator:
         return cls(model, cfg)
 
     @classmethod
+    def from_pretrained(
+        cls, name: str, device: str | torch.device | None = None, options: Mapping[str, Any] | None = None
+    ) -> Translator:
+        """Take a shipped model by its name, such as 'scenes_mask' or 'scenes_mask_256'; see :meth:`from_config`.
+
+        Raises:
+            ValueError: there is no such name; the message lists those of :data:`~pitikit.apis.pretrained.PRETRAINED`.
+        """
+        return cls.from_config(*pretrained(name), device, options)
+
+    @classmethod
     def from_folder(
         cls,
         folder: str | Path,
@@ -117,12 +125,7 @@ class Translator:
         Raises:
             ValueError: the folder holds no config, more than one, or no ``ema.safetensors``.
         """
-        folder = Path(folder)
-        configs = sorted(path for path in folder.glob("*.py") if not is_leftover(path.name))
-        if len(configs) != 1:
-            found = [path.name for path in configs] if folder.is_dir() else "no such folder"
-            raise ValueError(f"{folder}: expected a work directory with one config; found {found or 'none'}")
-        return cls.from_config(configs[0], folder / EXPORT, device, options)
+        return cls.from_config(*trained(folder), device, options)
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ def _complaints(value: Any, argument: Argument, place: Place) -> Iterator[str]:
             yield str(error)
             reader = Reader()
         for key, each in value.items():
+            if not place and key not in (reader.keys or ()):
+                # A variable of the file. Where it is used, it is checked.
+                continue
             inner = reader.argument(key)
             if _is_unknown(key, each, reader, place):
                 yield reader.unknown(key, place) + reader.inherited(key)
@@ -65,7 +68,7 @@ def _fault(value: Any, argument: Argument) -> str | None:
 
 def _is_unknown(key: str, value: Any, reader: Reader, place: Place) -> bool:
     """True if mmengine would ignore ``key``, or fail at it later and less clearly."""
-    if reader.keys is None or key in reader.keys or not place:
+    if reader.keys is None or key in reader.keys:
         return False
     if source_of(reader.others) and isinstance(value, Mapping) and "type" in value:
         # A hook may have a name of its own; one letter off another it would be added beside that one.

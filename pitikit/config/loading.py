@@ -14,7 +14,7 @@ from mmengine import Config
 
 from pitikit.arguments import nearest
 from pitikit.config.check import check_config
-from pitikit.config.files import as_list, find_plugin, portable, read_file, resolve_parts
+from pitikit.config.files import as_list, find_plugin, portable, read_file, resolve_parts, with_found_weights
 from pitikit.config.options import apply_options
 from pitikit.config.readers import ConfigError
 from pitikit.config.schema import ConfigFile
@@ -36,8 +36,8 @@ def load_config(
         work_dir: overrides the config's ``work_dir``; without both it is ``work_dirs/<stem>``.
 
     The config's ``plugins`` (folders) are imported first. A relative one is looked for in the
-    working directory, then in the config's folder and those above it, then in the repository. Weights that it starts
-    from (``load_from``) are looked for in the working directory, beside the config, then as
+    working directory, then in the config's folder and those above it, then in the repository. Files of weights that it
+    names, such as ``load_from`` or a metric's, are looked for in the working directory, beside the config, then as
     :func:`~pitikit.resources.find_weights` does.
     A part of the model may be the path of its own config; see :func:`~pitikit.config.files.resolve_parts`.
 
@@ -65,11 +65,9 @@ def load_config(
     if folders:
         # As found, those of the parts too: the config that a run writes may be read from another folder.
         tree["plugins"] = list(dict.fromkeys(map(portable, folders)))
-    if _is_beside(tree.get("load_from"), path):
-        tree["load_from"] = str(path.parent / tree["load_from"])
     _warn_of_near_misses(tree, path)
     retyped = _types(tree, options)
-    rate, tree = _rate(tree), apply_options(tree, options)
+    rate, tree = _rate(tree), with_found_weights(apply_options(tree, options), path)
     tree.setdefault("default_scope", SCOPE)
     if work_dir is not None:
         tree["work_dir"] = str(work_dir)
@@ -87,11 +85,6 @@ def load_config(
     for key, value in tree.items():
         cfg[key] = value
     return cfg
-
-
-def _is_beside(weights: Any, path: Path) -> bool:
-    """True if weights that the config at ``path`` names are in its folder, and not at the path as it stands."""
-    return isinstance(weights, str) and not Path(weights).is_file() and (path.parent / weights).is_file()
 
 
 def _is_about(text: str, place: str) -> bool:

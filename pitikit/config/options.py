@@ -216,10 +216,10 @@ def read_option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise ValueError(f"expected KEY=VALUE, got {text!r}")
-    return key, _value(value)
+    return key, parse_value(value)
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """The value that a text stands for; see :func:`add_config_arguments`.
 
     Raises:

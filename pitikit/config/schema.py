@@ -93,6 +93,21 @@ class AutoScaleLR(TypedDict, total=False):
     base_batch_size: int
 
 
+class PartFile(TypedDict, total=False):
+    """A file of weights, and the prefix of the names to take from it."""
+
+    path: str
+    prefix: str | None
+
+
+class LoadFrom(PartFile, total=False):
+    """A ``load_from`` of several files, or one with layers that may be new."""
+
+    encoder: str | Annotated[dict, PartFile]
+    decoder: str | Annotated[dict, PartFile]
+    allow_new: str | Sequence[str]
+
+
 class ConfigFile(TypedDict, total=False):
     """The top of a config: the Runner's arguments, then pitikit's own keys and those of mmengine's Config."""
 
@@ -116,7 +131,7 @@ class ConfigFile(TypedDict, total=False):
     visualizer: Annotated[Any, registry.VISUALIZERS, Visualizer]
     randomness: Annotated[Any, Randomness]
     env_cfg: Annotated[Any, Environment]
-    load_from: str | None
+    load_from: str | Annotated[dict, LoadFrom] | None
     resume: bool
     work_dir: str
     experiment_name: str | None

@@ -31,13 +31,15 @@ class ImagePreprocessor(BaseDataPreprocessor):
         self.keys = tuple(keys)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Return a new dict; ``training`` changes nothing. Raises TypeError unless ``data`` is a
-        dict.
+        """Return a new dict; ``training`` changes nothing.
+
+        Raises:
+            TypeError: ``data`` is no dict, or its images are not stacked.
         """
-        if not isinstance(data, dict):
-            raise TypeError(
-                f"a batch of type {type(data).__name__}; expected a dict: set collate_fn=dict(type='default_collate')"
-            )
+        lists = [key for key in self.keys if isinstance(data, dict) and isinstance(data.get(key), (list, tuple))]
+        if not isinstance(data, dict) or lists:
+            found = f"whose {lists[0]!r} is a list" if lists else f"of type {type(data).__name__}"
+            raise TypeError(f"a batch {found}; expected a dict of tensors: set collate_fn=dict(type='default_collate')")
         batch: dict[str, Any] = dict(self.cast_data(data))
         for key in self.keys:
             value = batch.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,13 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
+from pitikit.config.writing import config_source, write_config
+from pitikit.data.loaders import build_loader
 from pitikit.engine.checkpoints.contents import collect, restore_optimizer, restore_progress, restore_schedulers
 from pitikit.engine.checkpoints.hook import newest_whole
-from pitikit.engine.checkpoints.loading import load_state, load_weights
+from pitikit.engine.checkpoints.loading import Start, load_parts, load_state, load_weights
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group
 from pitikit.engine.distributed.sharded import is_sharded
@@ -27,7 +30,7 @@ from pitikit.engine.logs import WarnOnce, only_to_files
 from pitikit.engine.work_dir import make_work_dir, occupied
 from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODEL_WRAPPERS, RUNNERS
-from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file
+from pitikit.weights import WeightsError, existing_file, read_checkpoint, save_checkpoint_file
 
 #: Hooks of every training, whatever its config names.
 ALWAYS = ("IterationSeedHook", "FiniteLossHook", "RankMeanHook")
@@ -40,6 +43,8 @@ class TranslationRunner(Runner):
     - ``load_from`` takes exported weights or a checkpoint's EMA, strictly; ``load_parts=['decoder']`` in the config
       takes the decoder of a prior and leaves its encoder. ``load_discriminator`` in the config names the file of a
       discriminator to begin with, such as the one that ``DenoiserEMA(discriminator=True)`` exports.
+      ``load_from=dict(encoder=path, decoder=dict(path=..., prefix=...), allow_new=[...])`` takes parts from several
+      files; see :func:`~pitikit.engine.checkpoints.loading.load_parts`.
     - ``resume`` takes the newest whole checkpoint of the work directory, or the one ``load_from`` names, whole.
     - checkpoints hold tensors and plain values only, so that they load with ``weights_only=True``, and are written
       to a temporary file first.
@@ -52,6 +57,8 @@ class TranslationRunner(Runner):
 
     optim_wrapper: Any
     param_schedulers: Any
+    _resume: bool
+    _has_loaded: bool
 
     def __init__(self, **arguments: Any) -> None:
         # A split that lacks its loop or its evaluator is left out, which mmengine would refuse. The config that is
@@ -89,6 +96,13 @@ class TranslationRunner(Runner):
             join_group(self.launcher, **env_cfg.get("dist_cfg", {}))
         super().setup_env(env_cfg)
 
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader of settings that hold together; see :func:`~pitikit.data.loaders.consistent`."""
+        return build_loader(dataloader, seed, diff_rank_seed=diff_rank_seed)
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the device and spread it over the ranks, as ``parallel`` in the config names it.
 
@@ -125,13 +139,13 @@ class TranslationRunner(Runner):
             )
         with ExitStack() as held, lost_contact():
             on_main(lambda: held.enter_context(occupied(self.work_dir)))
-            super().dump_config()
+            on_main(write_config, self.cfg, self.work_dir)
             return super().train()
 
     def dump_config(self) -> None:
         """Write the config into the work directory; that of a training once the folder is its own."""
         if self._train_loop is None:
-            super().dump_config()
+            on_main(write_config, self.cfg, self.work_dir)
 
     # ---- loading
 
@@ -143,11 +157,16 @@ class TranslationRunner(Runner):
         """
         if not self._has_loaded and not self._resume and self.cfg.get("load_discriminator"):
             self._load_discriminator(self.cfg.load_discriminator)
-        if self._has_loaded or not self._resume or self._load_from is not None:
+        in_parts = isinstance(self._load_from, Mapping)
+        if self._has_loaded or not self._resume or (self._load_from is not None and not in_parts):
             super().load_or_resume()
             return
         newest = on_main(newest_whole, self.work_dir, self.logger)
-        if newest is None:
+        if newest is None and in_parts:
+            # Nothing to resume yet: the run begins as it would have.
+            self._resume = False
+            super().load_or_resume()
+        elif newest is None:
             self.logger.info(f"{self.work_dir}: no checkpoint yet, nothing to resume from")
         else:
             self.resume(newest)
@@ -165,7 +184,7 @@ class TranslationRunner(Runner):
         self.logger.info(f"loaded {path} into the discriminator")
 
     def load_checkpoint(
-        self, filename: str, map_location: str | Callable = "cpu", strict: bool = True, revise_keys: Any = ()
+        self, filename: Start, map_location: str | Callable = "cpu", strict: bool = True, revise_keys: Any = ()
     ) -> dict:
         """Load a training checkpoint when resuming, exported weights or an EMA otherwise.
 
@@ -173,10 +192,20 @@ class TranslationRunner(Runner):
             pitikit.weights.WeightsError: the file is damaged or does not fit.
         """
         if not self._resume:
-            left = load_weights(self.model.denoiser, filename, self.cfg.get("load_parts"))
-            self.logger.info(f"loaded {filename}" + (f" without its {', '.join(left)}" if left else ""))
+            if isinstance(filename, Mapping):
+                for line in load_parts(self.model.denoiser, filename, self.cfg.get("load_parts")):
+                    self.logger.info(line)
+            else:
+                left = load_weights(self.model.denoiser, filename, self.cfg.get("load_parts"))
+                without = f" without its {', '.join(left)}" if left else ""
+                self.logger.info(f"loaded {existing_file(filename)}{without}")
             self._has_loaded = True
             return {}
+        if isinstance(filename, Mapping):
+            raise WeightsError(
+                "resume: got load_from with parts of a model, expected one training checkpoint; leave out load_from to "
+                "resume from the work directory"
+            )
         checkpoint = read_checkpoint(filename)
         if not {"meta", "state_dict", "optimizer"} <= checkpoint.keys():
             raise WeightsError(f"{filename}: not a training checkpoint, it cannot be resumed; use load_from instead")
@@ -225,7 +254,7 @@ class TranslationRunner(Runner):
     @cached_property
     def config_text(self) -> str:
         """The config as text, for checkpoints; formatting takes a tenth of a second, and is done once."""
-        return self.cfg.pretty_text
+        return config_source(self.cfg)
 
     def save_checkpoint(
         self,

@@ -28,7 +28,8 @@ def explain(
     Args:
         error: as torch's loader raised it.
         workers: number of worker processes.
-        place: key of the loader in the config, such as 'train_dataloader'.
+        place: key of the loader in the config, such as 'train_dataloader'; an option such as '--workers' is that of
+            the number of workers itself.
         exit_codes: of the workers, None for one that runs; torch may have missed them.
     """
     text = str(error)
@@ -36,7 +37,10 @@ def explain(
     in_worker = died is not None or "DataLoader worker" in text
     # Starting a worker, or taking what it sends, fails with the system's own error.
     near = in_worker or isinstance(error, OSError)
-    fewer = f"{place}.num_workers={workers // 2} (now {workers})" if workers > 0 else f"a smaller {place}.batch_size"
+    # The number of workers, as a config or as a command line sets it.
+    number = f"{place} " if place.startswith("--") else f"{place}.num_workers="
+    batch = "more free memory" if place.startswith("--") else f"a smaller {place}.batch_size"
+    fewer = f"{number}{workers // 2} (now {workers})" if workers > 0 else batch
     if "DataLoader timed out" in text:
         what = text.splitlines()[0]
         advice = f"a longer {place}.timeout, and check the disk or the network share; {fewer}"
@@ -56,7 +60,7 @@ def explain(
             what += f", killed by {signals[0]}"
         if "Killed" in what or "SIGKILL" in what:
             what += ", as the system does to a process when memory runs out"
-        advice = f"{fewer}; {place}.num_workers=0 shows an error of the reading itself"
+        advice = f"{fewer}; {number}0 shows an error of the reading itself"
     else:
         return None
     return DataWorkerError(f"{what} ({_room()}). Try {advice}")

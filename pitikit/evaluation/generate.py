@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from mmengine.runner import Runner
 from torch import Tensor
 
+from pitikit.data.loaders import build_loader
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -186,8 +186,5 @@ def build_test_loader(
     """
     size = batch_size or config.get("batch_size", 1)
     order = batches_of_rank(len(dataset), size, rank, world_size)
-    changed: dict[str, Any] = dict(dataset=dataset, sampler=order, drop_last=False, batch_size=size)
-    if not config.get("num_workers"):
-        # Torch refuses it where there are none to persist.
-        changed["persistent_workers"] = False
-    return Runner.build_dataloader({"collate_fn": dict(type="default_collate"), **config, **changed})
+    changed: dict[str, Any] = dict(dataset=dataset, sampler=order, batch_sampler=None, drop_last=False, batch_size=size)
+    return build_loader({**config, **changed})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import find_downloaded, read_checkpoint
+from pitikit.weights import find_downloaded, read_tensors
 
 FILE_NAME = "inception_fid_pool3_fp16.safetensors"
 FEATURES = 2048
@@ -51,7 +51,7 @@ class InceptionFeatures(nn.Module):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        state = {name: value.float() for name, value in read_checkpoint(path).items()}
+        state = {name: value.float() for name, value in read_tensors(path).items() if isinstance(value, Tensor)}
         # torch-fidelity's network has a classifier; what comes before it does not depend on it.
         state.setdefault("fc.weight", torch.zeros(_LOGITS, FEATURES))
         state.setdefault("fc.bias", torch.zeros(_LOGITS))

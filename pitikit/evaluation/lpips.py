@@ -16,7 +16,7 @@ from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_unit
 from pitikit.files import file_sha256
 from pitikit.registry import METRICS
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import find_downloaded, read_checkpoint
+from pitikit.weights import find_downloaded, read_checkpoint, read_tensors
 
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31
@@ -49,7 +49,7 @@ def build_lpips(path: Path) -> nn.Module:
     """
     import lpips
 
-    state = read_checkpoint(path)
+    state = read_tensors(path)
     with warnings.catch_warnings():
         # torchvision warns of the argument by which lpips declines pretrained weights.
         warnings.simplefilter("ignore")

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import read_checkpoint, read_header
+from pitikit.resources import find_weights, looked_for_weights
+from pitikit.weights import read_header, read_tensors
 
 
 class _Convs(nn.Sequential):
@@ -94,8 +94,8 @@ def find_file(weights: str | Path, what: str) -> Path:
     path = find_weights(weights)
     if path is None:
         raise FileNotFoundError(
-            f"{what} weights {str(weights)!r}: no such file here, in the repository or in the folder that "
-            f"{WEIGHTS_VARIABLE} names; make it with tools/train_segmenter.py --config CONFIG --out {weights}"
+            f"{what} weights {str(weights)!r}: no such file; {looked_for_weights(weights)}; make it with "
+            f"tools/train_segmenter.py --config CONFIG --out {weights}"
         )
     return path
 
@@ -106,8 +106,8 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ValueError: the file is damaged, or none of weights.
     """
-    state = {name: t.float() if t.is_floating_point() else t for name, t in read_checkpoint(path).items()}
-    return state, read_header(path)
+    tensors = {name: value for name, value in read_tensors(path).items() if isinstance(value, Tensor)}
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}, read_header(path)
 
 
 def load_state(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

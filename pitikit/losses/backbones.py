@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import find_downloaded, read_checkpoint
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
+from pitikit.weights import find_downloaded, read_checkpoint, read_tensors
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -67,7 +67,8 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
     if weights == DOWNLOAD:
         return find_downloaded(FILES[network]) or _fetched(network)
     if weights is not None:
-        found, what = find_weights(weights), f"weights={str(weights)!r}: no such file"
+        found = find_weights(weights)
+        what = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}"
     else:
         names = (f"{network}_features.safetensors", f"{network}_features_fp16.safetensors")
         found = next(filter(None, map(find_weights, names)), None) or find_downloaded(FILES[network])
@@ -100,7 +101,7 @@ def read_features(path: Path, network: str, expected: Mapping[str, Tensor]) -> d
     Raises:
         ValueError: the file is damaged, or of another network.
     """
-    state = read_checkpoint(path)
+    state = read_tensors(path)
     found = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     if network in BLOCKS and len(found) != 2 * sum(BLOCKS[network]):
         # The first blocks of VGG-16 and VGG-19 have the same names and shapes.

@@ -118,7 +118,7 @@ def test_what_mmengine_takes_passes(cfg):
         (dict(train_dataloader=dict(workers=1)), "train_dataloader.workers: unknown key"),
         (dict(randomness=dict(sead=1)), "randomness.sead: unknown key"),
         (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iter=5)), "train_cfg.max_iter"),
-        (dict(collected=[(dict(type="Nowhere"),)]), "collected.0.0.type: no component"),
+        (dict(custom_hooks=[(dict(type="Nowhere"),)]), "custom_hooks.0.0.type: no hook"),
     ],
 )
 def test_what_mmengine_does_not_take_is_found(cfg, start):
@@ -126,9 +126,11 @@ def test_what_mmengine_does_not_take_is_found(cfg, start):
     assert line.startswith(start), line
 
 
-def test_a_part_of_a_building_block_is_checked_too():
-    (line,) = complaints(thing=dict(inner=[dict(type="OptimWrapper", optimzer=1)]))
-    assert line.startswith("thing.inner.0.optimzer: OptimWrapper") and "'optimizer'" in line
+def test_a_variable_of_the_file_is_checked_where_it_is_used_and_nowhere_else():
+    unused = dict(type="Nowhere", inner=[dict(type="OptimWrapper", optimzer=1)])
+    check_config(dict(load=[unused], resize=dict(type="ResizePair", sze=3), type=unused, model=None))
+    for place, cfg in {"model": dict(model=unused), "custom_hooks.0": dict(custom_hooks=[unused])}.items():
+        assert any(line.startswith(f"{place}.type: ") for line in complaints(resize=unused, **cfg))
 
 
 def test_a_hook_named_like_another_key_is_a_hook():

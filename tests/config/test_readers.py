@@ -20,6 +20,21 @@ PSNR = dict(type="PSNR")
 WORDS = dict(type="WordTokenizer", words=["a"])
 
 
+def encoder(**config):
+    return dict(model=dict(type="DenoisingTranslator", denoiser=dict(encoder=config)))
+
+
+def step(**config):
+    return data(type="SceneWorld", pipeline=[config])
+
+
+def data(**config):
+    return dict(train_dataloader=dict(dataset=config))
+
+
+STEP = "train_dataloader.dataset.pipeline.0"
+
+
 @pytest.mark.parametrize(
     ("cfg", "place", "kind"),
     [
@@ -39,15 +54,27 @@ WORDS = dict(type="WordTokenizer", words=["a"])
         (dict(model=dict(type="Upsampler", data_preprocessor=PSNR)), "model.data_preprocessor", "model"),
         (dict(model=dict(type="AdversarialUpsampler", discriminator=PSNR)), "model.discriminator", "discriminator"),
         (dict(model=dict(type="AdversarialUpsampler", adversarial=PSNR)), "model.adversarial", "loss"),
-        (dict(a=dict(type="TextEncoder", tokenizer=PSNR)), "a.tokenizer", "tokenizer"),
-        (dict(a=dict(type="LoadCaption", tokenizer=PSNR)), "a.tokenizer", "tokenizer"),
-        (dict(a=dict(type="Degrade", degradation=PSNR)), "a.degradation", "degradation"),
-        (dict(a=dict(type="OneOf", degradations=[PSNR])), "a.degradations.0", "degradation"),
-        (dict(a=dict(type="RandomOrder", degradations=[PSNR])), "a.degradations.0", "degradation"),
-        (dict(a=dict(type="Downscale", degradation=PSNR)), "a.degradation", "degradation"),
-        (dict(a=dict(type="PairedImageDataset", pipeline=[PSNR])), "a.pipeline.0", "transform"),
-        (dict(a=dict(type="SceneWorld", pipeline=[PSNR])), "a.pipeline.0", "transform"),
-        (dict(a=dict(type="MixedDataset", datasets=[PSNR])), "a.datasets.0", "dataset"),
+        (encoder(type="TextEncoder", tokenizer=PSNR), "model.denoiser.encoder.tokenizer", "tokenizer"),
+        (step(type="LoadCaption", tokenizer=PSNR), f"{STEP}.tokenizer", "tokenizer"),
+        (step(type="Degrade", degradation=PSNR), f"{STEP}.degradation", "degradation"),
+        (
+            step(type="Degrade", degradation=dict(type="OneOf", degradations=[PSNR])),
+            f"{STEP}.degradation.degradations.0",
+            "degradation",
+        ),
+        (
+            step(type="Degrade", degradation=dict(type="RandomOrder", degradations=[PSNR])),
+            f"{STEP}.degradation.degradations.0",
+            "degradation",
+        ),
+        (
+            step(type="Degrade", degradation=dict(type="Downscale", degradation=PSNR)),
+            f"{STEP}.degradation.degradation",
+            "degradation",
+        ),
+        (data(type="PairedImageDataset", pipeline=[PSNR]), "train_dataloader.dataset.pipeline.0", "transform"),
+        (data(type="SceneWorld", pipeline=[PSNR]), "train_dataloader.dataset.pipeline.0", "transform"),
+        (data(type="MixedDataset", datasets=[PSNR]), "train_dataloader.dataset.datasets.0", "dataset"),
         (dict(custom_hooks=[dict(type="SampleGridHook", dataset=PSNR)]), "custom_hooks.0.dataset", "dataset"),
         (dict(custom_hooks=[PSNR]), "custom_hooks.0", "hook"),
         (dict(default_hooks=dict(mine=PSNR)), "default_hooks.mine", "hook"),
@@ -108,9 +135,12 @@ def test_no_argument_of_ours_is_left_open():
             dict(optim_wrapper=dict(optimizer=dict(type="AdamWW"))),
             "optim_wrapper.optimizer.type: no optimizer is registered as 'AdamWW'; did you mean 'AdamW'",
         ),
-        (dict(mine=dict(type="Resize", sz=2)), "mine.sz: Resize takes no argument 'sz'; did you mean 'size'"),
+        (
+            dict(custom_imports=dict(type="Resize", sz=2)),
+            "custom_imports.sz: Resize takes no argument 'sz'; did you mean 'size'",
+        ),
         (dict(test_evaluator=[dict(type="PSNRR")]), "test_evaluator.0.type: no metric or evaluator is registered as"),
-        (dict(x=dict(type="KeyMapper", transforms=[dict(type="LoadImag")])), "x.transforms.0.type: no transform is"),
+        (step(type="KeyMapper", transforms=[dict(type="LoadImag")]), f"{STEP}.transforms.0.type: no transform is"),
     ],
 )
 def test_parts_are_judged_by_their_annotation(cfg, line):
@@ -124,8 +154,8 @@ def test_parts_are_judged_by_their_annotation(cfg, line):
         dict(test_evaluator=dict(type="FID", reference="data/images")),
         dict(test_evaluator=dict(type="FID", reference=dict(type="SceneWorld", length=3))),
         dict(model=dict(type="Upsampler", sampler=dict(type="DDIMSampler", guidance=[dict(type="CFG")]))),
-        # Both mmcv and pitikit have a Resize: it may be either.
-        dict(mine=dict(type="Resize", keep_ratio=True, shrink="x")),
+        # Both mmcv and pitikit have a Resize: where no annotation names a registry, it may be either.
+        dict(custom_imports=dict(type="Resize", keep_ratio=True, shrink="x")),
         dict(model=dict(type="pitikit.models.denoiser.Denoiser", encoder=None, decoder=None)),
     ],
 )

@@ -28,5 +28,7 @@ def test_moves_to_the_device():
 
 
 def test_a_list_is_refused():
-    with pytest.raises(TypeError, match="default_collate"):
+    with pytest.raises(TypeError, match="a batch of type list; .*default_collate"):
         ImagePreprocessor()([dict(image=torch.zeros(1))])
+    with pytest.raises(TypeError, match="a batch whose 'condition' is a list; .*default_collate"):
+        ImagePreprocessor()(dict(id=["a"], image=torch.zeros(1), condition=[torch.zeros(1)]))

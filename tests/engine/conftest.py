@@ -42,13 +42,18 @@ def prior(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_runner(prior) -> Callable[..., TranslationRunner]:
-    """``make_runner(work_dir, resume=False, hooks=(), **options)``: options by dotted key, '.' written as '__'."""
+    """``make_runner(work_dir, resume=False, hooks=(), start=None, **options)``: '.' in keys of options is '__'.
 
-    def make(work_dir: Path, resume: bool = False, hooks: tuple = (), **options: Any) -> TranslationRunner:
+    A run that is not resumed begins with the prior; ``start`` is the ``load_from`` of any.
+    """
+
+    def make(
+        work_dir: Path, resume: bool = False, hooks: tuple = (), start: Any = None, **options: Any
+    ) -> TranslationRunner:
         given = {key.replace("__", "."): value for key, value in options.items()}
         cfg = load_config(CONFIG, given, work_dir)
         cfg.resume = resume
-        cfg.load_from = None if resume else str(prior)
+        cfg.load_from = start or (None if resume else str(prior))
         # mmengine finds loggers by this name, and two runs may begin within one second.
         cfg.experiment_name = f"tiny{next(_NUMBERS)}"
         runner = TranslationRunner.from_cfg(cfg)

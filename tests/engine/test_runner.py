@@ -4,9 +4,10 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from pitikit.config import ConfigError, load_config
 from pitikit.engine.checkpoints.loading import read_weights
 from pitikit.kernels.convolution import FastConv2d
-from pitikit.weights import WeightsError, read_checkpoint, save_weights
+from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights
 
 ONE = dict(train_cfg__max_iters=1)
 
@@ -134,3 +135,31 @@ def test_the_file_of_the_log_takes_every_name(run, real_logs, tmp_path):
     run(tmp_path, hooks=(Say(),), **ONE)
     (log,) = tmp_path.glob("*/*.log")
     assert r"× caf\udce9" in log.read_text(encoding="utf-8")
+
+
+def test_parts_from_several_files_begin_a_run_that_is_resumed(tmp_path, prior, make_runner):
+    weights = read_weights(prior)
+    decoder = {f"net.{n.removeprefix('decoder.')}": v for n, v in weights.items() if n.startswith("decoder.")}
+    start = dict(
+        encoder=str(prior), decoder=dict(path=str(save_checkpoint_file(tmp_path / "d.pth", decoder)), prefix="net.")
+    )
+
+    make_runner(tmp_path / "whole", train_cfg__max_iters=2).train()
+    # Resumed with the start still in the config: before there is a checkpoint, and after.
+    for iterations in (1, 2):
+        make_runner(tmp_path / "run", True, start=start, train_cfg__max_iters=iterations).train()
+    a, b = (read_checkpoint(tmp_path / name / "iter_2.pth")["state_dict"] for name in ("whole", "run"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_config_checks_parts(tiny_config):
+    good = dict(encoder="a.pth", decoder=dict(path="b.pth", prefix="c."), allow_new=["decoder.*"])
+    assert load_config(tiny_config, {"load_from": good}).load_from == good
+    for wrong, words in (
+        (dict(decodr="a"), "load_from.decodr: unknown key 'decodr'; did you mean 'decoder'"),
+        (dict(decoder=dict(pth="a")), "load_from.decoder.pth: unknown key 'pth'; did you mean 'path'"),
+        (dict(decoder=dict(path=3)), "load_from.decoder.path: found 3, an int; expected str"),
+        (3, "load_from: found 3"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_config(tiny_config, {"load_from": wrong})

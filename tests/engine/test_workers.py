@@ -37,6 +37,16 @@ def test_what_is_said(error, words):
     assert "GiB" in str(told) or "unknown" in str(told)
 
 
+def test_the_advice_is_an_option_where_the_workers_are_one():
+    died = RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")
+    assert str(explain(died, 2, "--workers")).endswith(
+        "Try --workers 1 (now 2); --workers 0 shows an error of the reading itself"
+    )
+    assert str(explain(OSError(12, "Cannot allocate memory"), 0, "--workers")).endswith(
+        "Try more free memory, or a smaller batch"
+    )
+
+
 @pytest.mark.parametrize(
     "error",
     [

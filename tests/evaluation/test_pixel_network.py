@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pitikit.evaluation.pixel_network import PixelNetwork, find_file, load_state, read_file
-from pitikit.weights import save_weights
+from pitikit.weights import save_checkpoint_file, save_weights
 
 
 class Plain(PixelNetwork):
@@ -37,6 +37,9 @@ def test_weights_come_back_as_float32_with_their_header(tmp_path):
     assert all(value.dtype == torch.float32 for value in state.values() if value.is_floating_point())
     load_state(network.train(), state, path)
     assert not network.training
+    wrapped = {"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}
+    found, _ = read_file(save_checkpoint_file(tmp_path / "w.pth", wrapped))
+    assert found.keys() == state.keys()
     with pytest.raises(ValueError, match=r"w\.safetensors does not fit Linear"):
         load_state(nn.Linear(2, 2), state, path)
     with pytest.raises(FileNotFoundError, match=r"reader weights 'absent\.safetensors'.*train_segmenter"):

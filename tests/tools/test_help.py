@@ -23,7 +23,8 @@ def parser_of(repo, monkeypatch):
 
     def build(tool, command=None):
         monkeypatch.setattr(sys, "argv", [command or f"{tool}.py"])
-        monkeypatch.setattr(ArgumentParser, "parse_args", stop)
+        for method in ("parse_args", "parse_intermixed_args"):
+            monkeypatch.setattr(ArgumentParser, method, stop)
         # The frame of the tools turns errors into exit codes.
         monkeypatch.setattr("pitikit.apis.cli.run", lambda main: main())
         path = str(repo / "tools" / f"{tool}.py")

@@ -6,8 +6,11 @@ import sys
 import pytest
 import torch
 
+from pitikit.config import load_config
 from pitikit.engine.distributed.groups import LAUNCHERS
 from pitikit.kernels.processor import has_matrix_units
+from pitikit.registry import MODELS
+from pitikit.weights import save_checkpoint_file
 
 
 @pytest.fixture
@@ -99,3 +102,28 @@ def test_resume_begins_anew_where_there_is_nothing(asked, tmp_path):
     (tmp_path / "iter_3.pth").touch()
     found = asked("--resume", "--cfg-options", "load_from=weights/some.safetensors")
     assert found.resume and found.load_from is None
+
+
+def test_training_and_test_from_any_folder(repo, tiny_training, tmp_path, run_tool, monkeypatch):
+    """A config in a folder of a hard name, its prior beside it: trained, resumed and tested from other folders."""
+    monkeypatch.setenv("PITIKIT_DATA", "C:\\new\\it's {id} %s")
+    home, here, there = tmp_path / 'it\'s {a} "%s" \\n', tmp_path / "here", tmp_path / "there"
+    for folder in (home, here, there):
+        folder.mkdir()
+    text = f"_base_ = {tiny_training!r}\nload_from = 'prior.pth'\nwork_dir = '{{{{ fileDirname }}}}/run'\n"
+    (home / "my.py").write_text(text + "summary = '{{$PITIKIT_DATA:data}}/a'\nload = [dict(type='Nowhere')]\n")
+    model = MODELS.build(load_config(tiny_training).model)
+    save_checkpoint_file(
+        home / "prior.pth", {"state_dict": {f"module.{k}": v for k, v in model.denoiser.state_dict().items()}}
+    )
+    options = ["--cfg-options", "train_cfg.max_iters=2"]
+    done = run_tool("train", home / "my.py", *options, cwd=here)
+    assert done.returncode == 0, done.stderr
+    written = load_config(home / "run" / "my.py")
+    assert written.summary == "C:\\new\\it's {id} %s/a" and written.load_from == str(home / "prior.pth")
+    done = run_tool("train", home / "run" / "my.py", "--resume", "--cfg-options", "train_cfg.max_iters=4", cwd=there)
+    assert done.returncode == 0 and (home / "run" / "iter_4.pth").is_file(), done.stderr
+    # Weights beside the config that is given.
+    done = run_tool("test", home / "run" / "my.py", "ema.safetensors", "--count", "1", "--out", "t", cwd=there)
+    assert done.returncode == 0 and len(list((there / "t" / "images").iterdir())) == 1, done.stderr
+    assert not list(here.iterdir())

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pitikit.engine.distributed.sharded import local_shard, shard_like
-from pitikit.weights import WeightsError, read_checkpoint, read_header
+from pitikit.weights import WeightsError, existing_file, read_header, read_tensors
+
+#: A file of weights, or files by part; see :func:`load_parts`.
+Start = str | Path | Mapping[str, Any]
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | None = None) -> dict[str, Tensor]:
     """Float32 weights of a denoiser, named 'encoder.*' and 'decoder.*'.
 
-    Takes an exported file (safetensors) or a training checkpoint, of which the EMA is used where there is one.
+    Takes an exported file (safetensors), a training checkpoint, of which the EMA is used where there is one, or a
+    file of another program; see :func:`~pitikit.weights.read_tensors`, also for ``wanted`` and ``prefix``.
     """
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("ema") or checkpoint.get("state_dict") or checkpoint
-    if "state_dict" in checkpoint and state is checkpoint["state_dict"]:
-        prefix = "denoiser."
-        state = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    state = read_tensors(path, wanted, prefix)
     weights = {name: value.float() for name, value in state.items() if isinstance(value, Tensor)}
+    # A training checkpoint has the denoiser as a part of the model.
+    own = "denoiser."
+    if any(name.startswith(own) for name in weights):
+        weights = {name[len(own) :]: value for name, value in weights.items() if name.startswith(own)}
     if not weights:
-        raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(checkpoint)[:5]})")
+        raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(map(str, state))[:5]})")
     return weights
 
 
@@ -43,23 +49,102 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape; nothing is loaded then.
     """
-    children = [name for name, _ in denoiser.named_children()]
-    chosen = list(parts or children)
-    for part in chosen:
-        if part not in children:
-            raise WeightsError(f"load_parts: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
-    weights = read_weights(path)
-    wanted = {name: value for name, value in denoiser.state_dict().items() if name.split(".")[0] in chosen}
+    chosen = _children(denoiser, parts, "load_parts")
+    own = denoiser.state_dict()
+    weights = read_weights(path, own)
+    wanted = {name: value for name, value in own.items() if name.split(".")[0] in chosen}
     # If all parts are loaded, nothing in the file may be left over.
     given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
     faults = misfits(wanted, given)
     if faults:
-        text = "; ".join([*faults, *_likely_reasons(path, wanted, given)])
+        text = "; ".join([*faults, *_likely_reasons(path, wanted, given), *_common_prefix(wanted, weights)])
         raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
+    _fill(wanted, given)
+    return sorted({name.split(".")[0] for name in weights} - set(chosen))
+
+
+def load_parts(denoiser: nn.Module, start: Mapping[str, Any], parts: Sequence[str] | None = None) -> list[str]:
+    """Load parts of a denoiser from several files, strictly but for layers that are allowed to be new.
+
+    Args:
+        denoiser: as of :func:`load_weights`; a part that ``start`` does not name stays as it is.
+        start: a file for each part by its name, ``path`` or ``dict(path=..., prefix=...)``, of which the names that
+            begin with ``prefix`` are taken, without it; or ``path`` (and ``prefix``) of one file with all parts.
+            ``allow_new`` has patterns of names, such as ``'decoder.adapter.*'``, of tensors that no file need have.
+        parts: of one file with all parts, those to load.
+
+    Returns:
+        A line for the log about each file and about what stays new.
+
+    Raises:
+        WeightsError: as of :func:`load_weights`; a pattern fits no name of the network, or nothing names a file.
+    """
+    named = [key for key in start if key not in ("path", "prefix", "allow_new")]
+    chosen = _children(denoiser, named or parts, "load_from" if named else "load_parts")
+    if ("path" in start) == bool(named):
+        raise WeightsError(
+            f"load_from: got {', '.join(map(str, start))}, expected either path= of one file, or a file for each of "
+            f"{', '.join(_children(denoiser, None, 'load_from'))}"
+        )
+    own = denoiser.state_dict()
+    wanted = {name: value for name, value in own.items() if name.split(".")[0] in chosen}
+    given: dict[str, Tensor] = {}
+    for part in named or [""]:
+        given |= _read_part(start[part] if part else start, part, own)
+    if parts and not named:
+        given = {name: value for name, value in given.items() if name.split(".")[0] in chosen}
+    allowed = start.get("allow_new") or ()
+    patterns = [allowed] if isinstance(allowed, str) else list(allowed)
+    idle = [each for each in patterns if not any(fnmatchcase(name, each) for name in wanted)]
+    if idle:
+        raise WeightsError(
+            f"load_from.allow_new: {idle[0]!r} fits no tensor of {', '.join(chosen)}; expected a pattern of names such "
+            f"as {next(iter(wanted))!r}"
+        )
+    new = [n for n in wanted if n not in given and any(fnmatchcase(n, pattern) for pattern in patterns)]
+    files = files_of(start)
+    faults = misfits({name: value for name, value in wanted.items() if name not in new}, given)
+    if faults:
+        raise WeightsError(f"load_from: {', '.join(files)} does not fit {', '.join(chosen)}: {'; '.join(faults)}")
+    _fill(wanted, given)
+    lines = [f"loaded {', '.join(chosen)} from {', '.join(files)}"]
+    return [*lines, f"new: {len(new)} tensors stay as initialised, such as {new[0]!r}"] if new else lines
+
+
+def files_of(start: Start | None) -> list[str]:
+    """Paths of the files that ``load_from`` names."""
+    if start is None or isinstance(start, (str, Path)):
+        return [] if start is None else [str(start)]
+    entries = [value for key, value in start.items() if key not in ("prefix", "allow_new")]
+    return [str(entry["path"] if isinstance(entry, Mapping) else entry) for entry in entries]
+
+
+def _read_part(entry: Any, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file by their names in the network: of one part, or of all if ``part`` is empty."""
+    entry = entry if isinstance(entry, Mapping) else dict(path=entry)
+    if not entry.get("path"):
+        raise WeightsError(f"load_from.{part}: got no path, expected dict(path=..., prefix=...)")
+    own = f"{part}." if part else ""
+    inner = {name[len(own) :] for name in wanted if name.startswith(own)}
+    weights = read_weights(entry["path"], {*wanted, *inner}, entry.get("prefix"))
+    if own and any(name in wanted for name in weights):
+        # A file with several parts, of which this one is taken.
+        weights = {name[len(own) :]: value for name, value in weights.items() if name.startswith(own)}
+    return {own + name: value for name, value in weights.items()}
+
+
+def _children(denoiser: nn.Module, parts: Sequence[str] | None, key: str) -> list[str]:
+    children = [name for name, _ in denoiser.named_children()]
+    for part in parts or ():
+        if part not in children:
+            raise WeightsError(f"{key}: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
+    return list(parts or children)
+
+
+def _fill(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in given.items():
             local_shard(wanted[name]).copy_(local_shard(shard_like(value, wanted[name])))
-    return sorted({name.split(".")[0] for name in weights} - set(chosen))
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -91,6 +176,14 @@ def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[s
     return [text for text in said if text]
 
 
+def _common_prefix(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """Advise the prefix under which a file has every tensor of the network beside others."""
+    first = min(wanted, default="")
+    prefixes = [name[: -len(first)] for name in weights if name.endswith("." + first)]
+    fitting = [prefix for prefix in prefixes if all(prefix + name in weights for name in wanted)]
+    return [f"all are there under {each!r}: load_from=dict(path=..., prefix={each!r}) takes them" for each in fitting]
+
+
 def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
     """Guess from names and shapes what the user may have mixed up."""
     reasons = []
@@ -105,5 +198,5 @@ def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mappi
     encoder = [{name for name in names if name.startswith("encoder.")} for names in (wanted, given)]
     if all(encoder) and len(encoder[0] & encoder[1]) < len(encoder[0]) / 2:
         reasons.append("its encoder is of another kind: another modality?")
-    origin = Path(str(read_header(path).get("config", ""))).stem
+    origin = Path(str(read_header(existing_file(path)).get("config", ""))).stem
     return [*reasons, f"it was written by a training of {origin!r}"] if origin else reasons
