@@ -26,7 +26,7 @@ def test_write_refuses_to_overwrite(translators, files, tmp_path):
     twin.parent.mkdir()
     twin.write_bytes(files["mask"].read_bytes())
     with pytest.raises(ValueError, match="both be written to"):
-        mask.write([files["mask"], twin], tmp_path / "out")
+        mask.write([files["mask"], twin], tmp_path / "out", ids=["five", "five"])
     with pytest.raises(ValueError, match="is an input"):
         mask.write(files["mask"], files["mask"].parent)
     with pytest.raises(DataError, match="no such file"):
@@ -34,6 +34,17 @@ def test_write_refuses_to_overwrite(translators, files, tmp_path):
     with pytest.raises(ValueError, match="a folder to write to"):
         mask.write(files["mask"], twin)
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_one_name_go_to_the_names_of_their_folders(translators, files, tmp_path):
+    twin = tmp_path / "twin" / "five.png"
+    twin.parent.mkdir()
+    twin.write_bytes(files["mask"].read_bytes())
+    written = translators["mask"].write([files["mask"], twin], tmp_path / "out")
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in written) == [
+        "mask/five.png",
+        "twin/five.png",
+    ]
 
 
 def test_where_nothing_can_be_written_is_told_before_the_sampling(translators, files, tmp_path):
