@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pitikit.diffusion.guidance import CFG, build_guidance
+from pitikit.diffusion.inversion import FixedNoise, invert, mix, noise_of_steps, vary
+from pitikit.diffusion.resampling import Resample, noise_further, order_of_steps
 from pitikit.diffusion.schedule import VARIANCES, NoiseSchedule, Steps, posterior_variance
 from pitikit.diffusion.types import BoundDenoiser, Denoise, Prediction, mixed_log_variance
 from pitikit.registry import GUIDANCES, SAMPLERS
@@ -35,7 +38,7 @@ class StepCallback(Protocol):
         """Take the state after a step.
 
         Args:
-            index: of the step, from 0.
+            index: number of the step, from 0; those of an inversion and of a resampling are counted too.
             t: the timestep left behind.
             x: (B, 3, H, W), the image after the step.
             prediction: guided and clipped, at ``t``; its ``x0`` is a preview of the result.
@@ -108,6 +111,11 @@ class SamplingState:
         t = torch.full((batch,), self.timesteps[index], device=device)
         return NoiseLevel(t, self.schedule.at(t))
 
+    def forget(self) -> None:
+        """Drop what was kept of earlier steps, where the way goes on at another place."""
+        self.earlier.clear()
+        self.own.clear()
+
 
 class Sampler(ABC):
     """A way from noise to images.
@@ -120,12 +128,15 @@ class Sampler(ABC):
 
     Attributes:
         memory: earlier predictions that a multistep solver uses.
+        adds_noise: True where a step adds one draw, scaled, to a mean that depends on nothing earlier: a variation
+            then replaces a part of the draws of an image, otherwise a part of the noise that the steps begin at.
 
     Raises:
         ValueError: a ``temperature`` below 0, or not finite.
     """
 
     memory = 0
+    adds_noise = False
 
     def __init__(
         self,
@@ -170,6 +181,8 @@ class Sampler(ABC):
         mask: Tensor | None = None,
         callback: StepCallback | None = None,
         progress: bool = False,
+        resample: Resample | None = None,
+        variation: float | None = None,
     ) -> Tensor:
         """Sample.
 
@@ -183,20 +196,29 @@ class Sampler(ABC):
             strength: with ``start``, the share of the steps that is made, see :func:`steps_of`; 1 leaves little of the
                 image, 0 all of it.
             mask: (B, 1, H, W) bool, True where ``start`` is kept: there x_t is the noised ``start`` after every step,
-                and ``start`` itself, bit for bit, at the end (Lugmayr et al. 2022, eq. 8, without its resampling).
+                and ``start`` itself, bit for bit, at the end (Lugmayr et al. 2022, eq. 8).
             callback: called after every step.
             progress: show a bar, if there are at least 20 steps.
+            resample: with ``mask``, their resampling, see :func:`~pitikit.diffusion.resampling.order_of_steps`.
+            variation: with ``start``, begin at the noise that makes it (see :mod:`pitikit.diffusion.inversion`), this
+                share of it replaced, 0 to 1; None to begin at noise that has nothing to do with it.
 
         Returns:
             (B, 3, H, W), within [-1, 1] when ``clip_x0``.
 
         Raises:
-            ValueError: ``strength`` out of range, or ``mask`` without ``start``.
+            ValueError: ``strength`` or ``variation`` out of range, ``mask`` or ``variation`` without ``start``,
+                ``resample`` without ``mask``.
         """
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength={strength}: expected 0 to 1")
+        for name, share in (("strength", strength), ("variation", variation)):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name}={share}: expected 0 to 1")
         if mask is not None and start is None:
             raise ValueError("mask: got no start, expected the images to keep a part of")
+        if variation is not None and start is None:
+            raise ValueError("variation: got no start, expected the images to vary")
+        if resample is not None and mask is None:
+            raise ValueError("resample: got no mask, expected one; there is nothing to bring together without it")
         schedule = denoise.schedule
         timesteps = schedule.spaced(self.steps)[::-1]
         x = noise.randn(shape) * self.temperature
@@ -204,23 +226,46 @@ class Sampler(ABC):
             timesteps = timesteps[len(timesteps) - steps_of(strength, len(timesteps)) :]
             if not timesteps:
                 return start
-            x = schedule.add_noise(start, torch.full((len(x),), timesteps[0], device=x.device), x)
         state = SamplingState(schedule, tuple(timesteps), earlier=deque(maxlen=self.memory))
         guided = self._guided(denoise, null_denoise, state)
-        bar = tqdm(
-            timesteps, desc="sampling", unit="step", disable=not progress or len(timesteps) < PROGRESS_FROM_STEPS
-        )
         after = state.level(0, len(x), x.device)
-        for index, t in enumerate(bar):
+        made = 0
+        own: list[Tensor] = []
+        if start is not None and variation is not None:
+            levels = [state.level(index, len(x), x.device) for index in range(len(timesteps))]
+            # A guidance of its own, whose memory does not reach into the sampling.
+            guided_back = self._guided(denoise, null_denoise, state)
+            if self.adds_noise:
+                path = [schedule.add_noise(start, level.t, noise.randn(shape)) for level in levels] + [start]
+                own = noise_of_steps(path, guided_back, partial(self.step, state=state), levels, callback)
+                inverted = path[0]
+            else:
+                inverted = invert(start, guided_back, levels[::-1], callback)
+            x, made = vary(start, inverted, x, after.alpha_bar, variation), len(levels)
+        elif start is not None:
+            x = schedule.add_noise(start, after.t, x)
+        order = order_of_steps(len(timesteps), resample)
+        bar = tqdm(order, desc="sampling", unit="step", disable=not progress or len(order) < PROGRESS_FROM_STEPS)
+        reached = 0
+        for number, index in enumerate(bar, made):
             last = index + 1 == len(timesteps)
+            if index < reached:
+                now = state.level(index, len(x), x.device)
+                x = noise_further(x, noise.randn(shape), after.alpha_bar, now.alpha_bar)
+                after = now
+                state.forget()
             now, after = after, state.level(index + 1, len(x), x.device)
+            reached = index + 1
             state.index, state.prediction = index, None
-            x = self.step(x, now, after, guided, state, ZeroNoise(x) if last else noise)
+            draws: Noise = ZeroNoise(x) if last else noise
+            if own and not last:
+                draws = FixedNoise(mix(own[index], noise.randn(shape), variation or 0))
+            x = self.step(x, now, after, guided, state, draws)
             if mask is not None and start is not None:
                 x = torch.where(mask, start if last else schedule.add_noise(start, after.t, noise.randn(shape)), x)
             assert state.prediction is not None
             if callback is not None:
-                callback(index, t, x, state.prediction)
+                callback(number, timesteps[index], x, state.prediction)
             state.earlier.appendleft(state.prediction)
         return x
 
@@ -271,6 +316,11 @@ class SamplingRequest:
         precision: of the network's products, such as ``torch.bfloat16``; None for float32.
         progress: show a bar for a long sampling.
         upsampler: of a cascade, what the upsampler's call differs in: ``sampler`` and ``strength``.
+        resample, variation: see :meth:`Sampler.__call__`; of a cascade they are the base's.
+        regions: (B, 1, H, W) int64, the object at each pixel, 0 for none, of the size of the base model's images:
+            objects are sampled apart and then put together, see :meth:`~pitikit.models.translator.DenoisingTranslator.
+            sample_apart`.
+        objects: how many, of the image with the most.
     """
 
     seeds: Sequence[int] | None = None
@@ -282,6 +332,10 @@ class SamplingRequest:
     precision: torch.dtype | None = None
     progress: bool = False
     upsampler: SamplingRequest | None = None
+    resample: Resample | None = None
+    variation: float | None = None
+    regions: Tensor | None = None
+    objects: int = 0
 
 
 def build_sampler(sampler: Any) -> Sampler:
@@ -311,6 +365,8 @@ class DDPMSampler(Sampler):
         variance: 'learned' (Nichol & Dhariwal 2021, eq. 15, as in the released models), 'small' (the
             posterior's) or 'large' (beta).
     """
+
+    adds_noise = True
 
     def __init__(
         self,
@@ -372,6 +428,7 @@ class DDIMSampler(Sampler):
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature)
         self.eta = _amount("eta", eta)
+        self.adds_noise = self.eta > 0
 
     def step(
         self, x: Tensor, now: NoiseLevel, after: NoiseLevel, denoise: Denoise, state: SamplingState, noise: Noise

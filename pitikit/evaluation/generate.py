@@ -83,7 +83,7 @@ def generate(
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of two. It is in evaluation mode
             while it samples, and then in the mode that it was in.
-        loader: batches with ``id`` and ``condition``; ``low_res``, ``start`` and ``mask`` where they are needed.
+        loader: batches with ``id`` and ``condition``; ``low_res``, ``start``, ``mask``, ``regions`` where needed.
         request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
         store: where images are kept; what is there is read instead of made.
         rows: images at once; as many as the batch has items by default.
@@ -129,7 +129,7 @@ def _chunk(
         return None if value is None else value[rows]
 
     row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
-    call = replace(request, seeds=row_seeds, start=rows_of("start"), mask=rows_of("mask"))
+    call = replace(request, seeds=row_seeds, start=rows_of("start"), mask=rows_of("mask"), regions=rows_of("regions"))
     # By way of `forward`, where a sharded model gathers its parameters.
     made = model(mode="sample", condition=prepared["condition"][rows], request=call, low_res=rows_of("low_res"))
     images = to_uint8(made.images).cpu()

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
+from pitikit.diffusion.resampling import order_of_steps
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
@@ -19,6 +20,9 @@ from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
+
+JOINT_STRENGTH = 0.4
+"""Share of the sampling steps that brings objects which were sampled apart together."""
 
 
 class NonFiniteImageError(RuntimeError):
@@ -202,10 +206,16 @@ class DenoisingTranslator(BaseModel):
         """
         request = request or SamplingRequest()
         steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
-        return steps_of(self.strength_of(request), steps)
+        made = steps_of(self.strength_of(request), steps)
+        inverted = 0 if request.variation is None else made
+        # Objects that are made apart, and the rest, which is one more.
+        apart = (request.objects + 1) * steps if request.objects else 0
+        return apart + inverted + len(order_of_steps(made, request.resample))
 
     def strength_of(self, request: SamplingRequest) -> float:
         """Share of the sampling steps that a request makes: all of them where there is no ``start``."""
+        if request.objects:
+            return JOINT_STRENGTH if request.strength is None else request.strength
         if request.start is None:
             return 1.0
         return self.strength if request.strength is None else request.strength
@@ -244,6 +254,8 @@ class DenoisingTranslator(BaseModel):
             found = "none" if seeds is None else len(seeds)
             raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
         sampler = request.sampler or self.sampler
+        if request.regions is not None and request.objects:
+            request = self.sample_apart(condition, request, low_res)
         with half_precision(condition.device.type, request.precision):
             bound = BoundDenoiser(
                 self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
@@ -259,6 +271,8 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
+                request.resample,
+                request.variation,
             )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
@@ -267,6 +281,25 @@ class DenoisingTranslator(BaseModel):
                 "guidance of a plugin, or try it without half precision"
             )
         return Samples(images, low_res)
+
+    def sample_apart(
+        self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None
+    ) -> SamplingRequest:
+        """The request that makes one image of objects that were sampled apart; for arguments see :meth:`sample`.
+
+        Within a sampling the network brings objects of a class together in style, whatever their noise: noise has no
+        memory of its neighbours to begin with, so that another seed for a region alone would change nothing. So the
+        image is sampled once with its own seed and once with that of each object; every object is cut out of its own
+        sampling, and the last steps (:data:`JOINT_STRENGTH`) are made from what they give together.
+        """
+        assert request.seeds is not None and request.regions is not None
+        alone = replace(request, regions=None, objects=0, strength=None)
+        start = self.sample(condition, alone, low_res).images
+        for number in range(1, request.objects + 1):
+            seeds = [sample_seed(seed, f"object {number}") for seed in request.seeds]
+            made = self.sample(condition, replace(alone, seeds=seeds), low_res).images
+            start = torch.where(request.regions == number, made, start)
+        return replace(request, start=start, regions=None)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.apis import translator
+from pitikit.apis import rows
 from pitikit.apis.translator import Translator
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
@@ -243,6 +243,6 @@ def test_every_input_is_read_once(translators, files, monkeypatch):
     monkeypatch.setattr(mask.reader, "read", lambda item: reads.append(item.id) or read(item))
     kept = mask([files["mask"]] * 3, ids=list("abc"), batch_size=2)
     assert reads == list("abc")
-    monkeypatch.setattr(translator, "KEPT", 1)
+    monkeypatch.setattr(rows, "KEPT", 1)
     assert np.array_equal(mask([files["mask"]] * 3, ids=list("abc"), batch_size=2), kept)
     assert reads[3:] == list("abcbc")
