@@ -20,7 +20,7 @@ from tqdm import tqdm
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.edit import Edit, parse_resample
 from pitikit.apis.translator import Translator
-from pitikit.config import add_config_arguments
+from pitikit.config import add_config_arguments, refuse_second_values
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -40,13 +40,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--feather", type=int, help="pixels of a border in which new and old pass into each other")
     parser.add_argument("--variation", type=float, help="share of the image's own noise to replace, 0 to 1")
     parser.add_argument("--resample", metavar="JUMP,TIMES", help="go back JUMP steps TIMES times (RePaint), as 4,4")
-    parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next ones count on from it")
+    parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
     parser.add_argument("--samples", type=int, default=1, help="images per input")
     parser.add_argument("--batch-size", type=int, default=8, help="images at once")
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
     parser.add_argument("--steps", help="sampling steps: a number, 'fast27', sections such as 10,10,3,2,2")
     parser.add_argument("--scale", type=float, help="of the guidance")
     parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
+    parser.add_argument(
+        "--ids", nargs="+", metavar="ID", help="names of inputs and results, which the noise depends on"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
     return parser.parse_args(arguments)
@@ -55,6 +58,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Edit and write."""
     given = parse(arguments)
+    refuse_second_values(
+        given.cfg_options,
+        seed=(given.seed, ["model.seed", "model.base.seed"]),
+        steps=(given.steps, ["model.sampler.steps", "model.base.sampler.steps"]),
+        scale=(given.scale, ["model.sampler.guidance.scale", "model.base.sampler.guidance.scale"]),
+    )
     resample = None if given.resample is None else parse_resample(given.resample)
     names = ("image", "strength", "mask", "keep", "before", "feather", "variation")
     edit = Edit(**{name: getattr(given, name) for name in names}, resample=resample)
@@ -66,6 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         given.samples,
         given.batch_size,
         overwrite=given.overwrite,
+        ids=given.ids,
         edit=edit,
         steps=given.steps,
         scale=given.scale,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
-from pitikit.models.cascade import Cascade, quantised
+from pitikit.models.cascade import Cascade, quantised, reduced
 from pitikit.models.translator import to_uint8
 from pitikit.registry import MODELS
 
@@ -167,3 +167,25 @@ def test_what_cannot_be():
         Cascade(BASE, BASE)
     with pytest.raises(ValueError, match="base: expected a decoder with low_res=False"):
         Cascade(UPSAMPLER, UPSAMPLER)
+
+
+def test_a_start_of_the_large_size_is_reduced_for_the_base_and_kept_by_the_upsampler():
+    model = cascade()
+    start = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(2)) / 127.5 - 1
+    mask = torch.ones(3, 1, 32, 32, dtype=torch.bool)
+    mask[:, :, 9, 20] = False
+    request = SamplingRequest([1, 2, 3], start=start, mask=mask)
+    small = reduced(request, 8)
+    assert [tuple(place) for place in torch.nonzero(~small.mask[0, 0]).tolist()] == [(2, 5)]
+    levels = (small.start + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+    made = model.sample(CONDITION, request)
+    assert torch.equal(made.images.masked_select(mask), start.masked_select(mask))
+    assert (made.images != start)[:, :, 9, 20].any()
+    torch.testing.assert_close(made.low_res, quantised(model.base.sample(CONDITION, small).images))
+    # One of the base model's size is the base model's alone, and without a mask the upsampler begins as ever.
+    for given, base in ((replace(small, mask=None), small), (replace(request, mask=None), small)):
+        made = model.sample(CONDITION, replace(given, strength=0.4))
+        low_res = quantised(model.base.sample(CONDITION, replace(base, mask=None, strength=0.4)).images)
+        torch.testing.assert_close(made.low_res, low_res)
+        torch.testing.assert_close(made.images, model.sample(CONDITION, SamplingRequest([1, 2, 3]), low_res).images)

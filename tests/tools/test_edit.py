@@ -74,6 +74,7 @@ def test_every_kind_of_edit(main, given, tmp_path, capsys, flags, steps):
         (["--resample", "4,4"], "error: resample: got (4, 4), expected mask, keep or before beside it"),
         (["--mask", "absent.png"], "absent.png): found no such file"),
         (["--before", "new/a.png"], "error: item 'a': found an old condition equal to the new one"),
+        (["--steps", "2", "--cfg-options", "model.sampler.steps=3"], "steps"),
     ],
 )
 def test_an_error_is_a_line_and_nothing_is_written(main, given, tmp_path, capsys, monkeypatch, flags, words):
