@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.edit import Edit, parse_resample
+from pitikit.apis.pretrained import model_and_inputs
 from pitikit.apis.translator import Translator
 from pitikit.config import add_config_arguments, refuse_second_values
 
@@ -26,9 +27,15 @@ from pitikit.config import add_config_arguments, refuse_second_values
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("config", help="config of the model")
-    parser.add_argument("checkpoint", help="its weights, or 'random'; BASE,UPSAMPLER of a cascade")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="conditions: file or folder")
+    parser.usage = "%(prog)s [-h] (CONFIG CHECKPOINT | NAME) INPUT [INPUT ...] --image IMAGE --out DIR [OPTION ...]"
+    parser.add_argument("config", help="config of the model; or the name of a shipped one, which needs no CHECKPOINT")
+    parser.add_argument(
+        "others",
+        nargs="+",
+        metavar="INPUT",
+        help="conditions: file, folder or pattern; before the first one CHECKPOINT: the weights, or 'random'; "
+        "BASE,UPSAMPLER of a cascade",
+    )
     parser.add_argument("--image", type=Path, required=True, help="images to edit: file or folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--strength", type=float, help="share of the steps that is made, 0 to 1; little changes at 0.3")
@@ -52,7 +59,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
-    return parser.parse_args(arguments)
+    # Options may stand between CHECKPOINT and INPUT.
+    return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,9 +75,12 @@ def main(arguments: list[str] | None = None) -> None:
     resample = None if given.resample is None else parse_resample(given.resample)
     names = ("image", "strength", "mask", "keep", "before", "feather", "variation")
     edit = Edit(**{name: getattr(given, name) for name in names}, resample=resample)
-    translator = Translator.from_config(given.config, given.checkpoint, given.device, given.cfg_options)
+    config, checkpoint, inputs = model_and_inputs(given.config, given.others)
+    if not inputs:
+        raise ValueError(f"{' '.join([given.config, *given.others])}: got no INPUT, expected a file or folder after it")
+    translator = Translator.from_config(config, checkpoint, given.device, given.cfg_options)
     paths = translator.write(
-        given.inputs,
+        [Path(path) for path in inputs],
         given.out,
         given.seed,
         given.samples,
