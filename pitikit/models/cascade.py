@@ -142,17 +142,25 @@ class Cascade(BaseModel):
             ValueError: the upsampler does not take the condition.
         """
         self._check(condition)  # Before minutes of sampling.
+        calls = 0
         if low_res is None:
-            low_res = quantised(self.base.sample(condition, request).images)
+            small = self.base.sample(condition, request)
+            low_res, calls = quantised(small.images), small.calls
         if not self.conditioned:
             condition = self.upsampler.denoiser.encoder.null_condition(len(low_res))
         own = request.upsampler or SamplingRequest()
         # The base model's noise began with the same seeds.
         seeds = [sample_seed(seed, "upsampler") for seed in request.seeds or ()]
         own = replace(
-            own, seeds=seeds, callback=request.callback, precision=request.precision, progress=request.progress
+            own,
+            seeds=seeds,
+            callback=request.callback,
+            precision=request.precision,
+            progress=request.progress,
+            label=request.label,
         )
-        return self.upsampler.sample(condition, own, low_res)
+        large = self.upsampler.sample(condition, own, low_res)
+        return large._replace(calls=calls + large.calls)
 
     def _check(self, condition: Tensor) -> None:
         takes = self.upsampler.denoiser.encoder.in_channels

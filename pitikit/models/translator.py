@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
@@ -10,15 +11,18 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pitikit.diffusion.guidance import GuidanceInputs
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Prediction, Target
+from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
+from pitikit.weights import WeightsError, read_weights
 
 
 class NonFiniteImageError(RuntimeError):
@@ -31,10 +35,30 @@ class Samples(NamedTuple):
     Attributes:
         images: (B, 3, H, W) in [-1, 1].
         low_res: (B, 3, h, w) in [-1, 1], what an upsampler enlarged; None of a base model.
+        calls: evaluations of a network for all of them, one for each row of its batch: with and without the condition
+            are two, and so are a strong and a weak model.
     """
 
     images: Tensor
     low_res: Tensor | None = None
+    calls: int = 0
+
+
+class CountedDecoder:
+    """A decoder that counts the rows of its batches.
+
+    Args:
+        decode: see :data:`~pitikit.diffusion.types.Decode`.
+    """
+
+    def __init__(self, decode: Decode) -> None:
+        self.decode = decode
+        self.rows = 0
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+        """Count, then decode."""
+        self.rows += len(x_t)
+        return self.decode(x_t, t, cond)
 
 
 @MODELS.register_module()
@@ -99,10 +123,12 @@ class DenoisingTranslator(BaseModel):
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
-        self.schedule.spaced(self.sampler.steps)
+        self.sampler.timesteps(self.schedule)
         self.drop = drop
         self.seed = seed
         self.predicts = predicts
+        # No submodule: neither saved nor trained with the model.
+        self._weak: dict[str, Denoiser] = {}
 
     @property
     def parts(self) -> dict[str, DenoisingTranslator]:
@@ -201,7 +227,7 @@ class DenoisingTranslator(BaseModel):
             low_res: True for a batch with ``low_res``, for which a cascade makes no steps of its base.
         """
         request = request or SamplingRequest()
-        steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
+        steps = len((request.sampler or self.sampler).timesteps(self.schedule))
         return steps_of(self.strength_of(request), steps)
 
     def strength_of(self, request: SamplingRequest) -> float:
@@ -245,10 +271,14 @@ class DenoisingTranslator(BaseModel):
             raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
         sampler = request.sampler or self.sampler
         with half_precision(condition.device.type, request.precision):
-            bound = BoundDenoiser(
-                self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
-            )
+            decoders = [CountedDecoder(self.denoiser.decode)]
+            bound = BoundDenoiser(decoders[0], self.schedule, self.denoiser.encode(condition, low_res), self.predicts)
             null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
+            weak = None
+            if sampler.weak_weights is not None:
+                network = self.weak_denoiser(sampler.weak_weights)
+                decoders.append(CountedDecoder(network.decode))
+                weak = replace(bound, decode=decoders[1], cond=network.encode(condition, low_res))
             images = sampler(
                 bound,
                 NoiseSource(seeds, condition.device),
@@ -259,6 +289,7 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
+                GuidanceInputs(request.label, weak),
             )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
@@ -266,7 +297,24 @@ class DenoisingTranslator(BaseModel):
                 "sampling: got non-finite pixels, expected numbers; look for them in the weights, in a sampler or "
                 "guidance of a plugin, or try it without half precision"
             )
-        return Samples(images, low_res)
+        return Samples(images, low_res, sum(each.rows for each in decoders))
+
+    def weak_denoiser(self, weights: str) -> Denoiser:
+        """The denoiser with other weights, for autoguidance; the last one is kept, apart from the model's own state.
+
+        Raises:
+            pitikit.weights.WeightsError: the file is missing, damaged or another network's.
+        """
+        place = next(self.denoiser.parameters())
+        if weights not in self._weak:
+            state = read_weights(weights)
+            network = copy.deepcopy(self.denoiser).eval().requires_grad_(False)
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                raise WeightsError(f"{weights} does not fit the model: {first_line(error)}") from error
+            self._weak = {weights: network}
+        return self._weak[weights].to(place.device)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:
