@@ -51,9 +51,7 @@ def test_a_request_has_both_samplers_of_a_cascade(cascade):
         make_request(cascade, cascade.sampler, [1], upsampler=dict(guidance=None))
 
 
-@pytest.mark.parametrize(
-    "given", [dict(steps=2), dict(scale=2.0), dict(sampler=DDIMSampler(2))], ids=["steps", "scale", "sampler"]
-)
+@pytest.mark.parametrize("given", [dict(steps=2), dict(scale=2.0), dict(sampler=DDIMSampler(2))], ids=["steps", "scale", "sampler"])
 def test_settings_of_a_base_that_makes_no_image_are_refused(cascade, translators, given):
     with pytest.raises(ValueError, match=rf"{next(iter(given))}: got a value beside low_res, expected none"):
         make_request(cascade, cascade.sampler, [1], low_res=True, **given)
