@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
@@ -142,7 +143,7 @@ def finite(name: str, value: float) -> float:
     Raises:
         ValueError: it is no finite number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name}={value!r}: expected a finite number")
     return float(value)
 

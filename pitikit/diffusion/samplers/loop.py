@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
@@ -377,6 +378,6 @@ def build_sampler(sampler: Any) -> Sampler:
 
 def amount(name: str, value: float) -> float:
     """``value``, checked to be a finite number of 0 or more."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}={value}: expected a finite number, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}={value!r}: expected a finite number, 0 or more")
     return value

@@ -37,6 +37,7 @@ def test_without_the_package_the_message_names_the_extra(monkeypatch):
         SAMPLERS.build(dict(type="DiffusersSampler", scheduler="DDIMScheduler"))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestWithDiffusers:
     """What needs the package."""
 

@@ -1,5 +1,6 @@
 """The sampling loop: its noise, its callback, and where it must end."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -96,6 +97,13 @@ def test_progress_is_shown_for_a_long_sampling_only(capsys):
 def test_learned_variance_needs_a_decoder_that_learned_it():
     with pytest.raises(ValueError, match="variance='small' or 'large'"):
         DDPMSampler(3)(bound(lambda x_t, t, cond: x_t), NoiseSource([0]), SHAPE)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert DDIMSampler(4, CFG(np.float32(2.5)), eta=np.float32(0.5)).guidance[0].scale == 2.5
+    for value in ("abc", None, True):
+        with pytest.raises(ValueError, match="eta=.*: expected a finite number, 0 or more"):
+            DDIMSampler(4, eta=value)
 
 
 @pytest.mark.parametrize(
