@@ -274,11 +274,12 @@ class DenoisingTranslator(BaseModel):
             decoders = [CountedDecoder(self.denoiser.decode)]
             bound = BoundDenoiser(decoders[0], self.schedule, self.denoiser.encode(condition, low_res), self.predicts)
             null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
-            weak = None
-            if sampler.weak_weights is not None:
-                network = self.weak_denoiser(sampler.weak_weights)
+
+            def weak(weights: str) -> BoundDenoiser:
+                network = self.weak_denoiser(weights)
                 decoders.append(CountedDecoder(network.decode))
-                weak = replace(bound, decode=decoders[1], cond=network.encode(condition, low_res))
+                return replace(bound, decode=decoders[-1], cond=network.encode(condition, low_res))
+
             images = sampler(
                 bound,
                 NoiseSource(seeds, condition.device),

@@ -78,7 +78,7 @@ class Recorder:
 
     def __init__(self, call, drawn, inner):
         self.call, self.drawn, self.inner = call, drawn, inner
-        self.needs_null, self.weak_weights = inner.needs_null, inner.weak_weights
+        self.needs_null = inner.needs_null
 
     def __call__(self, denoise, noise, shape, *rest):
         self.drawn.append(noise.randn(shape))

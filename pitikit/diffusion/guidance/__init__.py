@@ -26,7 +26,7 @@ from pitikit.diffusion.guidance.free import (
     renoises_null,
 )
 from pitikit.diffusion.guidance.levels import Interval, ScaleSchedule
-from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, weak_weights
+from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance
 from pitikit.diffusion.guidance.threshold import DynamicThreshold
 
 __all__ = [
@@ -50,7 +50,6 @@ __all__ = [
     "has_scale",
     "innermost",
     "renoises_null",
-    "weak_weights",
     "with_inputs",
     "with_scale",
 ]

@@ -51,11 +51,12 @@ class GuidanceInputs:
 
     Attributes:
         label: (B, h, w) or (B,) class ids of the conditions, for :class:`ClassifierGuidance`.
-        weak: a weaker model with the same conditions, for :class:`Autoguidance`.
+        weak: a function from a file of weights to the weaker model that they make, with the same conditions, for
+            :class:`Autoguidance`.
     """
 
     label: Tensor | None = None
-    weak: Denoise | None = None
+    weak: Callable[[str], Denoise] | None = None
 
 
 class NeedsInputs(ABC):

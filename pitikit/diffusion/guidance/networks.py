@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite, innermost
+from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Denoise, Prediction, joined
 from pitikit.files import file_sha256
@@ -120,10 +120,12 @@ class Autoguidance(Scaled, NeedsInputs):
 
     def bound(self, inputs: GuidanceInputs) -> Guidance:
         """Copy the guidance with the weak model of a sampling."""
-        if self.scale != 1 and inputs.weak is None:
-            raise ValueError("Autoguidance: got no weak model; expected one that is bound to the same conditions")
+        if self.scale == 1:
+            return self
+        if inputs.weak is None:
+            raise ValueError("Autoguidance: got no weak model; expected GuidanceInputs(weak=...), which makes one")
         changed = copy(self)
-        changed._weak = inputs.weak
+        changed._weak = inputs.weak(self.weights)
         return changed
 
     def wrap(
@@ -140,15 +142,3 @@ class Autoguidance(Scaled, NeedsInputs):
             return strong.with_eps(weak.eps + here * (strong.eps - weak.eps))
 
         return guided
-
-
-def weak_weights(guidance: list[Guidance]) -> str | None:
-    """Weights of the weak model that a list of guidances needs; None where none does.
-
-    Raises:
-        ValueError: two need one.
-    """
-    found = [each.weights for each in map(innermost, guidance) if isinstance(each, Autoguidance) and each.scale != 1]
-    if len(found) > 1:
-        raise ValueError(f"guidance: got {len(found)} of Autoguidance, expected one")
-    return found[0] if found else None

@@ -22,7 +22,6 @@ from pitikit.diffusion.guidance import (
     build_guidance,
     has_scale,
     renoises_null,
-    weak_weights,
     with_inputs,
     with_scale,
 )
@@ -190,11 +189,6 @@ class Sampler(ABC):
             ValueError: ``steps`` or ``spacing`` cannot be had of this schedule.
         """
         return schedule.spaced(self.steps, self.spacing, self.log_snr_min)
-
-    @property
-    def weak_weights(self) -> str | None:
-        """Weights of the weaker model that an autoguidance needs; None where there is none."""
-        return weak_weights(self.guidance)
 
     @property
     def needs_null(self) -> bool:

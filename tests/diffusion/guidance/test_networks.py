@@ -13,7 +13,6 @@ from pitikit.diffusion.guidance import (
     GuidanceInputs,
     Interval,
     ScaleSchedule,
-    weak_weights,
     with_inputs,
 )
 from pitikit.diffusion.samplers import DDIMSampler
@@ -140,29 +139,36 @@ def weights(tmp_path):
 
 def test_autoguidance_moves_away_from_the_weak_model(weights):
     x_t, t = inputs()
-    ready = with_inputs(Autoguidance(weights, 3.0), GuidanceInputs(weak=NULL))
+    ready = with_inputs(Autoguidance(weights, 3.0), GuidanceInputs(weak=lambda path: NULL))
     made, strong, weak = wrapped(ready)(x_t, t), COND(x_t, t), NULL(x_t, t)
     torch.testing.assert_close(made.eps, weak.eps + 3 * (strong.eps - weak.eps))
     assert torch.equal(made.var_frac, strong.var_frac) and made.null is None
-    within = wrapped(with_inputs(Interval(Autoguidance(weights, 3.0), 1e5), GuidanceInputs(weak=NULL)))(x_t, t)
+    within = wrapped(with_inputs(Interval(Autoguidance(weights, 3.0), 1e5), GuidanceInputs(weak=lambda path: NULL)))(
+        x_t, t
+    )
     assert torch.equal(within.eps, strong.eps)
-    scheduled = wrapped(with_inputs(ScaleSchedule(Autoguidance(weights, 3.0)), GuidanceInputs(weak=NULL)))(x_t, t)
+    scheduled = wrapped(with_inputs(ScaleSchedule(Autoguidance(weights, 3.0)), GuidanceInputs(weak=lambda path: NULL)))(
+        x_t, t
+    )
     assert not torch.equal(scheduled.eps, made.eps)
 
 
 def test_autoguidance_of_scale_one_needs_no_weak_model(weights):
     guidance = Autoguidance(weights, 1.0)
-    assert wrapped(with_inputs(guidance, GuidanceInputs())) is COND and weak_weights([guidance]) is None
-    assert weak_weights([CFG(2.0), Interval(Autoguidance(weights))]) == weights
+    assert wrapped(with_inputs(guidance, GuidanceInputs())) is COND
     with pytest.raises(ValueError, match="Autoguidance: got no weak model"):
-        with_inputs(Autoguidance(weights), GuidanceInputs())
-    with pytest.raises(ValueError, match="got 2 of Autoguidance, expected one"):
-        weak_weights([Autoguidance(weights), Autoguidance(weights)])
+        with_inputs(Interval(Autoguidance(weights)), GuidanceInputs())
+
+
+def test_the_weak_model_is_that_of_the_file(weights):
+    made = []
+    with_inputs(Autoguidance(weights), GuidanceInputs(weak=lambda path: made.append(path) or NULL))
+    assert made == [weights]
 
 
 def test_a_sampler_with_two_scales_takes_none_from_a_call(weights):
     sampler = DDIMSampler(3, Autoguidance(weights, 2.0))
-    assert sampler.changed(scale=3.0).guidance[0].scale == 3.0 and sampler.weak_weights == weights
+    assert sampler.changed(scale=3.0).guidance[0].scale == 3.0
     both = DDIMSampler(3, [CFG(2.0), Autoguidance(weights, 2.0)])
     with pytest.raises(ValueError, match="scale=3.0: got CFG and Autoguidance, which have one each; set it in the con"):
         both.changed(scale=3.0)
