@@ -84,7 +84,12 @@ class Edit:
         """Arguments of a call; a variation gets DDIM, in the place of another sampler that adds no noise."""
         if self.variation is None or given.get("sampler") is not None or own.adds_noise:
             return dict(given)
-        return {**given, "sampler": DDIMSampler(own.steps, own.guidance, own.clip_x0)}
+        return {
+            **given,
+            "sampler": DDIMSampler(
+                own.steps, own.guidance, own.clip_x0, spacing=own.spacing, log_snr_min=own.log_snr_min
+            ),
+        }
 
     def request(self, request: SamplingRequest) -> SamplingRequest:
         """A request with what belongs to every image of the edit."""

@@ -150,7 +150,7 @@ class Translator:
     def sampler(self, value: Sampler | Mapping[str, Any] | None) -> None:
         built = None if value is None else as_sampler(value)
         if built is not None:
-            self.model.schedule.spaced(built.steps)  # Wrong steps are an error now.
+            built.timesteps(self.model.schedule)  # Wrong steps are an error now.
         self._sampler = built
 
     def __call__(

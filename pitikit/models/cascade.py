@@ -146,21 +146,29 @@ class Cascade(BaseModel):
         """
         self._check(condition)  # Before minutes of sampling.
         own = request.upsampler or SamplingRequest()
-        small = self.base.denoiser.decoder.image_size
-        if request.start is not None and request.start.shape[-1] != small:
+        side = self.base.denoiser.decoder.image_size
+        if request.start is not None and request.start.shape[-1] != side:
             if request.mask is not None:
                 own = replace(own, start=request.start, mask=request.mask)
-            request = reduced(request, small)
+            request = reduced(request, side)
+        calls = 0
         if low_res is None:
-            low_res = quantised(self.base.sample(condition, request).images)
+            small = self.base.sample(condition, request)
+            low_res, calls = quantised(small.images), small.calls
         if not self.conditioned:
             condition = self.upsampler.denoiser.encoder.null_condition(len(low_res))
         # The base model's noise began with the same seeds.
         seeds = [sample_seed(seed, "upsampler") for seed in request.seeds or ()]
         own = replace(
-            own, seeds=seeds, callback=request.callback, precision=request.precision, progress=request.progress
+            own,
+            seeds=seeds,
+            callback=request.callback,
+            precision=request.precision,
+            progress=request.progress,
+            label=request.label,
         )
-        return self.upsampler.sample(condition, own, low_res)
+        large = self.upsampler.sample(condition, own, low_res)
+        return large._replace(calls=calls + large.calls)
 
     def _check(self, condition: Tensor) -> None:
         takes = self.upsampler.denoiser.encoder.in_channels
