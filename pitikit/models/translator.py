@@ -25,7 +25,7 @@ from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 from pitikit.weights import WeightsError, read_weights
 
-JOINT_STRENGTH = 0.4
+JOINT_STRENGTH = 0.25
 """Share of the sampling steps that brings objects which were sampled apart together."""
 
 
@@ -303,8 +303,8 @@ class DenoisingTranslator(BaseModel):
                 request.callback,
                 request.progress,
                 GuidanceInputs(request.label, weak),
-                request.resample,
-                request.variation,
+                resample=request.resample,
+                variation=request.variation,
             )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
