@@ -138,9 +138,9 @@ def test_a_batch_has_what_its_sampling_cost_and_its_labels(model):
     seen = []
 
     class Seeing(type(model.sampler)):
-        def __call__(self, *arguments):
+        def __call__(self, *arguments, **more):
             seen.append(arguments[-1].label)
-            return super().__call__(*arguments)
+            return super().__call__(*arguments, **more)
 
     sampler = Seeing(steps=3, guidance=dict(type="CFG", scale=2.0))
     shelf = Shelf()
