@@ -21,7 +21,7 @@ from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 
-JOINT_STRENGTH = 0.4
+JOINT_STRENGTH = 0.25
 """Share of the sampling steps that brings objects which were sampled apart together."""
 
 
@@ -271,8 +271,8 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
-                request.resample,
-                request.variation,
+                resample=request.resample,
+                variation=request.variation,
             )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
