@@ -80,9 +80,9 @@ class Recorder:
         self.call, self.drawn, self.inner = call, drawn, inner
         self.needs_null = inner.needs_null
 
-    def __call__(self, denoise, noise, shape, *rest):
+    def __call__(self, denoise, noise, shape, *rest, **more):
         self.drawn.append(noise.randn(shape))
-        return self.call(denoise, noise, shape, *rest)
+        return self.call(denoise, noise, shape, *rest, **more)
 
 
 def test_samplers_and_steps():
