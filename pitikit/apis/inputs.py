@@ -137,12 +137,8 @@ class ConditionReader:
             DataError: the image cannot be used, or all of it is out of the model's range; the message has the item
                 and the file.
         """
-        sources = {
-            name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
-            for name, value in item.sources.items()
-        }
-        results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
-        steps = self._given.steps(sources)
+        results = self._results(item)
+        steps = self._given.steps(results["sources"])
         try:
             for loader in steps:
                 check_kind(loader, results)
@@ -160,6 +156,25 @@ class ConditionReader:
                 raise fault
             warnings.warn(str(fault), stacklevel=2)
         return sample["condition"]
+
+    def read_label(self, item: Item) -> Tensor:
+        """Class ids uint8 (h, w) of the label map that a condition shows, 255 for none.
+
+        Raises:
+            DataError: the condition is no label map.
+        """
+        results = self._results(item)
+        steps = self._given.steps(results["sources"])
+        keeping = [PackInputs(keep=["label"]) if isinstance(step, PackInputs) else step for step in steps]
+        return build_pipeline(keeping)(results)["label"]
+
+    def _results(self, item: Item) -> dict[str, Any]:
+        """The beginning of a pipeline."""
+        sources = {
+            name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
+            for name, value in item.sources.items()
+        }
+        return {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
 
     def _option(self, note: EmptyPart) -> str:
         """The option that changes the argument a note names, as an addition to its advice."""

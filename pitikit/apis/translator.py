@@ -313,7 +313,18 @@ class Translator:
         conditions = _Conditions(self.reader, items)
         if low_res is not None:
             conditions.low_res = read_low_res(low_res, items, self._low_res_side)
+        if self._needs_label(request):
+            conditions.labels = [self.reader.read_label(item) for item in items]
         return self._generate(conditions, request, batch_size, progress, callback)
+
+    def _needs_label(self, request: SamplingRequest) -> bool:
+        """True if a sampler of the call is guided by a classifier."""
+        first, *rest = self.model.parts.values()
+        samplers = [request.sampler or first.sampler]
+        for part in rest:
+            given = request.upsampler.sampler if request.upsampler is not None else None
+            samplers.append(given or part.sampler)
+        return any(sampler.needs_label for sampler in samplers)
 
     def _generate(
         self,
@@ -361,6 +372,7 @@ class _Conditions(Dataset):
     def __init__(self, reader: ConditionReader, items: list[Item]) -> None:
         self.reader, self.items = reader, items
         self.low_res: list[np.ndarray] | None = None
+        self.labels: list[torch.Tensor] | None = None
         self._kept: dict[int, torch.Tensor] = {}
         for index, item in enumerate(items):
             condition = reader.read(item)
@@ -375,6 +387,8 @@ class _Conditions(Dataset):
         row = {"id": item.noise, "condition": self.reader.read(item) if condition is None else condition}
         if self.low_res is not None:
             row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
+        if self.labels is not None:
+            row["label"] = self.labels[index]
         return row
 
 
