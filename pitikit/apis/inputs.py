@@ -192,7 +192,19 @@ class ConditionReader:
         size, fit = (side, "squash") if self._resize is None else (self._resize.size, self._resize.fit)
         return ResizePair(size, side, fit)({"image": image})["image"]
 
+    def read_label(self, item: Item) -> Tensor:
+        """Class ids uint8 (h, w) of the label map that a condition shows, 255 for none.
+
+        Raises:
+            DataError: the condition is no label map.
+        """
+        results = self._results(item)
+        steps = self._given.steps(results["sources"])
+        keeping = [PackInputs(keep=["label"]) if isinstance(step, PackInputs) else step for step in steps]
+        return build_pipeline(keeping)(results)["label"]
+
     def _results(self, item: Item) -> dict[str, Any]:
+        """The beginning of a pipeline."""
         sources = {
             name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
             for name, value in item.sources.items()

@@ -29,6 +29,7 @@ class InputRows(Dataset):
         low_res: the images that are enlarged, uint8 (S, S, 3), one an input; None where there are none.
         edits: of the images to edit; None where images are made from noise alone.
         instances: of the objects that are made apart; None where there are none.
+        labelled: True where the label map of each condition is needed too.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class InputRows(Dataset):
         low_res: list[np.ndarray] | None = None,
         edits: EditReader | None = None,
         instances: InstanceReader | None = None,
+        labelled: bool = False,
     ) -> None:
         self.reader, self.items, self.low_res, self.edits, self.instances = reader, items, low_res, edits, instances
+        self.labelled = labelled
         self._kept: dict[int, dict[str, torch.Tensor]] = {}
         for index in range(len(items)):
             row = self._read(index)
@@ -57,6 +60,8 @@ class InputRows(Dataset):
         row = {"condition": self.reader.read(self.items[index])}
         if self.low_res is not None:
             row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
+        if self.labelled:
+            row["label"] = self.reader.read_label(self.items[index])
         if self.instances is not None:
             row["regions"] = torch.from_numpy(self.instances.read(index))[None]
         return row if self.edits is None else {**row, **self.edits.read(index)}
@@ -92,6 +97,14 @@ def make_rows(
     sides = [part.denoiser.decoder.image_size for part in model.parts.values()]
     edits = None if edit is None else EditReader(edit, reader, items, sides[-1])
     objects = None if instances is None else InstanceReader(instances, names, reader, items, sides[0])
-    rows = InputRows(reader, items, low_res, edits, objects)
+    rows = InputRows(reader, items, low_res, edits, objects, _needs_label(model, request))
     request = request if edit is None else edit.request(request)
     return rows, request if objects is None else objects.request(request)
+
+
+def _needs_label(model: DenoisingTranslator | Cascade, request: SamplingRequest) -> bool:
+    """True if a sampler of the call is guided by a classifier."""
+    first, *rest = model.parts.values()
+    given = request.upsampler.sampler if request.upsampler is not None else None
+    samplers = [request.sampler or first.sampler, *(given or part.sampler for part in rest)]
+    return any(sampler.needs_label for sampler in samplers)

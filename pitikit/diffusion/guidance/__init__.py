@@ -26,7 +26,7 @@ from pitikit.diffusion.guidance.free import (
     renoises_null,
 )
 from pitikit.diffusion.guidance.levels import Interval, ScaleSchedule
-from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance
+from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, needs_label
 from pitikit.diffusion.guidance.threshold import DynamicThreshold
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "build_guidance",
     "has_scale",
     "innermost",
+    "needs_label",
     "renoises_null",
     "with_inputs",
     "with_scale",

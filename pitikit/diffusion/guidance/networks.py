@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite
+from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite, innermost
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Denoise, Prediction, joined
 from pitikit.files import file_sha256
@@ -25,8 +25,8 @@ class ClassifierGuidance(NeedsInputs):
     times its time and at the memory of a training step. Of a label map log p is the mean over its pixels, so that a
     scale suits every size. Here 0 means none. At high noise the gradient is no help: put an ``Interval`` around it.
 
-    The label is :attr:`SamplingRequest.label <pitikit.diffusion.samplers.SamplingRequest>`; ``tools/test.py`` and
-    :func:`~pitikit.evaluation.generate.generate` take it from the batch: ``PackInputs(keep=['label'])``.
+    The label is :attr:`SamplingRequest.label <pitikit.diffusion.samplers.SamplingRequest>`. A translation takes it from
+    its label maps, a test from the batch: ``PackInputs(keep=['label'])``.
 
     Args:
         network: config or module, images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W) or (B, K).
@@ -88,6 +88,12 @@ class ClassifierGuidance(NeedsInputs):
             label = F.interpolate(label[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0].long()
         loss = F.cross_entropy(logits, label, ignore_index=self.ignore, reduction="none").view(len(label), -1)
         return -(loss.sum(1) / (label != self.ignore).view(len(label), -1).sum(1).clamp_min(1)).sum()
+
+
+def needs_label(guidance: Guidance) -> bool:
+    """True for a guidance by a classifier, and for one around such."""
+    inner = innermost(guidance)
+    return isinstance(inner, ClassifierGuidance) and inner.scale != 0
 
 
 @GUIDANCES.register_module()

@@ -22,6 +22,7 @@ from pitikit.diffusion.guidance import (
     GuidanceInputs,
     build_guidance,
     has_scale,
+    needs_label,
     renoises_null,
     with_inputs,
     with_scale,
@@ -205,6 +206,11 @@ class Sampler(ABC):
     def needs_null(self) -> bool:
         """True where a guidance evaluates the denoiser without the condition."""
         return any(g.needs_null for g in self.guidance)
+
+    @property
+    def needs_label(self) -> bool:
+        """True where a guidance needs the class ids of the conditions."""
+        return any(map(needs_label, self.guidance))
 
     def changed(self, steps: Steps | None = None, scale: float | None = None) -> Sampler:
         """Copy the sampler with other ``steps`` or another guidance ``scale``; None leaves what is there.
