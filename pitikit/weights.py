@@ -136,6 +136,23 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
+def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | None = None) -> dict[str, Tensor]:
+    """Float32 weights of a denoiser, named 'encoder.*' and 'decoder.*'.
+
+    Takes an exported file (safetensors), a training checkpoint, of which the EMA is used where there is one, or a
+    file of another program; see :func:`read_tensors`, also for ``wanted`` and ``prefix``.
+    """
+    state = read_tensors(path, wanted, prefix)
+    weights = {name: value.float() for name, value in state.items() if isinstance(value, Tensor)}
+    # A training checkpoint has the denoiser as a part of the model.
+    own = "denoiser."
+    if any(name.startswith(own) for name in weights):
+        weights = {name[len(own) :]: value for name, value in weights.items() if name.startswith(own)}
+    if not weights:
+        raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(map(str, state))[:5]})")
+    return weights
+
+
 def read_header(path: str | Path) -> dict[str, Any]:
     """Metadata of a safetensors file, values read as JSON where they are; empty for any other file."""
     try:

@@ -26,7 +26,7 @@ INSIDE = {
     "degradations": set(),
     "losses": {"diffusion.types", "weights"},
     "data": FLOOR_1,
-    "models": FLOOR_1,
+    "models": FLOOR_1 | {"weights"},
     # Of the data the loaders and the writing of images, of the evaluation the loop that makes them, which sample grids
     # share, and what checks metrics before a validation.
     "engine": {"config", "diffusion", "kernels", "data.images", "data.loaders", "weights"}
@@ -47,7 +47,7 @@ OUTSIDE = {
     "config": {"mmengine"},
     "files": {"safetensors"},
     "weights": {"torch", "safetensors", "mmengine"},
-    "diffusion": {"torch", "numpy", "tqdm"},
+    "diffusion": {"torch", "numpy", "tqdm", "diffusers"},
     "networks": {"torch", "numpy"},
     "kernels": {"torch"},
     "degradations": {"numpy", "cv2", "scipy", "numba"},

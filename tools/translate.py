@@ -69,6 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
+    parser.add_argument("--instances", metavar="CLASS,...", help="classes whose objects need not look alike: car,house")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
     # Options may stand between CHECKPOINT and INPUT.
@@ -97,6 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         overwrite=given.overwrite,
         low_res=given.low_res,
         keep_low_res=given.keep_low_res,
+        instances=given.instances,
         ids=given.ids,
         steps=given.steps,
         scale=given.scale,

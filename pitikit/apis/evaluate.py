@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,9 @@ class EvaluationReport:
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
         made, reused: numbers of images; those that were made elsewhere are reused.
         seconds: of the whole, loading apart.
+        network_calls: evaluations of a network for an image, with and without the condition being two; None where no
+            call has made an image.
+        seconds_per_image: of sampling alone.
     """
 
     folder: Path
@@ -75,6 +78,8 @@ class EvaluationReport:
     made: int
     reused: int
     seconds: float
+    network_calls: float | None = None
+    seconds_per_image: float | None = None
 
     def table(self) -> str:
         """The metrics as text, those of single classes last."""
@@ -196,6 +201,7 @@ def evaluate(
         seen: set[str] = set()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         made = 0
+        sampled = Cost()
         steps = 1 if model is None else model.sampling_steps()
         with SamplingBar(steps, len(loader), total, "test set", progress and rank == 0) as bar:
             if foreign is not None:
@@ -206,22 +212,50 @@ def evaluate(
                 empty.take(done.batch)
                 _refuse_twice(done.batch["id"], seen)
                 made += sum(image.made for image in done.images)
+                sampled = sampled.plus(Cost(done.sampled, done.calls, done.seconds))
                 metrics.process(rank + position * world_size, done.batch, _samples(done))
                 rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
                 bar.batch(len(done.images) * world_size)
         _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
         values = metrics.compute()
         made = sum(all_gather_object(made))
+        sampled = reduce(Cost.plus, all_gather_object(sampled))
 
         notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
         facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
-        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds)
+        cost = sampled.per_image() or _former_cost(folder)
+        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds, **cost)
         if rank == 0:
-            shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol)
+            shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
             _write_grid(folder / "grid.png", rows)
         return report
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Network calls and seconds of the images that were sampled."""
+
+    images: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+    def plus(self, other: Cost) -> Cost:
+        """Add those of other images."""
+        return Cost(self.images + other.images, self.calls + other.calls, self.seconds + other.seconds)
+
+    def per_image(self) -> dict[str, float]:
+        """Both numbers for one image, by their names in a report; empty without an image."""
+        if not self.images:
+            return {}
+        return {"network_calls": self.calls / self.images, "seconds_per_image": self.seconds / self.images}
+
+
+def _former_cost(folder: Path) -> dict[str, float]:
+    """The numbers of the test that has made all the images."""
+    former = read_protocol(folder / "metrics.json") or {}
+    return {name: former[name] for name in ("network_calls", "seconds_per_image") if former.get(name) is not None}
 
 
 @contextmanager

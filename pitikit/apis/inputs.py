@@ -17,6 +17,7 @@ from torch import Tensor
 from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
+from pitikit.data.conditions import ConditionPart
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.decoding import upright
 from pitikit.data.degrading import Degrade, LoadLowRes
@@ -29,6 +30,7 @@ from pitikit.data.transforms import (
     LoadImage,
     PackInputs,
     RandomFlip,
+    ResizePair,
 )
 from pitikit.resources import find
 
@@ -80,6 +82,7 @@ class ConditionReader:
         self._given = InputMembers([PackInputs() if isinstance(step, PackInputs) else step for step in steps])
         self.members, self.optional = self._given.members, self._given.optional
         loaders = self._given.loaders
+        self._resize = next((step for step in steps if isinstance(step, ResizePair)), None)
         # A str is a path, except where captions are translated.
         self._texts = {str(s.source) for s in loaders if isinstance(s, LoadCaption)}
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
@@ -137,12 +140,8 @@ class ConditionReader:
             DataError: the image cannot be used, or all of it is out of the model's range; the message has the item
                 and the file.
         """
-        sources = {
-            name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
-            for name, value in item.sources.items()
-        }
-        results = {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
-        steps = self._given.steps(sources)
+        results = self._results(item)
+        steps = self._given.steps(results["sources"])
         try:
             for loader in steps:
                 check_kind(loader, results)
@@ -160,6 +159,57 @@ class ConditionReader:
                 raise fault
             warnings.warn(str(fault), stacklevel=2)
         return sample["condition"]
+
+    def read_parts(self, item: Item) -> list[ConditionPart]:
+        """The parts of a condition at their final size, before they are encoded; none of a text.
+
+        Raises:
+            DataError: the image cannot be used.
+        """
+        results: Any = self._results(item)
+        for step in self._given.steps(results["sources"]):
+            results = results if isinstance(step, PackInputs) else step(results)
+        return [part for part in results.get("condition_parts", []) if part.encode is not None]
+
+    def source_size(self, item: Item) -> tuple[int, int] | None:
+        """(height, width) of a condition as it is given; None of a text.
+
+        Raises:
+            DataError: the image cannot be used.
+        """
+        results: Any = self._results(item)
+        for step in self._given.steps(results["sources"]):
+            results = step(results) if hasattr(step, "source") else results
+        parts = results.get("condition_parts")
+        return parts[0].array.shape[:2] if parts else None
+
+    def fit(self, array: np.ndarray) -> np.ndarray:
+        """The part of an image (H, W[, C]) that the pipeline takes: all of it, or the central square."""
+        return array if self._resize is None else self._resize.fitted(array)
+
+    def resize_image(self, image: np.ndarray, side: int) -> np.ndarray:
+        """RGB uint8 (H, W, 3) -> (side, side, 3), as the pipeline brings a target image to its size."""
+        size, fit = (side, "squash") if self._resize is None else (self._resize.size, self._resize.fit)
+        return ResizePair(size, side, fit)({"image": image})["image"]
+
+    def read_label(self, item: Item) -> Tensor:
+        """Class ids uint8 (h, w) of the label map that a condition shows, 255 for none.
+
+        Raises:
+            DataError: the condition is no label map.
+        """
+        results = self._results(item)
+        steps = self._given.steps(results["sources"])
+        keeping = [PackInputs(keep=["label"]) if isinstance(step, PackInputs) else step for step in steps]
+        return build_pipeline(keeping)(results)["label"]
+
+    def _results(self, item: Item) -> dict[str, Any]:
+        """The beginning of a pipeline."""
+        sources = {
+            name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
+            for name, value in item.sources.items()
+        }
+        return {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
 
     def _option(self, note: EmptyPart) -> str:
         """The option that changes the argument a note names, as an addition to its advice."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pitikit.apis.companions import one_each
 from pitikit.apis.inputs import Item
 from pitikit.data.errors import DataError
-from pitikit.data.listing import ANY, IMAGE_SUFFIXES, FileTree
 from pitikit.data.reading import read_image
 
 
@@ -28,14 +28,7 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
         DataError: an image is missing, unreadable, no square, or of another size than the first or than ``side``.
         ValueError: another number of images than of items.
     """
-    if isinstance(given, (str, Path)):
-        tree = FileTree(given)
-        given = [_by_id(tree, item.id) for item in items]
-    elif isinstance(given, Image.Image) or (isinstance(given, np.ndarray) and given.ndim == 3):
-        given = [given]
-    if len(given) != len(items):
-        raise ValueError(f"low_res: {len(given)} images for {len(items)} inputs; expected one each")
-    images = [_read(value, item.id) for value, item in zip(given, items, strict=True)]
+    images = [_read(value, item.id) for value, item in zip(one_each("low_res", given, items), items, strict=True)]
     for image, item in zip(images, items, strict=True):
         if side is not None and image.shape[0] != side:
             size = f"{image.shape[1]}x{image.shape[0]} pixels"
@@ -46,17 +39,6 @@ def read_low_res(given: Any, items: Sequence[Item], side: int | None = None) -> 
                 f"a low_res of {sizes[0]}", f"{sizes[1]} as the first", "translate them in separate calls", item=item.id
             )
     return images
-
-
-def _by_id(tree: FileTree, name: str) -> Path:
-    folder = Path(tree.root)
-    if not folder.is_dir():
-        kind = "a file" if folder.exists() else "nothing"
-        raise DataError(kind, "a folder of the images to enlarge, named by id", path=folder)
-    found = tree.find(f"{name}{ANY}", IMAGE_SUFFIXES)
-    if found is None:
-        raise DataError(f"no image {name}.png", "an image to enlarge for each input", path=folder, item=name)
-    return Path(tree.real(found))
 
 
 def _read(value: Any, name: str) -> np.ndarray:

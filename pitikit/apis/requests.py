@@ -125,5 +125,5 @@ def as_precision(value: str | torch.dtype | None) -> torch.dtype | None:
 
 def _changed(schedule: NoiseSchedule, sampler: Sampler, steps: Steps | None, scale: float | None) -> Sampler:
     changed = sampler if steps is None and scale is None else sampler.changed(steps, scale)
-    schedule.spaced(changed.steps)  # Wrong steps are an error before anything is sampled.
+    changed.timesteps(schedule)  # Wrong steps are an error before anything is sampled.
     return changed

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
+from pitikit.apis.edit import blended
 from pitikit.apis.inputs import Item
 from pitikit.data.images import AnyImage, write_png
+from pitikit.evaluation.generate import GeneratedBatch
 from pitikit.files import ensure_folder, write_atomically
 
 #: Subfolder of the results with the images that a cascade enlarged.
@@ -54,6 +57,23 @@ class Translation(NamedTuple):
     id: str
     images: np.ndarray
     low_res: np.ndarray | None = None
+
+
+def collect(done: GeneratedBatch, samples: int, names: Iterator[str]) -> Iterator[Translation]:
+    """The results of each input of a batch, of which every one has ``samples`` images; of an edit they are blended.
+
+    Args:
+        done: the images of a batch.
+        samples: images of an input.
+        names: ids of the inputs, in their order; one is taken for each.
+    """
+    for row, start in enumerate(range(0, len(done.images), samples)):
+        made = done.images[start : start + samples]
+        images = np.stack([_array(each.image) for each in made])
+        if "blend" in done.batch:
+            images = blended(images, _array(done.batch["start"][row]), done.batch["blend"][row].numpy())
+        small = [_array(each.low_res) for each in made if each.low_res is not None]
+        yield Translation(next(names), images, np.stack(small) if small else None)
 
 
 def result_paths(folder: Path, name: str, count: int) -> list[Path]:
@@ -132,6 +152,10 @@ def save_image(path: Path, image: AnyImage) -> None:
         write_png(temporary, image)
 
     write_atomically(path, write)
+
+
+def _array(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()
 
 
 def _origin(item: Item) -> str:

@@ -116,7 +116,7 @@ def _check_sampling(model: Mapping[str, Any]) -> None:
     for part in (model, model.get("base"), model.get("upsampler")):
         if isinstance(part, Mapping) and part.get("sampler"):
             schedule: NoiseSchedule = SCHEDULES.build(part.get("schedule") or dict(type="NoiseSchedule"))
-            schedule.spaced(build_sampler(part["sampler"]).steps)
+            build_sampler(part["sampler"]).timesteps(schedule)
 
 
 def sweep(

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from mmengine import Config
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pitikit.apis.building import Checkpoint, build_model, pipeline_and_key, read_config, refuse_idle_seeds
+from pitikit.apis.edit import Edit
 from pitikit.apis.inputs import ConditionReader, Item
+from pitikit.apis.instances import class_names
 from pitikit.apis.low_res_inputs import read_low_res
 from pitikit.apis.pretrained import pretrained, trained
 from pitikit.apis.requests import as_sampler, as_whole, make_request, make_seeds
@@ -25,10 +27,13 @@ from pitikit.apis.results import (
     Timing,
     Translation,
     check_paths,
+    collect,
     make_folder,
     write_results,
 )
+from pitikit.apis.rows import InputRows, make_rows
 from pitikit.config import warn_of_idle_options
+from pitikit.diffusion.resampling import Resample
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import Steps
 from pitikit.diffusion.types import Prediction
@@ -40,8 +45,6 @@ from pitikit.models.translator import DenoisingTranslator, to_uint8
 READ = ("model", "test_dataloader.dataset", "plugins", "accelerate")
 # A bar for faster work would only flicker.
 PROGRESS_AFTER_SECONDS = 2.0
-# Inputs whose conditions stay in memory between check and sampling, 0.4 GB at most; others are read again.
-KEPT = 1024
 
 PreviewCallback = Callable[[int, int, np.ndarray], Any]
 """``(step, steps, preview)``: steps made and in all, and x0 as the model sees it now, uint8 (B, H, W, 3)."""
@@ -61,6 +64,7 @@ class Translator:
     Attributes:
         model: as given.
         reader: finds, checks and encodes the inputs.
+        classes: names of the labels by id, where the config has them.
         timing: of the last translation.
     """
 
@@ -72,6 +76,7 @@ class Translator:
             )
         self.model = model
         self.reader = ConditionReader(*((pipeline,) if isinstance(pipeline, Sequence) else pipeline_and_key(pipeline)))
+        self.classes = () if isinstance(pipeline, Sequence) else class_names(pipeline)
         self._sampler: Sampler | None = None
         self.timing = Timing()
 
@@ -145,7 +150,7 @@ class Translator:
     def sampler(self, value: Sampler | Mapping[str, Any] | None) -> None:
         built = None if value is None else as_sampler(value)
         if built is not None:
-            self.model.schedule.spaced(built.steps)  # Wrong steps are an error now.
+            built.timesteps(self.model.schedule)  # Wrong steps are an error now.
         self._sampler = built
 
     def __call__(
@@ -164,6 +169,8 @@ class Translator:
         dtype: str | torch.dtype | None = None,
         callback: PreviewCallback | None = None,
         output_type: str = "np",
+        edit: Edit | None = None,
+        instances: Any = None,
     ) -> Any:
         """Translate.
 
@@ -188,6 +195,9 @@ class Translator:
             dtype: precision of the network's products, such as 'bfloat16'; that of the parameters by default.
             callback: called after every step of every batch with a preview; see :data:`PreviewCallback`.
             output_type: 'np', 'pil' or 'pt'.
+            edit: images to begin from, see :meth:`edit`.
+            instances: classes of a label map, by name or id, whose objects need not look alike: each is sampled with a
+                seed of its own, which takes as much time as a further image; the 8 largest of an image at most.
 
         Returns:
             In the order of the inputs: uint8 RGB (N, samples, H, W, 3); of 'pt' a tensor uint8 (N, samples, 3, H, W);
@@ -199,21 +209,9 @@ class Translator:
         """
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type={output_type!r}: expected one of {', '.join(map(repr, OUTPUT_TYPES))}")
-        results = self.stream(
-            inputs,
-            seed,
-            samples,
-            batch_size,
-            progress,
-            ids,
-            low_res,
-            callback,
-            steps=steps,
-            scale=scale,
-            sampler=sampler,
-            upsampler=upsampler,
-            dtype=dtype,
-        )
+        sampling = dict(steps=steps, scale=scale, sampler=sampler, upsampler=upsampler, dtype=dtype)
+        more = dict(edit=edit, instances=instances, **sampling)
+        results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res, callback, **more)
         images = [result.images for result in results]
         if output_type == "pil":
             return [[Image.fromarray(image) for image in made] for made in images]
@@ -230,6 +228,8 @@ class Translator:
         ids: Sequence[str] | None = None,
         low_res: Any = None,
         callback: PreviewCallback | None = None,
+        edit: Edit | None = None,
+        instances: Any = None,
         **sampling: Any,
     ) -> Iterator[Translation]:
         """Translate input after input: yields id, images and what they were enlarged from when they are ready.
@@ -238,8 +238,10 @@ class Translator:
         ``sampler``, ``upsampler`` and ``dtype``; errors are raised at once, not at the first item.
         """
         seeds = make_seeds(seed, samples, self.model.seed)
+        sampling = sampling if edit is None else edit.sampling(self.sampler, sampling)
         request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
-        return self._start(self.reader.find(inputs, ids), request, batch_size, progress, low_res, callback)
+        items = self.reader.find(inputs, ids)
+        return self._start(items, request, batch_size, progress, low_res, callback, edit, instances)
 
     def write(
         self,
@@ -254,6 +256,8 @@ class Translator:
         keep_low_res: bool = False,
         ids: Sequence[str] | None = None,
         callback: PreviewCallback | None = None,
+        edit: Edit | None = None,
+        instances: Any = None,
         **sampling: Any,
     ) -> Iterator[Path]:
         """Translate to ``folder/<id>.png``, ``<id>_<k>.png`` of several samples; yields each path.
@@ -270,14 +274,42 @@ class Translator:
             OSError: ``folder`` cannot be made or written to.
         """
         folder, seeds = Path(folder), make_seeds(seed, samples, self.model.seed)
+        sampling = sampling if edit is None else edit.sampling(self.sampler, sampling)
         request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
         if keep_low_res and not self._enlarges:
             raise ValueError("keep_low_res: the model enlarges nothing; expected a cascade or an upsampler")
         items = self.reader.find(inputs, ids)
         check_paths(items, folder, len(seeds), keep_low_res, overwrite)
-        results = self._start(items, request, batch_size, progress, low_res, callback)
+        results = self._start(items, request, batch_size, progress, low_res, callback, edit, instances)
         make_folder(folder / LOW_RES_FOLDER if keep_low_res else folder)
         return write_results(results, folder, keep_low_res)
+
+    def edit(
+        self,
+        inputs: Any,
+        image: Any,
+        strength: float | None = None,
+        mask: Any = None,
+        keep: Any = None,
+        before: Any = None,
+        feather: int | None = None,
+        variation: float | None = None,
+        resample: Resample | None = None,
+        **call: Any,
+    ) -> Any:
+        """Edit images: make them, or a part of each, anew by their conditions.
+
+        ``edit(label, photo, strength=0.5)`` makes an image like another one; with ``mask=`` or ``keep=`` a part of it,
+        with ``before=`` what differs from an old condition, with ``variation=`` other details. Outside the part that is
+        made anew every byte is that of ``image``, brought to the model's size.
+
+        Args:
+            inputs: conditions.
+            image, strength, mask, keep, before, feather, variation, resample: see :class:`~pitikit.apis.edit.Edit`.
+            call: further arguments of :meth:`__call__`, whose results and errors these are.
+        """
+        edit = Edit(image, strength, mask, keep, before, feather, variation, resample)
+        return self(inputs, edit=edit, **call)
 
     @property
     def _last(self) -> DenoisingTranslator:
@@ -301,6 +333,8 @@ class Translator:
         progress: bool,
         low_res: Any,
         callback: PreviewCallback | None,
+        edit: Edit | None = None,
+        instances: Any = None,
     ) -> Iterator[Translation]:
         """Check all inputs, so that a bad file is an error now and not after an hour."""
         batch_size = as_whole("batch_size", batch_size)
@@ -310,14 +344,13 @@ class Translator:
             raise ValueError("low_res: the model enlarges nothing; expected an upsampler or a cascade")
         if low_res is None and self._enlarges and not isinstance(self.model, Cascade):
             raise ValueError("low_res: got None, expected the images to enlarge (--low-res FOLDER); or use a cascade")
-        conditions = _Conditions(self.reader, items)
-        if low_res is not None:
-            conditions.low_res = read_low_res(low_res, items, self._low_res_side)
+        small = None if low_res is None else read_low_res(low_res, items, self._low_res_side)
+        conditions, request = make_rows(self.model, self.reader, items, request, small, edit, instances, self.classes)
         return self._generate(conditions, request, batch_size, progress, callback)
 
     def _generate(
         self,
-        conditions: _Conditions,
+        conditions: InputRows,
         request: SamplingRequest,
         batch_size: int,
         progress: bool,
@@ -327,7 +360,8 @@ class Translator:
         # All samples of as many inputs as make a batch, or those of one input in several.
         inputs = max(1, batch_size // samples)
         calls = -(-len(conditions) // inputs) * -(-inputs * samples // batch_size)
-        steps = self.model.sampling_steps(request, conditions.low_res is not None)
+        start = conditions[0].get("start")
+        steps = self.model.sampling_steps(replace(request, start=start), conditions.low_res is not None)
         self.timing = timing = Timing(steps)
         bar = tqdm(
             total=steps * calls, desc="translating", unit="step", disable=not progress, delay=PROGRESS_AFTER_SECONDS
@@ -347,36 +381,5 @@ class Translator:
             for done in generate(self.model, loader, replace(request, callback=note), rows=batch_size):
                 timing.seconds += time.perf_counter() - begin
                 timing.images += len(done.images)
-                for start in range(0, len(done.images), samples):
-                    made = done.images[start : start + samples]
-                    small = [_array(each.low_res) for each in made if each.low_res is not None]
-                    images = np.stack([_array(each.image) for each in made])
-                    yield Translation(next(names), images, np.stack(small) if small else None)
+                yield from collect(done, samples, names)
                 begin = time.perf_counter()
-
-
-class _Conditions(Dataset):
-    """The inputs of a call: every one is read once to be checked, and kept if there are not too many."""
-
-    def __init__(self, reader: ConditionReader, items: list[Item]) -> None:
-        self.reader, self.items = reader, items
-        self.low_res: list[np.ndarray] | None = None
-        self._kept: dict[int, torch.Tensor] = {}
-        for index, item in enumerate(items):
-            condition = reader.read(item)
-            if index < KEPT:
-                self._kept[index] = condition
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        item, condition = self.items[index], self._kept.get(index)
-        row = {"id": item.noise, "condition": self.reader.read(item) if condition is None else condition}
-        if self.low_res is not None:
-            row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
-        return row
-
-
-def _array(image: torch.Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).numpy()

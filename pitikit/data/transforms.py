@@ -119,16 +119,19 @@ class ResizePair(BaseTransform):
         if min(self.size, self.image_size) < 1:
             raise ValueError(f"size={size}, image_size={image_size}; expected 1 or more")
 
+    def fitted(self, array: np.ndarray) -> np.ndarray:
+        """The part of (H, W[, C]) that is resized: all of it, or the central square."""
+        return _centre_square(array) if self.fit == "crop" else array
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Resize image, condition parts and what is kept for metrics."""
-        fit = _centre_square if self.fit == "crop" else (lambda array: array)
         if "image" in results:
-            image = fit(results["image"])
+            image = self.fitted(results["image"])
             if self.image_size <= self.size:
                 image = resize_image(image, self.size)
             results["image"] = resize_image(image, self.image_size)
         parts = [
-            part.with_array(resize_array(fit(part.array), self.size, part.interpolation))
+            part.with_array(resize_array(self.fitted(part.array), self.size, part.interpolation))
             for part in results.get("condition_parts", [])
         ]
         _refresh(results, parts)

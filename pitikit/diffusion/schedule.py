@@ -10,16 +10,14 @@ import torch
 from torch import Tensor
 
 from pitikit.arguments import nearest
-from pitikit.diffusion.types import Target, mixed_log_variance
+from pitikit.diffusion.spacing import Spacing, Steps, spaced_timesteps, spread_timesteps
+from pitikit.diffusion.types import Target, log_snr, mixed_log_variance
 from pitikit.registry import SCHEDULES
 
-# GLIDE's upsampler setting: two steps in the noisiest fifth, most of them where detail appears.
-FAST27_SECTIONS = (10, 10, 3, 2, 2)
+__all__ = ["VARIANCES", "NoiseSchedule", "Spacing", "Steps", "betas", "posterior_variance", "spaced_timesteps"]
 
 #: Variances of a step: predicted, the posterior's, or beta.
 VARIANCES = ("learned", "small", "large")
-
-Steps = int | str | Sequence[int]
 
 
 def betas(name: str, steps: int) -> np.ndarray:
@@ -39,79 +37,6 @@ def betas(name: str, steps: int) -> np.ndarray:
         curve = [math.cos((i / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(steps + 1)]
         return np.array([min(1 - after / before, 0.999) for before, after in zip(curve, curve[1:], strict=False)])
     raise ValueError(f"schedule name={name!r} is unknown; {nearest(name, ['linear', 'squaredcos_cap_v2'])}")
-
-
-def spaced_timesteps(total: int, steps: Steps) -> list[int]:
-    """Timesteps out of ``range(total)`` that a shorter sampling visits, ascending.
-
-    Args:
-        total: number of timesteps of the full process.
-        steps: an int or digits ('50'): that many, evenly spread from the first to the last. A *list* or
-            '10,10,3,2,2': that many in each of as many equal sections. 'fast27': GLIDE's 27 steps.
-            'ddimN': every k-th with an integer stride. '': all. A *tuple*: the timesteps themselves.
-
-    Raises:
-        ValueError: a section is smaller than its count, no integer stride exists, a timestep is out of range or
-            repeated, or the text is none of the forms above.
-    """
-    if isinstance(steps, bool) or not isinstance(steps, int | str | Sequence):
-        raise ValueError(f"steps={steps!r}: expected a number, text or a list; see the docstring for their forms")
-    if isinstance(steps, tuple):
-        return _explicit(total, steps)
-    if isinstance(steps, str):
-        text = steps.strip()
-        if not text:
-            return list(range(total))
-        if text == "fast27":
-            # GLIDE begins two steps before the noisiest, where it saw fewer artefacts.
-            try:
-                return [*spaced_timesteps(total, list(FAST27_SECTIONS))[:-1], total - 3]
-            except ValueError:
-                text = f"its sections {list(FAST27_SECTIONS)} do not fit into {total} timesteps"
-                raise ValueError(f"steps={steps!r}: {text}; expected a number of steps, or a longer schedule") from None
-        if text.startswith("ddim") and text[4:].isdigit():
-            return _strided(total, int(text[4:]))
-        try:
-            counts = [int(part) for part in text.split(",")]
-        except ValueError:
-            raise ValueError(
-                f"steps={steps!r}: expected a number, 'fast27', 'ddimN', sections such as '10,10,8' or [10, 10, 8], "
-                "or a tuple of timesteps"
-            ) from None
-    elif isinstance(steps, int):
-        counts = [steps]
-    else:
-        counts = [int(count) for count in steps]
-    if not counts or min(counts) < 0 or not any(counts):
-        raise ValueError(f"steps={steps!r}: expected one step or more, and in no section less than none")
-    timesteps: list[int] = []
-    start = 0
-    for index, count in enumerate(counts):
-        size = total // len(counts) + (1 if index < total % len(counts) else 0)
-        if size < count:
-            raise ValueError(f"steps={steps!r}: cannot take {count} steps from a section of {size} (total {total})")
-        stride = 1.0 if count == 1 else (size - 1) / (count - 1)
-        # Accumulated, not multiplied: rounding then falls as it does in the released code.
-        position = 0.0
-        for _ in range(count):
-            timesteps.append(start + round(position))
-            position += stride
-        start += size
-    return timesteps
-
-
-def _explicit(total: int, steps: tuple[int, ...]) -> list[int]:
-    chosen = sorted(int(t) for t in steps)
-    if not chosen or chosen[0] < 0 or chosen[-1] >= total or len(set(chosen)) != len(chosen):
-        raise ValueError(f"steps={steps!r}: expected distinct timesteps within 0..{total - 1}")
-    return chosen
-
-
-def _strided(total: int, count: int) -> list[int]:
-    for stride in range(1, total):
-        if len(range(0, total, stride)) == count:
-            return list(range(0, total, stride))
-    raise ValueError(f"steps='ddim{count}': no integer stride gives exactly {count} of {total} timesteps")
 
 
 @SCHEDULES.register_module()
@@ -164,9 +89,9 @@ class NoiseSchedule:
         alpha_bar = self.at(t)
         return alpha_bar.sqrt().to(x0.dtype) * x0 + (1 - alpha_bar).sqrt().to(x0.dtype) * noise
 
-    def spaced(self, steps: Steps) -> list[int]:
-        """Timesteps visited by a sampling of ``steps``; see :func:`spaced_timesteps`."""
-        return spaced_timesteps(len(self), steps)
+    def spaced(self, steps: Steps, spacing: Spacing = "linspace", log_snr_min: float | None = None) -> list[int]:
+        """Timesteps visited by a sampling of ``steps``, ascending; see :func:`~pitikit.diffusion.spacing`."""
+        return spread_timesteps(log_snr(self.alpha_bar).numpy(), steps, spacing, log_snr_min)
 
     def subset(self, timesteps: Sequence[int]) -> NoiseSchedule:
         """The process that visits only ``timesteps`` (ascending), with the betas that follow from it."""

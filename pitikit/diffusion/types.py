@@ -126,6 +126,11 @@ class Prediction:
         dtype = self.x_t.dtype
         return self.alpha_bar.sqrt().to(dtype) * self.eps - (1 - self.alpha_bar).sqrt().to(dtype) * self.x0
 
+    @property
+    def log_snr(self) -> Tensor:
+        """(B, 1, 1, 1) float64, see :func:`log_snr`."""
+        return log_snr(self.alpha_bar)
+
     def with_eps(self, eps: Tensor) -> Prediction:
         """Replace the noise estimate."""
         return replace(self, eps=eps, fixed_x0=None)
@@ -134,6 +139,15 @@ class Prediction:
         """Replace the clean image; it is kept exactly, and ``eps`` is derived from it."""
         scale_x, scale_eps = self._coefficients()
         return replace(self, eps=(scale_x * self.x_t - x0) / scale_eps, fixed_x0=x0)
+
+    def detached(self, x_t: Tensor) -> Prediction:
+        """Cut off the graph of gradients; ``x_t`` is the image without one."""
+
+        def cut(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.detach()
+
+        null = None if self.null is None else self.null.detached(x_t)
+        return Prediction(x_t, self.alpha_bar, self.eps.detach(), cut(self.var_frac), cut(self.fixed_x0), null)
 
     def split(self, sizes: Sequence[int]) -> list[Prediction]:
         """Cut the batch into parts of ``sizes`` rows, without copying."""
@@ -225,6 +239,11 @@ def joined(first: Denoise, second: Denoise) -> Callable[[Tensor, Tensor], tuple[
 
         return together
     return lambda x_t, t: (first(x_t, t), second(x_t, t))
+
+
+def log_snr(alpha_bar: Tensor) -> Tensor:
+    """Logarithm of signal over noise, lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)); infinite at the image."""
+    return 0.5 * (alpha_bar / (1 - alpha_bar)).log()
 
 
 def mixed_log_variance(var_frac: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Metrics, one file each. Importing the package registers them."""
 
+from pitikit.evaluation.colour import Colour
 from pitikit.evaluation.edge_error import EdgeError
 from pitikit.evaluation.fid import FID
 from pitikit.evaluation.geometry_error import GeometryError
@@ -14,6 +15,7 @@ __all__ = [
     "FID",
     "LPIPS",
     "PSNR",
+    "Colour",
     "EdgeError",
     "GeometryError",
     "GeometryEstimator",

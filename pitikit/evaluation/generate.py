@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -61,11 +62,17 @@ class GeneratedBatch:
         batch: as the loader gave it.
         prepared: the same on the model's device, images in [-1, 1].
         images: of the batch's items in their order, all seeds of one after the other.
+        sampled: images that were sampled for it, those too that were in the store beside others that were not.
+        calls: evaluations of a network for them, see :class:`~pitikit.models.translator.Samples`.
+        seconds: of their sampling.
     """
 
     batch: dict[str, Any]
     prepared: dict[str, Any]
     images: list[Generated]
+    sampled: int = 0
+    calls: int = 0
+    seconds: float = 0.0
 
 
 def generate(
@@ -83,7 +90,8 @@ def generate(
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of two. It is in evaluation mode
             while it samples, and then in the mode that it was in.
-        loader: batches with ``id`` and ``condition``; ``low_res``, ``start`` and ``mask`` where they are needed.
+        loader: batches with ``id`` and ``condition``; ``low_res``, ``start``, ``mask``, ``regions`` and ``label`` where
+            they are needed.
         request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
         store: where images are kept; what is there is read instead of made.
         rows: images at once; as many as the batch has items by default.
@@ -100,11 +108,25 @@ def generate(
             prepared = model.data_preprocessor(batch, False)
             names = [str(name) for name in batch["id"]]
             places = [(row, sample) for row in range(len(names)) for sample in range(len(seeds))]
-            images: list[Generated] = []
             size = rows or len(names)
-            for start in range(0, len(places), size):
-                images += _chunk(model, prepared, names, places[start : start + size], request, seeds, store)
-        yield GeneratedBatch(batch, prepared, images)
+            chunks = [
+                _chunk(model, prepared, names, places[start : start + size], request, seeds, store)
+                for start in range(0, len(places), size)
+            ]
+        yield GeneratedBatch(
+            batch,
+            prepared,
+            [image for chunk in chunks for image in chunk.images],
+            sum(len(chunk.images) for chunk in chunks if chunk.calls),
+            sum(chunk.calls for chunk in chunks),
+            sum(chunk.seconds for chunk in chunks),
+        )
+
+
+class _Chunk(NamedTuple):
+    images: list[Generated]
+    calls: int = 0
+    seconds: float = 0.0
 
 
 def _chunk(
@@ -115,13 +137,13 @@ def _chunk(
     request: SamplingRequest,
     seeds: Sequence[int],
     store: ImageStore | None,
-) -> list[Generated]:
+) -> _Chunk:
     """The images of (row, sample) places, made in one call unless all are in the store."""
     kept = [None if store is None else store.read(names[row], sample) for row, sample in places]
     there = [image for image in kept if image is not None]
     if len(there) == len(places):
         found = zip(places, there, strict=True)
-        return [Generated(names[row], sample, image, None, False) for (row, sample), image in found]
+        return _Chunk([Generated(names[row], sample, image, None, False) for (row, sample), image in found])
     rows = [row for row, _ in places]
 
     def rows_of(key: str) -> Tensor | None:
@@ -129,10 +151,13 @@ def _chunk(
         return None if value is None else value[rows]
 
     row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
-    call = replace(request, seeds=row_seeds, start=rows_of("start"), mask=rows_of("mask"))
+    start, mask, regions, label = map(rows_of, ("start", "mask", "regions", "label"))
+    call = replace(request, seeds=row_seeds, start=start, mask=mask, regions=regions, label=label)
     # By way of `forward`, where a sharded model gathers its parameters.
+    begin = time.perf_counter()
     made = model(mode="sample", condition=prepared["condition"][rows], request=call, low_res=rows_of("low_res"))
-    images = to_uint8(made.images).cpu()
+    images = to_uint8(made.images).cpu()  # Waits for the device.
+    seconds = time.perf_counter() - begin
     small = None if made.low_res is None else to_uint8(made.low_res).cpu()
     results = []
     for index, ((row, sample), image) in enumerate(zip(places, kept, strict=True)):
@@ -140,7 +165,7 @@ def _chunk(
             store.write(names[row], sample, images[index])
         low = None if small is None else small[index]
         results.append(Generated(names[row], sample, images[index] if image is None else image, low, image is None))
-    return results
+    return _Chunk(results, made.calls, seconds)
 
 
 @contextmanager

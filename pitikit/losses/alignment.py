@@ -50,9 +50,10 @@ class TokenAlignment(Loss):
             block.register_forward_pre_hook(self._look)
 
     def _look(self, block: Any, inputs: tuple[Any, ...]) -> None:
-        if not torch.is_grad_enabled():
-            return
         x, token_kv = inputs  # (B, C, H, W), (B, heads, L, 2w)
+        # A sampling that needs gradients (by a classifier) has encoded its conditions without.
+        if not torch.is_grad_enabled() or not token_kv.requires_grad:
+            return
         height, width = x.shape[2:]
         cells = own_cells(height, width, self.grid).to(x.device)  # (HW, k)
         if token_kv.shape[2] < self.grid**2:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -136,23 +137,38 @@ class Cascade(BaseModel):
         Args:
             condition: B rows in [-1, 1].
             request: with one seed a row. It is the base model's; ``request.upsampler`` has what differs for the other.
+                A ``start`` and a ``mask`` of the size that the upsampler makes are reduced for the base model; the
+                upsampler then keeps of them what the mask keeps.
             low_res: (B, 3, h, w) in [-1, 1], enlarged in the place of the base model's images.
 
         Raises:
             ValueError: the upsampler does not take the condition.
         """
         self._check(condition)  # Before minutes of sampling.
+        own = request.upsampler or SamplingRequest()
+        side = self.base.denoiser.decoder.image_size
+        if request.start is not None and request.start.shape[-1] != side:
+            if request.mask is not None:
+                own = replace(own, start=request.start, mask=request.mask)
+            request = reduced(request, side)
+        calls = 0
         if low_res is None:
-            low_res = quantised(self.base.sample(condition, request).images)
+            small = self.base.sample(condition, request)
+            low_res, calls = quantised(small.images), small.calls
         if not self.conditioned:
             condition = self.upsampler.denoiser.encoder.null_condition(len(low_res))
-        own = request.upsampler or SamplingRequest()
         # The base model's noise began with the same seeds.
         seeds = [sample_seed(seed, "upsampler") for seed in request.seeds or ()]
         own = replace(
-            own, seeds=seeds, callback=request.callback, precision=request.precision, progress=request.progress
+            own,
+            seeds=seeds,
+            callback=request.callback,
+            precision=request.precision,
+            progress=request.progress,
+            label=request.label,
         )
-        return self.upsampler.sample(condition, own, low_res)
+        large = self.upsampler.sample(condition, own, low_res)
+        return large._replace(calls=calls + large.calls)
 
     def _check(self, condition: Tensor) -> None:
         takes = self.upsampler.denoiser.encoder.in_channels
@@ -165,6 +181,17 @@ def _unfit(found: str, takes: Any) -> str:
         f"Cascade: the upsampler takes conditions of {takes} channels, {found}; expected one trained on these, or "
         "conditioned=False for one that was trained with conditions left out"
     )
+
+
+def reduced(request: SamplingRequest, side: int) -> SamplingRequest:
+    """A request with ``start`` and ``mask`` of a smaller side; a pixel is kept if all that it is made of are."""
+    assert request.start is not None
+    start = F.interpolate(request.start, size=(side, side), mode="bicubic", align_corners=False, antialias=True)
+    mask = request.mask
+    if mask is not None:
+        mask = F.adaptive_max_pool2d((~mask).float(), side) == 0
+    # The levels of a byte: what is kept is an 8-bit image as the rest will be.
+    return replace(request, start=(start.clamp(-1, 1) + 1).mul(127.5).round() / 127.5 - 1, mask=mask)
 
 
 def quantised(image: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
@@ -10,15 +11,22 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pitikit.diffusion.guidance import GuidanceInputs
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
+from pitikit.diffusion.resampling import order_of_steps
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Prediction, Target
+from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
+from pitikit.weights import WeightsError, read_weights
+
+JOINT_STRENGTH = 0.25
+"""Share of the sampling steps that brings objects which were sampled apart together."""
 
 
 class NonFiniteImageError(RuntimeError):
@@ -31,10 +39,30 @@ class Samples(NamedTuple):
     Attributes:
         images: (B, 3, H, W) in [-1, 1].
         low_res: (B, 3, h, w) in [-1, 1], what an upsampler enlarged; None of a base model.
+        calls: evaluations of a network for all of them, one for each row of its batch: with and without the condition
+            are two, and so are a strong and a weak model.
     """
 
     images: Tensor
     low_res: Tensor | None = None
+    calls: int = 0
+
+
+class CountedDecoder:
+    """A decoder that counts the rows of its batches.
+
+    Args:
+        decode: see :data:`~pitikit.diffusion.types.Decode`.
+    """
+
+    def __init__(self, decode: Decode) -> None:
+        self.decode = decode
+        self.rows = 0
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Conditioning) -> Tensor:
+        """Count, then decode."""
+        self.rows += len(x_t)
+        return self.decode(x_t, t, cond)
 
 
 @MODELS.register_module()
@@ -99,10 +127,12 @@ class DenoisingTranslator(BaseModel):
         default = dict(type="DDPMSampler", steps=250, guidance=dict(type="CFG", scale=1.3))
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
-        self.schedule.spaced(self.sampler.steps)
+        self.sampler.timesteps(self.schedule)
         self.drop = drop
         self.seed = seed
         self.predicts = predicts
+        # No submodule: neither saved nor trained with the model.
+        self._weak: dict[str, Denoiser] = {}
 
     @property
     def parts(self) -> dict[str, DenoisingTranslator]:
@@ -201,11 +231,17 @@ class DenoisingTranslator(BaseModel):
             low_res: True for a batch with ``low_res``, for which a cascade makes no steps of its base.
         """
         request = request or SamplingRequest()
-        steps = len(self.schedule.spaced((request.sampler or self.sampler).steps))
-        return steps_of(self.strength_of(request), steps)
+        steps = len((request.sampler or self.sampler).timesteps(self.schedule))
+        made = steps_of(self.strength_of(request), steps)
+        inverted = 0 if request.variation is None else made
+        # Objects that are made apart, and the rest, which is one more.
+        apart = (request.objects + 1) * steps if request.objects else 0
+        return apart + inverted + len(order_of_steps(made, request.resample))
 
     def strength_of(self, request: SamplingRequest) -> float:
         """Share of the sampling steps that a request makes: all of them where there is no ``start``."""
+        if request.objects:
+            return JOINT_STRENGTH if request.strength is None else request.strength
         if request.start is None:
             return 1.0
         return self.strength if request.strength is None else request.strength
@@ -244,11 +280,18 @@ class DenoisingTranslator(BaseModel):
             found = "none" if seeds is None else len(seeds)
             raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
         sampler = request.sampler or self.sampler
+        if request.regions is not None and request.objects:
+            request = self.sample_apart(condition, request, low_res)
         with half_precision(condition.device.type, request.precision):
-            bound = BoundDenoiser(
-                self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
-            )
+            decoders = [CountedDecoder(self.denoiser.decode)]
+            bound = BoundDenoiser(decoders[0], self.schedule, self.denoiser.encode(condition, low_res), self.predicts)
             null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
+
+            def weak(weights: str) -> BoundDenoiser:
+                network = self.weak_denoiser(weights)
+                decoders.append(CountedDecoder(network.decode))
+                return replace(bound, decode=decoders[-1], cond=network.encode(condition, low_res))
+
             images = sampler(
                 bound,
                 NoiseSource(seeds, condition.device),
@@ -259,6 +302,9 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
+                GuidanceInputs(request.label, weak),
+                resample=request.resample,
+                variation=request.variation,
             )
         if not images.isfinite().all():
             # As bytes they would be black, and a metric would measure them.
@@ -266,7 +312,43 @@ class DenoisingTranslator(BaseModel):
                 "sampling: got non-finite pixels, expected numbers; look for them in the weights, in a sampler or "
                 "guidance of a plugin, or try it without half precision"
             )
-        return Samples(images, low_res)
+        return Samples(images, low_res, sum(each.rows for each in decoders))
+
+    def weak_denoiser(self, weights: str) -> Denoiser:
+        """The denoiser with other weights, for autoguidance; the last one is kept, apart from the model's own state.
+
+        Raises:
+            pitikit.weights.WeightsError: the file is missing, damaged or another network's.
+        """
+        place = next(self.denoiser.parameters())
+        if weights not in self._weak:
+            state = read_weights(weights)
+            network = copy.deepcopy(self.denoiser).eval().requires_grad_(False)
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                raise WeightsError(f"{weights} does not fit the model: {first_line(error)}") from error
+            self._weak = {weights: network}
+        return self._weak[weights].to(place.device)
+
+    def sample_apart(
+        self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None
+    ) -> SamplingRequest:
+        """The request that makes one image of objects that were sampled apart; for arguments see :meth:`sample`.
+
+        Within a sampling the network brings objects of a class together in style, whatever their noise: noise has no
+        memory of its neighbours to begin with, so that another seed for a region alone would change nothing. So the
+        image is sampled once with its own seed and once with that of each object; every object is cut out of its own
+        sampling, and the last steps (:data:`JOINT_STRENGTH`) are made from what they give together.
+        """
+        assert request.seeds is not None and request.regions is not None
+        alone = replace(request, regions=None, objects=0, strength=None)
+        start = self.sample(condition, alone, low_res).images
+        for number in range(1, request.objects + 1):
+            seeds = [sample_seed(seed, f"object {number}") for seed in request.seeds]
+            made = self.sample(condition, replace(alone, seeds=seeds), low_res).images
+            start = torch.where(request.regions == number, made, start)
+        return replace(request, start=start, regions=None)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

@@ -142,15 +142,19 @@ class Upsampler(DenoisingTranslator):
     def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
         """Sample, from the enlarged ``low_res`` if ``strength`` is below 1 and the request has no start.
 
+        With a ``mask`` that is so where nothing of the start is kept.
+
         Raises:
             ValueError: ``low_res`` is missing.
         """
         if low_res is None:
             raise ValueError("low_res: got None, expected the images that the upsampler enlarges")
-        if request.start is None and self.strength_of(request) < 1:
+        start, mask = request.start, request.mask
+        if (start is None or mask is not None) and self.strength_of(request) < 1:
             side = self.denoiser.decoder.image_size
-            start = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
-            request = replace(request, start=start)
+            enlarged = F.interpolate(low_res, size=(side, side), mode="bilinear", align_corners=False)
+            kept = enlarged if start is None or mask is None else torch.where(mask, start, enlarged)
+            request = replace(request, start=kept)
         return super().sample(condition, request, low_res)
 
     def crop_squares(self, image: Tensor, low_res: Tensor, side: int, draws: BatchDraws) -> tuple[Tensor, Tensor]:

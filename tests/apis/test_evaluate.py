@@ -103,6 +103,8 @@ def test_what_is_written(whole, trained):
     assert stated["sampler"]["type"] == "DDPMSampler" and stated["steps"] == 3
     assert stated["guidance"] == [{"type": "CFG", "scale": 1.5}]
     assert stated["seed"] == 0 and stated["resolution"] == 16 and stated["count"] == 7
+    # Three steps, with the condition and without.
+    assert found["network_calls"] == whole.network_calls == 6 and found["seconds_per_image"] > 0
     assert stated["dataset"]["type"] == "SceneWorld"
     assert stated["torch"] == torch.__version__ and stated["pitikit"]
     assert stated == json.loads((whole.folder / "protocol.json").read_text())

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pitikit.apis import translator
+from pitikit.apis import rows
 from pitikit.apis.translator import Translator
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
@@ -243,6 +243,18 @@ def test_every_input_is_read_once(translators, files, monkeypatch):
     monkeypatch.setattr(mask.reader, "read", lambda item: reads.append(item.id) or read(item))
     kept = mask([files["mask"]] * 3, ids=list("abc"), batch_size=2)
     assert reads == list("abc")
-    monkeypatch.setattr(translator, "KEPT", 1)
+    monkeypatch.setattr(rows, "KEPT", 1)
     assert np.array_equal(mask([files["mask"]] * 3, ids=list("abc"), batch_size=2), kept)
     assert reads[3:] == list("abcbc")
+
+
+def test_a_classifier_gets_the_label_maps_that_are_translated():
+    translator = Translator.from_config("tests/configs/tiny.py", None, "cpu")
+    network = torch.nn.Conv2d(3, 22, 1)
+    ids = np.repeat(np.arange(4, dtype=np.uint8), 16)[:, None].repeat(64, axis=1)
+    guidance = dict(type="Interval", guidance=dict(type="ClassifierGuidance", network=network, scale=30.0))
+    sampler = dict(type="DDIMSampler", steps=2)
+    plain = translator([ids, ids.T], sampler=sampler, progress=False)
+    guided = translator([ids, ids.T], sampler={**sampler, "guidance": guidance}, progress=False)
+    assert (guided != plain).any(axis=(1, 2, 3, 4)).all()
+    assert translator.reader.read_label(translator.reader.find(ids)[0]).tolist() == np.array(ids)[::2, ::2].tolist()

@@ -1,260 +1,237 @@
-"""The sampling loop: its noise, its callback, and where it must end."""
+"""Every sampler with every guidance, on a base model, an upsampler and a cascade."""
+
+import copy
 
 import pytest
 import torch
 
-from pitikit.diffusion.guidance import CFG, DynamicThreshold, NormalizedCFG
+from pitikit.diffusion.guidance import Autoguidance, CFGPlusPlus, ClassifierGuidance
 from pitikit.diffusion.noise import NoiseSource
-from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler, NoiseLevel, Sampler
+from pitikit.diffusion.samplers import SamplingRequest, build_sampler
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import BoundDenoiser, Conditioning, Prediction
-from pitikit.registry import SAMPLERS
+from pitikit.diffusion.types import BoundDenoiser, Conditioning
+from pitikit.registry import GUIDANCES, SAMPLERS, registered
+from pitikit.weights import save_weights
+from tests.models.tiny_cascade import cascade
 
-SCHEDULE = NoiseSchedule()
-SHAPE = (3, 4, 4)
-
-
-def bound(decode, batch=1):
-    return BoundDenoiser(decode, SCHEDULE, Conditioning(torch.zeros(batch, 2, 1), torch.zeros(batch, 2)))
-
-
-def oracle(x0):
-    """A decoder that knows the clean image, so that every sampler must return it."""
-
-    def decode(x_t, t, cond):
-        alpha_bar = SCHEDULE.at(t)
-        eps = (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()
-        return torch.cat([eps.float(), torch.zeros_like(x_t)], dim=1)
-
-    return decode
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        DDPMSampler(steps=20),
-        DDPMSampler(steps="fast27", variance="small"),
-        DDPMSampler(steps=[10, 5], variance="large"),
-        DDIMSampler(steps=10),
-        DDIMSampler(steps="ddim25", eta=1.0),
-        DDIMSampler(steps=(3, 500, 999), guidance=dict(type="DynamicThreshold", percentile=1.0)),
-    ],
-    ids=lambda sampler: f"{type(sampler).__name__}-{sampler.steps}",
-)
-def test_an_oracle_is_recovered(sampler):
-    x0 = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
-    result = sampler(bound(oracle(x0), 2), NoiseSource([1, 2]), SHAPE)
-    torch.testing.assert_close(result, x0, atol=2e-3, rtol=0)
+STEPS = 3
+CFG = dict(type="CFG", scale=2.0)
+OWN = {
+    "ddpm": dict(type="DDPMSampler"),
+    "ddim": dict(type="DDIMSampler"),
+    "ddim-1": dict(type="DDIMSampler", eta=1.0),
+    "2m": dict(type="DPMSolverSampler"),
+    "2m-sde": dict(type="DPMSolverSampler", eta=1.0, spacing="log_snr"),
+    "unipc": dict(type="UniPCSampler", spacing="trailing"),
+    "heun": dict(type="HeunSampler"),
+}
+FOREIGN = {"sa": dict(type="DiffusersSampler", scheduler="SASolverScheduler")}
+INTERVAL = dict(low=0.5, high=30.0)
+GUIDED = {
+    "none": None,
+    "cfg": CFG,
+    "normalized": dict(type="NormalizedCFG", scale=2.0),
+    "rescaled": dict(type="RescaledCFG", scale=2.0),
+    "zero-star": dict(type="CFGZeroStar", scale=2.0),
+    "apg": dict(type="APG", scale=2.0, norm=5.0),
+    "plus-plus": dict(type="CFGPlusPlus"),
+    "interval": dict(type="Interval", guidance=CFG, **INTERVAL),
+    "schedule": dict(type="ScaleSchedule", guidance=dict(type="Interval", guidance=CFG, **INTERVAL)),
+    "threshold": [CFG, dict(type="DynamicThreshold", percentile=0.9)],
+    "classifier": dict(type="ClassifierGuidance", scale=1.0),
+    "auto": dict(type="Autoguidance", scale=2.0),
+    "all": [dict(type="ClassifierGuidance", scale=1.0), dict(type="APG", scale=2.0), dict(type="DynamicThreshold")],
+}
+SEEDS = [5, 6]
+CONDITION = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+LABEL = torch.randint(0, 4, (2, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
 
 
-class Counting(NoiseSource):
-    draws = 0
+def test_no_component_is_left_out():
+    kinds = {config["type"] for config in {**OWN, **FOREIGN}.values()}
+    ours = {name for name, kind in registered(SAMPLERS).items() if kind.__module__.startswith("pitikit.")}
+    assert ours == kinds
+    named = [
+        each for config in GUIDED.values() if config for each in (config if isinstance(config, list) else [config])
+    ]
+    ours = {name for name, kind in registered(GUIDANCES).items() if kind.__module__.startswith("pitikit.")}
+    assert ours == {each["type"] for each in named}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return cascade()
+
+
+@pytest.fixture(scope="module")
+def weak(model, tmp_path_factory):
+    """Files of a weaker base and a weaker upsampler."""
+    folder = tmp_path_factory.mktemp("weak")
+    return {
+        name: str(
+            save_weights(folder / f"{name}.safetensors", {k: 0.9 * v for k, v in part.denoiser.state_dict().items()})
+        )
+        for name, part in model.parts.items()
+    }
+
+
+class Classifier(torch.nn.Conv2d):
+    """A network in float32, whatever it is given."""
+
+    def forward(self, image):
+        return super().forward(image.float())
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    torch.manual_seed(0)
+    return Classifier(3, 4, 3, padding=1)
+
+
+class Doubles(NoiseSource):
+    """Noise in float64."""
 
     def randn(self, shape):
-        self.draws += 1
-        return super().randn(shape)
+        return super().randn(shape).double()
 
 
-@pytest.mark.parametrize("sampler, draws", [(DDPMSampler(5), 5), (DDIMSampler(5), 1), (DDIMSampler(5, eta=0.5), 5)])
-def test_noise_is_drawn_only_where_it_is_used(sampler, draws):
-    noise = Counting([0])
-    sampler(bound(oracle(torch.zeros(1, *SHAPE))), noise, SHAPE)
-    assert noise.draws == draws
+@pytest.fixture(scope="module")
+def doubled(model):
+    """The base model in float64."""
+    return copy.deepcopy(model.base).double()
 
 
-def test_temperature_scales_the_initial_noise():
-    seen = []
+@pytest.fixture
+def make(classifier, weak):
+    """``make(sampler, guidance, part)``: the sampler of a part."""
 
-    def decode(x_t, t, cond):
-        seen.append(x_t.clone())
-        return torch.cat([x_t, x_t], dim=1)
+    def complete(guidance, part):
+        if isinstance(guidance, list):
+            return [complete(each, part) for each in guidance]
+        if guidance is not None and guidance["type"] == "ClassifierGuidance":
+            return {**guidance, "network": classifier}
+        if guidance is not None and guidance["type"] == "Autoguidance":
+            return {**guidance, "weights": weak[part]}
+        return guidance
 
-    for temperature in (1.0, 0.5):
-        DDIMSampler(2, temperature=temperature)(bound(decode), NoiseSource([4]), SHAPE)
-    torch.testing.assert_close(seen[2], seen[0] * 0.5)
+    def build(sampler, guidance, part):
+        if sampler == "sa":
+            pytest.importorskip("diffusers")
+        config = {**OWN, **FOREIGN}[sampler]
+        return build_sampler({**config, "steps": STEPS, "guidance": complete(GUIDED[guidance], part)})
 
-
-def test_the_callback_sees_every_step_in_order():
-    calls = []
-    sampler = DDIMSampler((1, 400, 800))
-    result = sampler(
-        bound(oracle(torch.zeros(1, *SHAPE))),
-        NoiseSource([0]),
-        SHAPE,
-        callback=lambda index, t, x, prediction: calls.append((index, t, x, prediction.x0)),
-    )
-    assert [(index, t) for index, t, _, _ in calls] == [(0, 800), (1, 400), (2, 1)]
-    assert torch.equal(calls[-1][2], result)
+    return build
 
 
-def test_progress_is_shown_for_a_long_sampling_only(capsys):
-    for steps in (5, 30):
-        DDIMSampler(steps)(bound(oracle(0.0)), NoiseSource([0]), SHAPE, progress=True)
-        assert ("sampling" in capsys.readouterr().err) == (steps == 30)
+@pytest.mark.parametrize("guidance", list(GUIDED))
+@pytest.mark.parametrize("sampler", [*OWN, *FOREIGN])
+def test_every_sampler_with_every_guidance(sampler, guidance, make, model, doubled, monkeypatch):
+    if guidance == "plus-plus" and not sampler.startswith("ddim"):
+        with pytest.raises(ValueError, match="expected a sampler that adds that back"):
+            make(sampler, guidance, "base")
+        return
+    base, upsampler = (make(sampler, guidance, part) for part in model.parts)
+    request = SamplingRequest(SEEDS, base, label=LABEL, upsampler=SamplingRequest(sampler=upsampler))
+    made = model.sample(CONDITION, request)
+    assert made.images.shape == (2, 3, 32, 32) and made.images.isfinite().all()
+    # The upsampler alone: the same bytes into it, the same image.
+    assert torch.equal(model.sample(CONDITION, request, made.low_res).images, made.images)
 
+    monkeypatch.setattr("pitikit.models.translator.NoiseSource", Doubles)
 
-def test_learned_variance_needs_a_decoder_that_learned_it():
-    with pytest.raises(ValueError, match="variance='small' or 'large'"):
-        DDPMSampler(3)(bound(lambda x_t, t, cond: x_t), NoiseSource([0]), SHAPE)
+    def small(seeds, rows=slice(None), sampler=base):
+        one = SamplingRequest(seeds, sampler, label=LABEL[rows])
+        return doubled.sample(CONDITION[rows].double(), one).images
+
+    both = small(SEEDS)
+    assert both.dtype == torch.float64 and torch.equal(small(SEEDS), both)
+    # A row depends on its own seed and on no other row.
+    torch.testing.assert_close(small(SEEDS[1:], slice(1, 2))[0], both[1], atol=1e-5, rtol=0)
+    other = small([7, 6])
+    torch.testing.assert_close(other[1], both[1], atol=1e-5, rtol=0)
+    assert (other[0] - both[0]).abs().max() > 1e-3
+    if guidance != "none":
+        assert (small(SEEDS, sampler=make(sampler, "none", "base")) - both).abs().max() > 1e-5
 
 
 @pytest.mark.parametrize(
-    "config, message",
+    "sampler, guidance, calls",
     [
-        (dict(eta=-1), "eta=-1"),
-        (dict(eta=float("inf")), "eta=inf: expected a finite number, 0 or more"),
-        (dict(temperature=float("nan")), "temperature=nan"),
-        (dict(temperature=-0.5), "temperature=-0.5"),
-        (dict(step=3), "did you mean 'steps'"),
+        ("ddpm", "none", STEPS),
+        ("ddpm", "cfg", 2 * STEPS),
+        ("heun", "none", 2 * STEPS - 1),
+        ("heun", "cfg", 2 * (2 * STEPS - 1)),
+        ("unipc", "apg", 2 * STEPS),
+        ("2m", "auto", 2 * STEPS),
+        ("2m", "classifier", STEPS),
+        ("ddim", "all", 2 * STEPS),
+        # 995 is above the interval, 498 within, 0 below.
+        ("2m", "interval", STEPS + 1),
+        ("2m", "schedule", STEPS + 1),
     ],
 )
-def test_bad_arguments_are_named(config, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        SAMPLERS.build(dict(type="DDIMSampler", **config))
+def test_network_calls_are_counted_by_rows(sampler, guidance, calls, make, model):
+    made = model.base.sample(CONDITION, SamplingRequest(SEEDS, make(sampler, guidance, "base"), label=LABEL))
+    assert made.calls == 2 * calls
+    own = SamplingRequest(sampler=make("ddim", "cfg", "upsampler"))
+    both = SamplingRequest(SEEDS, make(sampler, guidance, "base"), label=LABEL, upsampler=own)
+    assert model.sample(CONDITION, both).calls == 2 * (calls + 2 * STEPS)
 
 
-def test_a_decoder_of_other_channels_is_refused():
-    with pytest.raises(ValueError, match="expected 3 or 6 channels, found 5"):
-        DDIMSampler(2)(bound(lambda x, t, c: x.new_zeros(1, 5, 4, 4)), NoiseSource([0]), SHAPE)
-
-
-@pytest.mark.parametrize("sampler", [DDPMSampler(4), DDPMSampler(4, variance="small"), DDIMSampler(4, eta=0.5)])
-def test_no_value_is_asked_for_while_sampling(sampler, monkeypatch):
-    def ask(self, *_):
+@pytest.mark.parametrize("sampler", list(OWN))
+def test_no_value_is_needed_on_the_host_while_sampling(sampler, monkeypatch):
+    def need(self, *_):
         raise AssertionError("a GPU would have to finish everything before it could answer")
 
-    expected = sampler(bound(oracle(torch.zeros(1, *SHAPE))), NoiseSource([0]), SHAPE)
-    for name in ("__bool__", "__float__", "__int__", "item", "tolist"):
-        monkeypatch.setattr(torch.Tensor, name, ask)
-    found = sampler(bound(oracle(torch.zeros(1, *SHAPE))), NoiseSource([0]), SHAPE)
-    monkeypatch.undo()
-    assert torch.equal(found, expected)
-
-
-def test_the_last_step_adds_no_noise_whatever_is_drawn():
-    x, t = torch.randn(2, *SHAPE), torch.tensor([3, 3])
-    now = NoiseLevel(t, SCHEDULE.at(t))
-    image = NoiseLevel(t - 4, torch.ones(2, 1, 1, 1, dtype=torch.float64))
-    prediction = Prediction.from_output(torch.cat([x, torch.ones_like(x)], dim=1), x, now.alpha_bar)
-    for sampler in (DDPMSampler(4), DDPMSampler(4, variance="large"), DDIMSampler(4, eta=1.0)):
-        results = [
-            sampler.step(x, now, image, lambda *_: prediction, None, NoiseSource([seed, seed])) for seed in (0, 1)
-        ]
-        assert torch.equal(*results)
-        torch.testing.assert_close(results[0], prediction.x0, rtol=1e-5, atol=1e-5)
-
-
-def test_a_start_is_noised_as_far_as_the_strength_says():
-    start = torch.rand(2, *SHAPE) * 2 - 1
-    seen = []
+    schedule = NoiseSchedule()
 
     def decode(x_t, t, cond):
-        seen.append((int(t[0]), x_t))
-        return oracle(start)(x_t, t, cond)
+        return torch.cat([x_t.sin(), x_t.cos()], dim=1)
 
-    def sample(strength):
-        seen.clear()
-        noise = NoiseSource([1, 2])
-        return DDIMSampler(steps=10)(bound(decode, 2), noise, SHAPE, start=start, strength=strength)
+    def sample():
+        bound = BoundDenoiser(decode, schedule, Conditioning(torch.zeros(1, 2, 1), torch.zeros(1, 2)))
+        null = BoundDenoiser(decode, schedule, Conditioning(torch.ones(1, 2, 1), torch.ones(1, 2)))
+        return chosen(bound, NoiseSource([0]), (3, 4, 4), null)
 
-    assert torch.equal(sample(0.0), start) and not seen
-    torch.testing.assert_close(sample(0.3), start, atol=2e-3, rtol=0)
-    steps = SCHEDULE.spaced(10)
-    assert [t for t, _ in seen] == steps[:3][::-1]
-    noise = NoiseSource([1, 2]).randn(SHAPE)
-    assert torch.equal(seen[0][1], SCHEDULE.add_noise(start, torch.full((2,), steps[2]), noise))
-    sample(1.0)
-    assert len(seen) == 10
-    sample(0.01)  # No step at all is what 0 says.
-    assert len(seen) == 1
-    with pytest.raises(ValueError, match="strength=2"):
-        sample(2)
+    for guidance in ("cfg", "apg", "rescaled"):
+        chosen = build_sampler({**OWN[sampler], "steps": 4, "guidance": GUIDED[guidance]})
+        expected = sample()
+        for name in ("__bool__", "__float__", "__int__", "item", "tolist"):
+            monkeypatch.setattr(torch.Tensor, name, need)
+        found = sample()
+        monkeypatch.undo()
+        assert torch.equal(found, expected)
 
 
-def test_what_a_mask_keeps_is_the_start_bit_for_bit():
-    start, other = torch.rand(2, *SHAPE) * 2 - 1, torch.zeros(2, *SHAPE)
-    mask = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
-    mask[:, :, :2] = True
-    seen = []
-
-    def decode(x_t, t, cond):
-        seen.append(x_t)
-        return oracle(other)(x_t, t, cond)
-
-    for sampler in (DDPMSampler(6), DDIMSampler(6)):
-        seen.clear()
-        result = sampler(bound(decode, 2), NoiseSource([1, 2]), SHAPE, start=start, mask=mask)
-        assert torch.equal(result[:, :, :2], start[:, :, :2])
-        torch.testing.assert_close(result[:, :, 2:], other[:, :, 2:], atol=2e-3, rtol=0)
-        # Near the end the network sees the start there, a little noised.
-        torch.testing.assert_close(seen[-1][:, :, :2], start[:, :, :2], atol=0.2, rtol=0)
-    with pytest.raises(ValueError, match="mask: got no start"):
-        DDIMSampler(2)(bound(decode, 2), NoiseSource([1, 2]), SHAPE, mask=mask)
+def test_a_classifier_leaves_no_gradients_behind(model, classifier):
+    sampler = build_sampler(dict(type="DDIMSampler", steps=2, guidance=ClassifierGuidance(classifier)))
+    made = model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler, label=LABEL)).images
+    assert not made.requires_grad and all(p.grad is None for p in model.parameters())
+    with pytest.raises(ValueError, match="ClassifierGuidance: got no label"):
+        model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler))
 
 
-class Midpoint(Sampler):
-    """A solver of two network calls that looks back one step: what the loop has to allow, no more."""
-
-    memory = 1
-
-    def __init__(self, steps=4, guidance=None):
-        super().__init__(steps, guidance)
-        self.seen = []
-
-    def step(self, x, now, after, denoise, state, noise):
-        first = denoise(x, now.t)
-        state.own["steps"] = state.own.get("steps", 0) + 1
-        self.seen.append((state.index, len(state.earlier), state.own["steps"], int(now.t[0]), int(after.t[0])))
-        assert state.prediction is first
-        if (after.alpha_bar == 1).all():
-            return first.x0
-        dtype = x.dtype
-        moved = after.alpha_bar.sqrt().to(dtype) * first.x0 + (1 - after.alpha_bar).sqrt().to(dtype) * first.eps
-        second = denoise(moved, after.t)
-        assert state.prediction is first
-        eps = (first.eps + second.eps) / 2
-        return after.alpha_bar.sqrt().to(dtype) * first.x0 + (1 - after.alpha_bar).sqrt().to(dtype) * eps
+def test_the_weak_model_is_no_part_of_the_model(model, weak):
+    names = set(model.base.state_dict())
+    sampler = build_sampler(dict(type="DDIMSampler", steps=2, guidance=Autoguidance(weak["base"])))
+    model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler))
+    assert set(model.base.state_dict()) == names
+    network = model.base.weak_denoiser(weak["base"])
+    assert network is model.base.weak_denoiser(weak["base"]) and network is not model.base.denoiser
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, 0.9 * model.base.denoiser.state_dict()[name])
 
 
-def test_a_step_may_ask_twice_and_look_back():
-    x0 = torch.rand(1, *SHAPE) - 0.5
-    sampler = Midpoint((0, 300, 600, 900))
-    result = sampler(bound(oracle(x0)), NoiseSource([0]), SHAPE)
-    torch.testing.assert_close(result, x0, atol=2e-3, rtol=0)
-    assert sampler.seen == [(0, 0, 1, 900, 600), (1, 1, 2, 600, 300), (2, 1, 3, 300, 0), (3, 1, 4, 0, -1)]
-    # Nothing of it lasts to the next sampling.
-    sampler.seen.clear()
-    sampler(bound(oracle(x0)), NoiseSource([0]), SHAPE)
-    assert [row[:3] for row in sampler.seen] == [(0, 0, 1), (1, 1, 2), (2, 1, 3), (3, 1, 4)]
+def test_weights_of_another_network_are_no_weak_model(model, weak):
+    sampler = build_sampler(dict(type="DDIMSampler", steps=2, guidance=Autoguidance(weak["upsampler"])))
+    with pytest.raises(ValueError, match="upsampler.safetensors does not fit the model"):
+        model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler))
 
 
-def test_a_step_sees_what_was_predicted_without_the_condition():
-    seen = []
-
-    class Seeing(DDIMSampler):
-        def step(self, x, now, after, denoise, state, noise):
-            seen.append(denoise(x, now.t).null)
-            return super().step(x, now, after, denoise, state, noise)
-
-    denoise = bound(lambda x_t, t, cond: x_t + cond.pooled[:, :1, None, None])
-    null = BoundDenoiser(denoise.decode, SCHEDULE, Conditioning(torch.ones(1, 2, 1), torch.ones(1, 2)))
-    Seeing(3, CFG(2.0))(denoise, NoiseSource([0]), SHAPE, null)
-    assert len(seen) == 3 and all(torch.equal(each.eps, each.x_t + 1) for each in seen)
-
-
-def test_steps_and_scale_are_changed_in_a_copy():
-    first = DDPMSampler(9, guidance=[NormalizedCFG(1.5, (2, 3)), DynamicThreshold(0.9)], variance="small")
-    other = first.changed(steps=4, scale=3.0)
-    assert (first.steps, first.guidance[0].scale) == (9, 1.5)
-    assert (other.steps, other.guidance[0].scale, other.guidance[0].dims, other.variance) == (4, 3.0, (2, 3), "small")
-    assert isinstance(other.guidance[1], DynamicThreshold)
-    unguided = DDIMSampler(5).changed(scale=2.0)
-    assert [type(g) for g in unguided.guidance] == [CFG] and unguided.needs_null and not DDIMSampler(5).needs_null
-
-
-def test_the_log_snr_of_a_level():
-    t = torch.tensor([0, 500, 999])
-    alpha_bar = SCHEDULE.at(t)
-    expected = (alpha_bar.sqrt() / (1 - alpha_bar).sqrt()).log()
-    torch.testing.assert_close(NoiseLevel(t, alpha_bar).log_snr, expected)
-    assert NoiseLevel(t - 1, torch.ones_like(alpha_bar)).log_snr.isinf().all()
+@pytest.mark.parametrize("steps", [0, 1001, -1])
+def test_steps_that_cannot_be_had_are_named(steps, model):
+    for config in OWN.values():
+        sampler = build_sampler({**config, "steps": steps})
+        with pytest.raises(ValueError, match=f"steps={steps}: "):
+            model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler))
+    assert CFGPlusPlus.needs_null

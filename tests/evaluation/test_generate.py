@@ -131,3 +131,26 @@ def test_start_and_mask_come_with_the_batch(model):
         next(generate(model, loader(items), SamplingRequest(start=torch.zeros(2, 3, 16, 16))))
     kept = made(generate(model, loader(items), SamplingRequest(strength=0.0)))
     assert all(torch.equal(image, ITEMS[int(name[1:])]["image"]) for (name, _), image in kept.items())
+
+
+def test_a_batch_has_what_its_sampling_cost_and_its_labels(model):
+    labels = [dict(each, label=torch.full((4, 4), index, dtype=torch.uint8)) for index, each in enumerate(ITEMS)]
+    seen = []
+
+    class Seeing(type(model.sampler)):
+        def __call__(self, *arguments, **more):
+            seen.append(arguments[-1].label)
+            return super().__call__(*arguments, **more)
+
+    sampler = Seeing(steps=3, guidance=dict(type="CFG", scale=2.0))
+    shelf = Shelf()
+    request = SamplingRequest([1, 2], sampler)
+    batches = list(generate(model, loader(labels), request, shelf))
+    # Two seeds, three steps, two calls.
+    assert [(done.sampled, done.calls) for done in batches] == [(4, 24), (4, 24), (2, 12)]
+    assert all(done.seconds > 0 for done in batches)
+    assert [rows[:, 0, 0].tolist() for rows in seen] == [[0, 0], [1, 1], [2, 2], [3, 3], [4], [4]]
+    # What is in the store costs nothing; a batch that lacks one is made as a whole.
+    shelf.images.pop(("i0", 0))
+    again = list(generate(model, loader(labels), request, shelf))
+    assert [(done.sampled, done.calls) for done in again] == [(2, 12), (0, 0), (0, 0)] and again[1].seconds == 0

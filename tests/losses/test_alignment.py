@@ -103,6 +103,19 @@ def test_nothing_is_kept_while_sampling(denoiser):
         loss(None, None)
 
 
+def test_nothing_is_kept_where_a_sampling_needs_gradients(denoiser):
+    loss = TokenAlignment(grid=GRID)
+    loss.watch(denoiser)
+    with torch.no_grad():
+        encoded = denoiser.encode(CONDITION)
+    # As guidance by a classifier does, through the decoder to x_t.
+    x = X.clone().requires_grad_()
+    denoiser.decode(x, T, encoded).sum().backward()
+    assert x.grad is not None
+    with pytest.raises(RuntimeError, match="has not run with gradients"):
+        loss(None, None)
+
+
 def test_too_few_tokens_and_no_tokens_at_all_are_told(denoiser):
     loss = TokenAlignment(grid=5)
     loss.watch(denoiser)

@@ -6,35 +6,12 @@ import pytest
 import torch
 
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
-from pitikit.models.cascade import Cascade, quantised
+from pitikit.models.cascade import Cascade, quantised, reduced
 from pitikit.models.translator import to_uint8
-from pitikit.registry import MODELS
+from tests.models.tiny_cascade import BASE, ENCODER, UPSAMPLER, cascade
 
-ENCODER = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2)
-DECODER = dict(
-    type="GlideUNet", channels=16, multipliers=(1,), res_blocks=1, attention_sizes=(), head_width=8, groups=8,
-    token_width=16, dropout=0.0,
-)  # fmt: skip
-BASE = dict(
-    type="DenoisingTranslator",
-    denoiser=dict(encoder=ENCODER, decoder=dict(DECODER, image_size=8)),
-    sampler=dict(type="DDPMSampler", steps=3, guidance=dict(type="CFG", scale=1.5)),
-)
-UPSAMPLER = dict(
-    type="AdversarialUpsampler",
-    denoiser=dict(encoder=ENCODER, decoder=dict(DECODER, image_size=32, low_res=True)),
-    sampler=dict(type="DDIMSampler", steps=2),
-)
 CONDITION = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 IDS = ["a", "b", "c"]
-
-
-def cascade(upsampler=UPSAMPLER, **options) -> Cascade:
-    torch.manual_seed(0)
-    model = MODELS.build(dict(type="Cascade", base=BASE, upsampler=upsampler, **options))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return model.eval()
 
 
 def test_quantised_truncates_to_the_levels_of_a_byte():
@@ -103,9 +80,9 @@ class Recorder:
         self.call, self.drawn, self.inner = call, drawn, inner
         self.needs_null = inner.needs_null
 
-    def __call__(self, denoise, noise, shape, *rest):
+    def __call__(self, denoise, noise, shape, *rest, **more):
         self.drawn.append(noise.randn(shape))
-        return self.call(denoise, noise, shape, *rest)
+        return self.call(denoise, noise, shape, *rest, **more)
 
 
 def test_samplers_and_steps():
@@ -167,3 +144,25 @@ def test_what_cannot_be():
         Cascade(BASE, BASE)
     with pytest.raises(ValueError, match="base: expected a decoder with low_res=False"):
         Cascade(UPSAMPLER, UPSAMPLER)
+
+
+def test_a_start_of_the_large_size_is_reduced_for_the_base_and_kept_by_the_upsampler():
+    model = cascade()
+    start = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(2)) / 127.5 - 1
+    mask = torch.ones(3, 1, 32, 32, dtype=torch.bool)
+    mask[:, :, 9, 20] = False
+    request = SamplingRequest([1, 2, 3], start=start, mask=mask)
+    small = reduced(request, 8)
+    assert [tuple(place) for place in torch.nonzero(~small.mask[0, 0]).tolist()] == [(2, 5)]
+    levels = (small.start + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+    made = model.sample(CONDITION, request)
+    assert torch.equal(made.images.masked_select(mask), start.masked_select(mask))
+    assert (made.images != start)[:, :, 9, 20].any()
+    torch.testing.assert_close(made.low_res, quantised(model.base.sample(CONDITION, small).images))
+    # One of the base model's size is the base model's alone, and without a mask the upsampler begins as ever.
+    for given, base in ((replace(small, mask=None), small), (replace(request, mask=None), small)):
+        made = model.sample(CONDITION, replace(given, strength=0.4))
+        low_res = quantised(model.base.sample(CONDITION, replace(base, mask=None, strength=0.4)).images)
+        torch.testing.assert_close(made.low_res, low_res)
+        torch.testing.assert_close(made.images, model.sample(CONDITION, SamplingRequest([1, 2, 3]), low_res).images)

@@ -303,3 +303,39 @@ def test_a_request_may_ask_for_another_precision():
     half = model.sample(CONDITION[:1], replace(request, precision=torch.bfloat16)).images
     assert half.dtype == full.dtype == torch.float32
     assert 0 < (half - full).abs().mean() < 0.05
+
+
+def test_objects_apart_are_put_together_of_samplings_of_their_own():
+    model, regions = tiny(), torch.zeros(2, 1, 16, 16, dtype=torch.int64)
+    regions[:, :, 4:8, 4:8], regions[0, :, 10:12] = 1, 2
+    seen = []
+    request = SamplingRequest([1, 2], regions=regions, objects=2, callback=lambda *step: seen.append(step))
+    alone = [SamplingRequest([sample_seed(seed, f"object {k}") if k else seed for seed in (1, 2)]) for k in range(3)]
+    images = [model.sample(CONDITION[:2], each).images for each in alone]
+    together = model.sample_apart(CONDITION[:2], request)
+    for number, image in enumerate(images):
+        here = (regions == number).expand_as(image)
+        assert torch.equal(together.start[here], image[here])
+    assert together.regions is None and together.seeds == [1, 2]
+    seen.clear()
+    made = model.sample(CONDITION[:2], request).images
+    assert model.sampling_steps(request) == len(seen) == 3 * 3 + 1
+    assert torch.equal(made, model.sample(CONDITION[:2], together).images)
+    assert torch.equal(model.sample(CONDITION[:2], replace(request, strength=0.0)).images, together.start)
+    assert not torch.equal(made, images[0])
+
+
+def test_steps_of_a_resampling_and_of_an_inversion_are_counted():
+    model, seen = tiny(), []
+    mask = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    mask[:, :, :4] = True
+    plain = SamplingRequest([1], start=IMAGE[:1], mask=mask, callback=lambda *step: seen.append(step))
+    for changes, steps in (
+        (dict(resample=(1, 2)), 5),
+        (dict(variation=0.5), 6),
+        (dict(variation=0.5, strength=0.7), 4),
+    ):
+        seen.clear()
+        made = model.sample(CONDITION[:1], replace(plain, **changes)).images
+        assert model.sampling_steps(replace(plain, **changes)) == len(seen) == steps
+        assert torch.equal(made[:, :, :4], IMAGE[:1, :, :4])

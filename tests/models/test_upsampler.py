@@ -417,3 +417,17 @@ def test_what_is_enlarged_belongs_to_the_null_condition_too(tiny):
     low = torch.rand(2, 3, 8, 8)
     null = tiny.denoiser.null(2, low)
     assert torch.equal(null.low_res, low) and len(null.tokens) == 2
+
+
+def test_where_nothing_of_a_start_is_kept_sampling_begins_at_what_is_enlarged(tiny):
+    tiny.eval().strength = 0.5
+    low, condition = torch.rand(1, 3, 8, 8) * 2 - 1, torch.ones(1, 3, 32, 32)
+    start, mask = torch.rand(1, 3, 32, 32) * 2 - 1, torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    mask[:, :, :10] = True
+    enlarged = torch.nn.functional.interpolate(low, size=(32, 32), mode="bilinear", align_corners=False)
+    made = tiny.sample(condition, SamplingRequest([0], start=start, mask=mask, strength=0.0), low).images
+    assert torch.equal(made, torch.where(mask, start, enlarged))
+    made = tiny.sample(condition, SamplingRequest([0], start=start, mask=mask), low).images
+    assert torch.equal(made[:, :, :10], start[:, :, :10])
+    other = tiny.sample(condition, SamplingRequest([0], start=torch.where(mask, start, -start), mask=mask), low).images
+    assert torch.equal(made, other)

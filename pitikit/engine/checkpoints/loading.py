@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.engine.distributed.sharded import local_shard, shard_like
-from pitikit.weights import WeightsError, existing_file, read_header, read_tensors
+from pitikit.weights import WeightsError, existing_file, read_header, read_weights
 
 #: A file of weights, or files by part; see :func:`load_parts`.
 Start = str | Path | Mapping[str, Any]
-
-
-def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | None = None) -> dict[str, Tensor]:
-    """Float32 weights of a denoiser, named 'encoder.*' and 'decoder.*'.
-
-    Takes an exported file (safetensors), a training checkpoint, of which the EMA is used where there is one, or a
-    file of another program; see :func:`~pitikit.weights.read_tensors`, also for ``wanted`` and ``prefix``.
-    """
-    state = read_tensors(path, wanted, prefix)
-    weights = {name: value.float() for name, value in state.items() if isinstance(value, Tensor)}
-    # A training checkpoint has the denoiser as a part of the model.
-    own = "denoiser."
-    if any(name.startswith(own) for name in weights):
-        weights = {name[len(own) :]: value for name, value in weights.items() if name.startswith(own)}
-    if not weights:
-        raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(map(str, state))[:5]})")
-    return weights
 
 
 def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | None = None) -> list[str]:
