@@ -17,6 +17,7 @@ from torch import Tensor
 from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
+from pitikit.apis.prompts import slug
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.decoding import upright
 from pitikit.data.degrading import Degrade, LoadLowRes
@@ -38,7 +39,8 @@ class Item:
     """One thing to translate.
 
     Attributes:
-        id: names the result: the stem of the first file, or the position of what came without one.
+        id: names the result: the stem of the first file, the words of a text joined by '-', or the position of what
+            came without either.
         sources: member name to path, PIL image, array or caption.
         alone: True for the only input of a call that was given no name in ``ids``.
     """
@@ -66,6 +68,7 @@ class ConditionReader:
         members: names of what an input consists of, such as ('normals', 'depth').
         optional: names of what it may have besides, or instead.
         low_res_side: of the small images that the pipeline makes or reads; None where it has none.
+        takes_texts: True where an input is a text and nothing else.
 
     Raises:
         ValueError: the pipeline loads no condition.
@@ -82,6 +85,7 @@ class ConditionReader:
         loaders = self._given.loaders
         # A str is a path, except where captions are translated.
         self._texts = {str(s.source) for s in loaders if isinstance(s, LoadCaption)}
+        self.takes_texts = bool(self._texts) and self._texts == set(self.members)
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
         own = [name for s in loaders if type(s).__module__.startswith("pitikit.") for name in names_of(s)]
         self._foreign = {name for s in loaders for name in names_of(s)} - set(own)
@@ -203,7 +207,8 @@ class ConditionReader:
                     item=str(position),
                 )
             sources[member] = given
-        return Item(name or str(position), sources)
+        named = name or slug(" ".join(text for text in sources.values() if isinstance(text, str)))
+        return Item(named or str(position), sources)
 
 
 _ADVICE = {

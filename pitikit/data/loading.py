@@ -24,6 +24,7 @@ from pitikit.data.errors import DataError
 from pitikit.data.id_maps import id_map_of
 from pitikit.data.reading import as_ids, read_ids, read_image
 from pitikit.data.rotations import unshared_rotation
+from pitikit.networks.tokenizers import Tokenizer
 from pitikit.registry import TOKENIZERS, TRANSFORMS
 
 
@@ -338,9 +339,23 @@ class LoadCaption(BaseTransform):
             text, _ = fetch(results, self.source, read_text)
         if not isinstance(text, str):
             raise DataError(f"a caption of type {type(text).__name__}", "text", item=results.get("id"))
+        results["caption"] = text
+        results["condition"] = self.tokens(text)
+        return results
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Ids of a text, (length,) int64.
+
+        Raises:
+            ValueError: the tokenizer returned another shape.
+        """
         tokens = np.asarray(self.tokenizer(text, self.length), np.int64)
         if tokens.shape != (self.length,):
             raise ValueError(f"the tokenizer returned shape {tokens.shape}; expected ({self.length},)")
-        results["caption"] = text
-        results["condition"] = tokens
-        return results
+        return tokens
+
+    def unknown(self, text: str) -> list[str]:
+        """Words of ``text`` that the tokenizer does not have, each with what may have been meant."""
+        if not isinstance(self.tokenizer, Tokenizer):
+            return []
+        return [self.tokenizer.hint(word) for word in self.tokenizer.unknown(text)]

@@ -14,7 +14,7 @@ from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target, known_part
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
@@ -232,7 +232,8 @@ class DenoisingTranslator(BaseModel):
 
         Args:
             condition: B rows of what the encoder takes, images in [-1, 1].
-            request: with one seed a row; ``start`` and ``mask`` are on the model's device.
+            request: with one seed a row; ``start`` and ``mask`` are on the model's device. An inpainting model also
+                sees ``start`` where ``mask`` keeps it; without them it knows nothing and makes the whole image.
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
 
         Raises:
@@ -245,10 +246,12 @@ class DenoisingTranslator(BaseModel):
             raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
         sampler = request.sampler or self.sampler
         with half_precision(condition.device.type, request.precision):
-            bound = BoundDenoiser(
-                self.denoiser.decode, self.schedule, self.denoiser.encode(condition, low_res), self.predicts
-            )
-            null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
+            known = self._known(request)
+            cond = self.denoiser.encode(condition, low_res)._replace(known=known)
+            bound = BoundDenoiser(self.denoiser.decode, self.schedule, cond, self.predicts)
+            null = None
+            if sampler.needs_null:
+                null = self.denoiser.null(len(condition), low_res)._replace(known=known)
             images = sampler(
                 bound,
                 NoiseSource(seeds, condition.device),
@@ -267,6 +270,11 @@ class DenoisingTranslator(BaseModel):
                 "guidance of a plugin, or try it without half precision"
             )
         return Samples(images, low_res)
+
+    def _known(self, request: SamplingRequest) -> Tensor | None:
+        if not self.denoiser.decoder.takes_known or request.start is None or request.mask is None:
+            return None
+        return known_part(request.start, request.mask)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:
