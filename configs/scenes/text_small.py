@@ -27,6 +27,7 @@ drawn = dict(
     members=["image", "caption"],
     pipeline=[dict(type="LoadImage"), dict(type="LoadDescription", tokenizer=words), *ending],
 )
+val_dataset = learned
 train_dataloader = dict(dataset=learned)
 val_dataloader = dict(dataset=learned)
 test_dataloader = dict(dataset=drawn)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
@@ -31,6 +30,7 @@ from pitikit.data.transforms import (
     PackInputs,
     RandomFlip,
 )
+from pitikit.diffusion.conditions import Condition
 from pitikit.resources import find
 
 
@@ -112,7 +112,7 @@ class ConditionReader:
         items: list[Item] = []
         files = InputFiles(self.members, self._texts, self._given.besides(self.members))
         for value in _as_list(inputs, bool(self._foreign)):
-            if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
+            if isinstance(value, Path) or (isinstance(value, str) and not self.takes_texts):
                 if not str(value):
                     raise DataError("an empty path", f"{list_names(self.members)} to translate")
                 items += [Item(path.stem, sources) for path, sources in files.at(find(value))]
@@ -132,8 +132,8 @@ class ConditionReader:
             items = _told_apart(items)
         return items
 
-    def read(self, item: Item) -> Tensor:
-        """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
+    def read(self, item: Item) -> Condition:
+        """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption, or a dict of both.
 
         Warns of a condition of which a part carries nothing.
 

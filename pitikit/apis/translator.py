@@ -29,6 +29,7 @@ from pitikit.apis.results import (
     write_results,
 )
 from pitikit.config import warn_of_idle_options
+from pitikit.diffusion.conditions import Condition
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import Steps
 from pitikit.diffusion.types import Prediction
@@ -361,7 +362,7 @@ class _Conditions(Dataset):
     def __init__(self, reader: ConditionReader, items: list[Item]) -> None:
         self.reader, self.items = reader, items
         self.low_res: list[np.ndarray] | None = None
-        self._kept: dict[int, torch.Tensor] = {}
+        self._kept: dict[int, Condition] = {}
         for index, item in enumerate(items):
             condition = reader.read(item)
             if index < KEPT:

@@ -207,12 +207,14 @@ class BoundDenoiser:
         schedule: the process that it was trained on.
         cond: of B rows.
         predicted: see :meth:`Prediction.from_output`.
+        encode_without: encodes the conditions again without the part of that name; None for one condition.
     """
 
     decode: Decode
     schedule: NoiseSchedule
     cond: Conditioning
     predicted: str = "eps"
+    encode_without: Callable[[str], Conditioning] | None = None
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """Run the network on (B, 3, H, W) at timesteps (B,)."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pitikit.data.loaders import build_loader
+from pitikit.diffusion.conditions import map_condition
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -131,7 +133,8 @@ def _chunk(
     row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
     call = replace(request, seeds=row_seeds, start=rows_of("start"), mask=rows_of("mask"))
     # By way of `forward`, where a sharded model gathers its parameters.
-    made = model(mode="sample", condition=prepared["condition"][rows], request=call, low_res=rows_of("low_res"))
+    condition = map_condition(itemgetter(rows), prepared["condition"])
+    made = model(mode="sample", condition=condition, request=call, low_res=rows_of("low_res"))
     images = to_uint8(made.images).cpu()
     small = None if made.low_res is None else to_uint8(made.low_res).cpu()
     results = []

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pitikit.diffusion.conditions import Condition, Drop, any_part, check_drop, draw_dropped, map_condition
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Prediction, Target, known_part
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Prediction, Target, known_part
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.precision import half_precision
@@ -47,7 +49,8 @@ class DenoisingTranslator(BaseModel):
         losses: configs; their weighted sum is minimised.
         timestep_sampler: config or name; loss-second-moment by default, as in the released code.
         sampler: config of what :meth:`sample` uses; 250 steps of DDPM with CFG 1.3 by default.
-        drop: probability with which a sample's condition is replaced by the null condition in training.
+        drop: probability with which a sample's condition is replaced by the null condition in training; of a condition
+            of several parts that of each on its own, or by name, ``dict(condition=0.1, text=0.2)``.
         seed: of sampling; an image depends on it and on the sample's id alone.
         data_preprocessor: config; uint8 images to [-1, 1] by default.
         predicts: what the decoder predicts, 'eps' (GLIDE), 'v' or 'x0'.
@@ -65,15 +68,14 @@ class DenoisingTranslator(BaseModel):
         losses: Sequence[Annotated[Any, LOSSES]] = (dict(type="EpsMSE"), dict(type="VariationalBound")),
         timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "loss-second-moment",
         sampler: Annotated[Any, SAMPLERS] = None,
-        drop: float = 0.0,
+        drop: float | dict[str, float] = 0.0,
         seed: int = 0,
         data_preprocessor: Annotated[Any, MODELS] = None,
         predicts: str = "eps",
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
-        if not 0 <= drop <= 1:
-            raise ValueError(f"drop={drop}: expected a probability")
+        check_drop("", drop)
         if predicts not in PREDICTED:
             raise ValueError(f"predicts={predicts!r}: expected one of {', '.join(map(repr, PREDICTED))}")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
@@ -145,10 +147,10 @@ class DenoisingTranslator(BaseModel):
     def denoise(
         self,
         image: Tensor,
-        condition: Tensor,
+        condition: Condition,
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
-        drop: float | None = None,
+        drop: Drop | None = None,
         **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """Noise a batch and run the network on it.
@@ -167,10 +169,9 @@ class DenoisingTranslator(BaseModel):
         drop = self.drop if drop is None else drop
         t, weight = map(draws.own, self.timestep_sampler.sample(draws.whole(len(image)), draws.generator))
         noise = draws.randn_like(image)
-        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
-        dropped = draws.rand(len(image), device=image.device) < drop
+        dropped = draw_dropped(condition, drop, lambda: draws.rand(len(image), device=image.device))
         x_t = self.schedule.add_noise(image, t, noise)
-        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped if drop > 0 else None)
+        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
         return prediction, self.schedule.target(image, t, noise), weight
 
@@ -215,7 +216,7 @@ class DenoisingTranslator(BaseModel):
         return losses["loss"], losses
 
     def predict(
-        self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
+        self, condition: Condition, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
     ) -> list[dict[str, Any]]:
         """Translate a batch: per sample ``dict(id, pred (3, H, W) uint8 on the CPU, and what else was packed)``."""
         request = SamplingRequest([sample_seed(self.seed, name) for name in id])
@@ -223,11 +224,12 @@ class DenoisingTranslator(BaseModel):
         results = []
         for row, name in enumerate(id):
             rest = {key: value[row] for key, value in batch.items()}
-            results.append({"id": name, "pred": images[row], "condition": condition[row], **rest})
+            own = map_condition(itemgetter(row), condition)
+            results.append({"id": name, "pred": images[row], "condition": own, **rest})
         return results
 
     @torch.no_grad()
-    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+    def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
         """Sample images (B, 3, H, W) for a batch of conditions.
 
         Args:
@@ -240,21 +242,24 @@ class DenoisingTranslator(BaseModel):
             ValueError: not one seed a row.
             NonFiniteImageError: a value is infinite or not a number at the end.
         """
-        seeds = request.seeds
-        if seeds is None or len(seeds) != len(condition):
+        seeds, rows, device = request.seeds, len(any_part(condition)), any_part(condition).device
+        if seeds is None or len(seeds) != rows:
             found = "none" if seeds is None else len(seeds)
-            raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
+            raise ValueError(f"sample: got {found} seeds, expected one for each of {rows} conditions")
         sampler = request.sampler or self.sampler
-        with half_precision(condition.device.type, request.precision):
+        with half_precision(device.type, request.precision):
             known = self._known(request)
             cond = self.denoiser.encode(condition, low_res)._replace(known=known)
-            bound = BoundDenoiser(self.denoiser.decode, self.schedule, cond, self.predicts)
-            null = None
-            if sampler.needs_null:
-                null = self.denoiser.null(len(condition), low_res)._replace(known=known)
+
+            def encode_without(part: str) -> Conditioning:
+                return self.denoiser.encode_without(part, condition, low_res)._replace(known=known)
+
+            several = encode_without if self.denoiser.parts else None
+            bound = BoundDenoiser(self.denoiser.decode, self.schedule, cond, self.predicts, several)
+            null = self.denoiser.null(rows, low_res)._replace(known=known) if sampler.needs_null else None
             images = sampler(
                 bound,
-                NoiseSource(seeds, condition.device),
+                NoiseSource(seeds, device),
                 (3, *[self.denoiser.decoder.image_size] * 2),
                 None if null is None else replace(bound, cond=null),
                 request.start,

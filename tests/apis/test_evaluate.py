@@ -431,3 +431,12 @@ def test_leftovers_make_no_folder_another_s(trained, tmp_path):
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "Thumbs.db").touch()
     assert evaluate(*trained, out=tmp_path, count=1, progress=False).made == 1
+
+
+def test_a_grid_shows_the_image_of_a_condition_with_a_text_and_none_of_a_text_alone():
+    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
+    mask, text = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8), torch.tensor([[1, 2, -1]])
+    for condition, titles in (({"condition": mask, "text": text}, ["condition", "result"]), (text, ["result"])):
+        done = GeneratedBatch({"condition": condition}, {}, [Generated("a", 0, image, None, True)])
+        (row,) = module.grid_rows(done)
+        assert list(row) == titles and ("condition" not in row or torch.equal(row["condition"], mask[0]))

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pitikit import Translator
+from pitikit.apis.inputs import ConditionReader
 from pitikit.config import load_config
 from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.models.denoiser import Denoiser
-from pitikit.registry import MODELS
+from pitikit.registry import DATASETS, MODELS
 from pitikit.scenes import SceneWorld
 
 VALUES = {
@@ -79,3 +82,28 @@ def test_the_vocabulary_is_named_by_the_environment(folder, tmp_path, monkeypatc
             },
         )
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_caption_stands_where_the_prior_learned_captions(repo):
+    config = load_config(repo / "configs" / "scenes" / "piti_small_mask_text.py")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        condition = DATASETS.build({**loader.dataset, "length": 1, "cache": False})[0]["condition"]
+        assert condition["condition"].shape == (3, 256, 256) and condition["text"].shape == (304,)
+        assert (condition["text"][:256] == -1).all() and condition["text"][256] >= 0
+    denoiser = MODELS.build(config.model).denoiser
+    before = denoiser.encoder.condition.cls_token.clone()
+    assert load_weights(denoiser, repo / config.load_from, config.load_parts) == []
+    prior = load_file(repo / config.load_from)
+    for name in ("token_embedding.weight", "positional_embedding"):
+        assert torch.equal(denoiser.encoder.text.state_dict()[name], prior[f"encoder.{name}"].float())
+    assert torch.equal(denoiser.encoder.condition.cls_token, before)
+
+
+def test_words_are_laid_out_as_what_the_shipped_model_learned(repo):
+    config = load_config(repo / "configs" / "scenes" / "text_small.py")
+    learned = DATASETS.build({**config.train_dataloader.dataset, "length": 1})[0]["condition"]
+    reader = ConditionReader(config.test_dataloader.dataset.pipeline)
+    drawn = reader.read(reader.find("a red car on a road at night")[0])
+    assert learned.shape == drawn.shape == (304,) and (drawn[:256] >= 0).all() and (learned[:256] >= 0).all()
+    encoder = MODELS.build(config.model).denoiser.encoder
+    assert int(max(learned.max(), drawn.max())) < encoder.token_embedding.num_embeddings - 1
