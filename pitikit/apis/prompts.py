@@ -29,7 +29,9 @@ def read_arguments(arguments: Sequence[str], takes_texts: bool) -> list[Path | s
 
 
 def _is_text(argument: str) -> bool:
-    # Not find, which would fail at a text that is too long for a path.
+    if not argument:
+        return True  # As a path it would be the working directory.
+    # Not find alone, which fails at a text that is too long for a path.
     if os.path.exists(argument) or (len(argument) < 256 and (find(argument).exists() or glob.glob(argument))):
         return False
     separated = "/" in argument or os.sep in argument

@@ -42,8 +42,8 @@ def flat_items(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def check_drop(place: str, drop: Drop) -> None:
-    """Check probabilities.
+def checked_drop(place: str, drop: Drop) -> float | dict[str, float]:
+    """Check probabilities, and return them as plain values, as they are saved with a failed batch.
 
     Raises:
         ValueError: one is not between 0 and 1.
@@ -51,6 +51,7 @@ def check_drop(place: str, drop: Drop) -> None:
     for name, chance in drop.items() if isinstance(drop, Mapping) else [("", drop)]:
         if not 0 <= chance <= 1:
             raise ValueError(f"{place}drop{name and '.'}{name}={chance}: expected a probability")
+    return dict(drop) if isinstance(drop, Mapping) else drop
 
 
 def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -> Condition | None:

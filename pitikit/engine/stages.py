@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from mmengine.hooks import Hook
 
 from pitikit.arguments import check_arguments
-from pitikit.diffusion.conditions import check_drop
+from pitikit.diffusion.conditions import checked_drop
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.registry import HOOKS
 
@@ -55,7 +55,7 @@ class Stage:
         if self.lr is None and (self.lr_end is not None or self.warmup):
             raise ValueError(f"stage {self.name!r}: lr_end and warmup need lr")
         if self.drop is not None:
-            check_drop(f"stage {self.name!r}: ", self.drop)
+            checked_drop(f"stage {self.name!r}: ", self.drop)
 
 
 @HOOKS.register_module()
@@ -126,7 +126,7 @@ class StageHook(Hook):
             lr = stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start)
             self.set_lr(runner.optim_wrapper.optimizer, stage, lr)
         if stage.drop is not None and data_batch is not None:
-            data_batch["drop"] = stage.drop
+            data_batch["drop"] = checked_drop(f"stage {stage.name!r}: ", stage.drop)
         for part in PARTS:
             if part not in stage.train:
                 # Called for every iteration because the loop sets the whole model to training mode.

@@ -11,7 +11,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.conditions import Condition, Drop, any_part, check_drop, draw_dropped, map_condition
+from pitikit.diffusion.conditions import Condition, Drop, any_part, checked_drop, draw_dropped, map_condition
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
@@ -75,7 +75,6 @@ class DenoisingTranslator(BaseModel):
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
-        check_drop("", drop)
         if predicts not in PREDICTED:
             raise ValueError(f"predicts={predicts!r}: expected one of {', '.join(map(repr, PREDICTED))}")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
@@ -102,7 +101,7 @@ class DenoisingTranslator(BaseModel):
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
         self.schedule.spaced(self.sampler.steps)
-        self.drop = drop
+        self.drop = checked_drop("", drop)
         self.seed = seed
         self.predicts = predicts
 

@@ -66,6 +66,16 @@ def test_a_small_one_fills_in_by_words(folder):
     assert torch.equal(made[mask.expand_as(made)], image[mask.expand_as(made)])
 
 
+def test_a_small_one_changes_an_image_by_words(folder):
+    model = MODELS.build(load_config(folder / "small_base64.py").model).eval()
+    image, condition = torch.rand(1, 3, 16, 16) * 2 - 1, model.denoiser.encoder.null_condition(1)
+    apart = []
+    for strength in (0.0, 0.3, 0.9):
+        made = model.sample(condition, SamplingRequest([0], start=image, strength=strength)).images
+        apart.append(float((made - image).abs().mean()))
+    assert apart[0] == 0 and apart[0] < apart[1] < apart[2]
+
+
 def test_the_vocabulary_is_named_by_the_environment(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PITIKIT_BPE", str(tmp_path))
     with pytest.raises(

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmengine import ConfigDict
 
 from pitikit.diffusion.conditions import (
     any_part,
-    check_drop,
+    checked_drop,
     draw_dropped,
     flat_items,
     image_part,
@@ -57,8 +58,12 @@ def test_unknown_parts_are_refused():
 @pytest.mark.parametrize(("drop", "message"), [(1.5, "drop=1.5"), ({"text": -1}, "drop.text=-1: expected a prob")])
 def test_probabilities_are_checked(drop, message):
     with pytest.raises(ValueError, match=f"^stage: {message}"):
-        check_drop("stage: ", drop)
-    check_drop("", {"text": 0.5})
+        checked_drop("stage: ", drop)
+
+
+def test_probabilities_are_plain_values_whatever_the_config_has_them_in():
+    assert type(checked_drop("", ConfigDict(text=0.5))) is dict
+    assert checked_drop("", ConfigDict(text=0.5)) == {"text": 0.5} and checked_drop("", 0.25) == 0.25
 
 
 def test_rows_are_replaced_where_they_are_dropped():
