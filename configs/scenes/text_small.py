@@ -31,11 +31,12 @@ val_dataset = learned
 train_dataloader = dict(dataset=learned)
 val_dataloader = dict(dataset=learned)
 test_dataloader = dict(dataset=drawn)
-# A quarter of an hour on one core.
-train_cfg = dict(max_iters=1800)
+# A quarter of an hour on one core that does nothing else.
+train_cfg = dict(max_iters=1400)
 stages = [
     dict(name="encoder", until=200, train=["encoder"], lr=2e-3, warmup=50, drop=0.0),
-    dict(name="joint", train=["encoder", "decoder"], lr=1e-3, lr_end=2e-5, encoder_lr=0.5, warmup=50, drop=0.1),
+    dict(name="joint", until=1000, lr=1e-3, lr_end=5.1e-4, encoder_lr=0.5, warmup=50, drop=0.1),
+    dict(name="ending", lr=4e-4, lr_end=2e-5, encoder_lr=0.5, drop=0.1),
 ]
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]

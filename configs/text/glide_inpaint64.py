@@ -1,5 +1,5 @@
 # GLIDE's inpainting model at 64x64, 385,037,638 values: it sees the image where the mask keeps it, and fills in the
-# rest from the text. Without an image it knows nothing and makes the whole one. Guidance 5, as in its notebook.
+# rest from the text. Without an image it makes the whole one. Guidance 5, as in its notebook.
 #   python tools/convert_checkpoint.py glide-base-inpaint weights/glide_inpaint.safetensors \
 #       --kind glide-base-inpaint --with-text-encoder
 _base_ = ["./glide_base64.py"]

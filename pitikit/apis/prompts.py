@@ -1,4 +1,4 @@
-"""Texts as inputs of a translation: told from paths on a command line, and named as files."""
+"""Texts as inputs of a translation: paths or texts of a command line, and file names for texts."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ class DenoisingTranslator(BaseModel):
         Args:
             condition: B rows of what the encoder takes, images in [-1, 1].
             request: with one seed a row; ``start`` and ``mask`` are on the model's device. An inpainting model also
-                sees ``start`` where ``mask`` keeps it; without them it knows nothing and makes the whole image.
+                sees ``start`` where ``mask`` keeps it; without them nothing is known, and it makes the whole image.
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
 
         Raises:

@@ -190,7 +190,7 @@ def _cost(spec: SceneSpec, wanted: Description) -> float:
         item = _match(wish, left)
         cost += _MISSING if item is None else _misfit(wish, item)
         left = [each for each in left if each is not item]
-    return cost + 0.3 * len(left)
+    return cost + len(left)
 
 
 def _match(wish: Wish, objects: list[ObjectSpec]) -> ObjectSpec | None:
@@ -219,7 +219,10 @@ def _changed(spec: SceneSpec, wanted: Description) -> SceneSpec:
             continue
         left = [each for each in left if each is not item]
         objects[id(item)] = replace(item, colour=wish.colour or item.colour, accent=wish.accent or item.accent)
-    return replace(spec, **whole, objects=tuple(objects.values()))  # type: ignore[arg-type]
+    # One car where a text names one.
+    named = {wish.kind for wish in wanted.wishes}
+    kept = tuple(objects[id(item)] for item in spec.objects if item not in left or item.kind not in named)
+    return replace(spec, **whole, objects=kept)  # type: ignore[arg-type]
 
 
 @TRANSFORMS.register_module()

@@ -48,7 +48,7 @@ def test_a_composed_scene_has_what_the_text_names(seed):
     spec = compose_scene("a red car on a road at night", seed)
     assert spec.time == "night" and spec.road is not None
     cars = [item for item in spec.objects if item.kind == "car"]
-    assert "red" in [car.colour for car in cars] and spec.world == seed
+    assert [car.colour for car in cars] == ["red"] and spec.world == seed
     spec = compose_scene("a yellow house with a green roof on the left and a far pine in snow, snowy mountains", seed)
     house = next(item for item in spec.objects if item.kind == "house" and item.colour == "yellow")
     assert house.accent == "green" and POSITIONS.index(position_word(house.u)) <= 2
