@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -31,6 +32,11 @@ def image_part(condition: Any) -> Tensor | None:
     """The image (C, H, W) in the condition of one sample; None where it has none, such as that of a text alone."""
     parts = condition.values() if isinstance(condition, Mapping) else [condition]
     return next((part for part in parts if isinstance(part, Tensor) and part.ndim == 3), None)
+
+
+def sample_of(batch: Mapping[str, Any], row: int) -> dict[str, Any]:
+    """One sample of a batch: that row of each value, and of every part of a condition."""
+    return {key: map_condition(itemgetter(row), value) for key, value in batch.items()}
 
 
 def flat_items(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import default_collate
 
 from pitikit.data.images import condition_image, write_grid
-from pitikit.diffusion.conditions import image_part, map_condition
+from pitikit.diffusion.conditions import image_part, sample_of
 from pitikit.diffusion.noise import iteration_draws, iteration_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.ema import DenoiserEMA
@@ -131,7 +130,7 @@ class SampleGridHook(Hook):
 
         rows = []
         for row in range(len(self._batch["id"])):
-            condition = image_part(map_condition(itemgetter(row), self._batch["condition"]))
+            condition = image_part(sample_of(self._batch, row)["condition"])
             shown = [] if condition is None else [condition_image(condition)]
             own = made.images[row * len(self.seeds) : (row + 1) * len(self.seeds)]
             rows.append([*shown, *(each.image for each in own), self._batch["image"][row]])

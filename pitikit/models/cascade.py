@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.conditions import Condition, map_condition
+from pitikit.diffusion.conditions import Condition, sample_of
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import NoiseSchedule
@@ -131,13 +130,8 @@ class Cascade(BaseModel):
         made = self.sample(condition, request, low_res)
         assert made.low_res is not None
         images, small = to_uint8(made.images).cpu(), to_uint8(made.low_res).cpu()
-        results = []
-        for row, name in enumerate(id):
-            rest = {key: value[row] for key, value in batch.items()}
-            shown = map_condition(itemgetter(row), condition)
-            own = {"id": name, "pred": images[row], "low_res": small[row], "condition": shown}
-            results.append({**own, **rest})
-        return results
+        packed = {"low_res": small, "condition": condition, **batch}
+        return [{"id": name, "pred": images[row], **sample_of(packed, row)} for row, name in enumerate(id)]
 
     @torch.no_grad()
     def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:

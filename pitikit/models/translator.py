@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.conditions import Condition, Drop, any_part, checked_drop, draw_dropped, map_condition
+from pitikit.diffusion.conditions import Condition, Drop, any_part, checked_drop, draw_dropped, sample_of
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
@@ -220,12 +219,8 @@ class DenoisingTranslator(BaseModel):
         """Translate a batch: per sample ``dict(id, pred (3, H, W) uint8 on the CPU, and what else was packed)``."""
         request = SamplingRequest([sample_seed(self.seed, name) for name in id])
         images = to_uint8(self.sample(condition, request, low_res).images).cpu()
-        results = []
-        for row, name in enumerate(id):
-            rest = {key: value[row] for key, value in batch.items()}
-            own = map_condition(itemgetter(row), condition)
-            results.append({"id": name, "pred": images[row], "condition": own, **rest})
-        return results
+        packed = {"condition": condition, **batch}
+        return [{"id": name, "pred": images[row], **sample_of(packed, row)} for row, name in enumerate(id)]
 
     @torch.no_grad()
     def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:

@@ -12,6 +12,7 @@ from pitikit.diffusion.conditions import (
     image_part,
     map_condition,
     replace_rows,
+    sample_of,
 )
 
 BOTH = {"condition": torch.zeros(3, 2, 4, 4), "text": torch.arange(6).view(3, 2)}
@@ -29,6 +30,8 @@ def test_one_function_for_one_tensor_and_for_several():
     assert mapped["condition"].shape == (2, 4, 4) and mapped["text"].tolist() == [2, 3]
     assert len(any_part(BOTH)) == len(any_part(BOTH["text"])) == 3
     assert image_part(mapped) is mapped["condition"] and image_part(mapped["text"]) is None is image_part(None)
+    one = sample_of({"id": ["a", "b", "c"], "condition": BOTH}, 1)
+    assert one["id"] == "b" and one["condition"]["text"].tolist() == [2, 3]
     names = [name for name, _ in flat_items({"id": "a", "condition": BOTH})]
     assert names == ["id", "condition.condition", "condition.text"]
 

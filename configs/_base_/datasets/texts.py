@@ -1,6 +1,7 @@
 # Texts to draw, one file a text: for GLIDE's models, which pitikit does not train.
 # GLIDE's vocabulary, GPT-2's encoder.json and vocab.bpe, lies in the folder that the environment variable PITIKIT_BPE
-# names; where a file is missing, the message has its address and checksum.
+# names, or test_dataloader.dataset.pipeline.0.tokenizer.vocab_path; where a file is missing, the message has its
+# address and checksum.
 _base_ = ["./loaders.py"]
 
 train_dataloader = None
