@@ -17,7 +17,7 @@ r"""Turn condition images, or texts, into images.
 
 INPUT is a file, a folder or a pattern such as 'masks/**/*.png' (with quotes, links to folders are followed and
 upper and lower case are the same): images, or text files (.txt) where texts are translated, as by a prior.
-There an INPUT that is no existing file and does not end in .txt is the text itself; its result is named after its words.
+There an INPUT that is no existing file and does not end in .txt is the text itself; its words name its result.
 A line on stderr counts the files that were passed over. Files of one name in several folders give results in
 folders of the same names.
 Where a model takes several images at once (depth and normals), they lie in folders of those names,
