@@ -5,6 +5,8 @@ r"""Turn condition images, or texts, into images.
     python tools/translate.py scenes_mask configs/scenes/inputs/mask --out translated
     python tools/translate.py configs/scenes/piti_small_geometry.py weights/scenes_geometry.safetensors \
         configs/scenes/inputs/depth/scene_2000008.tif --out translated
+    python tools/translate.py configs/scenes/text_small.py weights/scenes_text.safetensors \
+        "a red car on a road at night" --out drawn
     python tools/translate.py configs/scenes/pretrain_small_layouts.py weights/scenes_prior.safetensors \
         layout.txt --out translated
     python tools/translate.py configs/mask/piti_glide64_two-stage_coco.py random mask.png --out timed \
@@ -15,6 +17,7 @@ r"""Turn condition images, or texts, into images.
 
 INPUT is a file, a folder or a pattern such as 'masks/**/*.png' (with quotes, links to folders are followed and
 upper and lower case are the same): images, or text files (.txt) where texts are translated, as by a prior.
+There an INPUT that is no existing file and does not end in .txt is the text itself; its words name its result.
 A line on stderr counts the files that were passed over. Files of one name in several folders give results in
 folders of the same names.
 Where a model takes several images at once (depth and normals), they lie in folders of those names,
@@ -40,6 +43,7 @@ from tqdm import tqdm
 
 from pitikit.apis.cli import make_parser, run
 from pitikit.apis.pretrained import model_and_inputs
+from pitikit.apis.prompts import read_arguments
 from pitikit.apis.translator import Translator
 from pitikit.config import add_config_arguments, refuse_second_values
 
@@ -53,8 +57,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "others",
         nargs="+",
         metavar="INPUT",
-        help="file, folder or pattern; before the first one CHECKPOINT: the weights, or 'random'; BASE,UPSAMPLER of a "
-        "cascade",
+        help="file, folder or pattern, or a text where texts are translated; before the first one CHECKPOINT: the "
+        "weights, or 'random'; BASE,UPSAMPLER of a cascade",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
     parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
@@ -90,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise ValueError(f"{' '.join([given.config, *given.others])}: got no INPUT, expected a file or folder after it")
     translator = Translator.from_config(config, checkpoint, given.device, given.cfg_options)
     paths = translator.write(
-        [Path(path) for path in inputs],
+        read_arguments(inputs, translator.reader.takes_texts),
         given.out,
         given.seed,
         given.samples,

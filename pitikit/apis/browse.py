@@ -21,6 +21,7 @@ from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
+from pitikit.diffusion.conditions import image_part
 from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find
@@ -151,6 +152,7 @@ def _write(path: Path, rows: list[list[AnyImage]]) -> None:
 def _tokens(sample: Mapping[str, Any]) -> str:
     """A label in the place of a condition that is no image."""
     condition = sample.get("condition")
+    condition = condition.get("text") if isinstance(condition, Mapping) else condition
     if not isinstance(condition, Tensor) or condition.ndim == 3:
         return ""
     known = condition[condition >= 0].tolist()
@@ -165,9 +167,9 @@ def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None
     rows = []
     small = any(isinstance(sample.get("low_res"), Tensor) for sample, _ in pairs)
     for sample, caption in pairs:
-        image, condition = sample.get("image"), sample.get("condition")
+        image, condition = sample.get("image"), image_part(sample.get("condition"))
         shown: list[AnyImage] = []
-        if isinstance(condition, Tensor) and condition.ndim == 3:
+        if condition is not None:
             shown.append(_condition(condition))
         elif caption:
             shown.append(_text(caption))

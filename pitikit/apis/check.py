@@ -26,6 +26,7 @@ from pitikit.config import ConfigError, load_config
 from pitikit.data.empty_conditions import NotedId
 from pitikit.data.errors import DataError
 from pitikit.data.rotations import rotation_notes
+from pitikit.diffusion.conditions import flat_items
 from pitikit.engine.workers import explained
 from pitikit.files import check_writable, write_atomically
 from pitikit.registry import DATASETS, SCOPE
@@ -235,7 +236,7 @@ class Probe(Dataset):
         notes = sample["id"].notes if isinstance(sample.get("id"), NotedId) else ()
         found.item = str(sample.get("id", found.item))
         found.notes += [note.kind + (f" ({note.remedy.advice})" if note.remedy else "") for note in notes]
-        for name, value in sample.items():
+        for name, value in flat_items(sample):
             # Labels have a histogram of their own.
             if not isinstance(value, Tensor) or not value.numel() or value.dtype == torch.bool or name == "label":
                 continue

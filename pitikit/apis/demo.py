@@ -20,6 +20,7 @@ from pitikit.data.conditions import encode_normals, voc_palette
 from pitikit.data.images import to_rgb, write_grid
 from pitikit.data.reading import read_grey, read_ids, read_image
 from pitikit.data.transforms import resize_image
+from pitikit.diffusion.conditions import image_part
 from pitikit.evaluation.mean_iou import MeanIoU
 from pitikit.files import write_atomically
 from pitikit.resources import ROOT
@@ -217,7 +218,9 @@ def _shown(translator: Translator, item: Item) -> np.ndarray:
     """The condition as an image: a sketch as it was drawn, the rest as the encoder sees it."""
     if translator.members == ("sketch",):
         return read_grey(item.sources["sketch"])
-    return translator.reader.read(item).permute(1, 2, 0).numpy()
+    image = image_part(translator.reader.read(item))
+    assert image is not None
+    return image.permute(1, 2, 0).numpy()
 
 
 def fit_square(image: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ from pitikit.apis.results import save_image
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
 from pitikit.data.listing import is_leftover
+from pitikit.diffusion.conditions import image_part, sample_of
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.bad_items import BadItems
 from pitikit.engine.distributed.failures import lost_contact, on_main
@@ -371,10 +372,7 @@ class ImageFolder:
 
 def _samples(done: GeneratedBatch) -> list[dict[str, Any]]:
     """Samples for the metrics: what was packed, and the image made."""
-    return [
-        {**{key: value[row] for key, value in done.prepared.items()}, "pred": made.image}
-        for row, made in enumerate(done.images)
-    ]
+    return [{**sample_of(done.prepared, row), "pred": made.image} for row, made in enumerate(done.images)]
 
 
 def _check_ids(names: Sequence[str], folder: Path) -> None:
@@ -395,11 +393,12 @@ def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
 def grid_rows(done: GeneratedBatch) -> Iterator[dict[str, Tensor]]:
     """Title -> image; tokens are no image, and there may be no ground truth."""
     for row, made in enumerate(done.images):
-        shown = {"condition": done.batch["condition"][row], "result": made.image}
+        condition = image_part(sample_of(done.batch, row)["condition"])
+        shown = {"condition": condition, "result": made.image}
         if "image" in done.batch:
             shown["ground truth"] = done.batch["image"][row]
-        shown = {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
-        yield {title: condition_image(p) if title == "condition" else p for title, p in shown.items()}
+        images = {title: p for title, p in shown.items() if p is not None and p.ndim == 3 and p.dtype == torch.uint8}
+        yield {title: condition_image(p) if title == "condition" else p for title, p in images.items()}
 
 
 def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:

@@ -50,7 +50,10 @@ class InputFiles:
         found = self._taken(match_pattern(self._tree, str(path), self.passed)) if is_pattern else []
         if not found:
             kind = "no file that fits this pattern" if is_pattern else "no such file or folder"
-            raise DataError(kind, f"{list_names(self.members)} to translate", describe_passed(self.passed), path)
+            advice = describe_passed(self.passed)
+            if not self.texts and not is_pattern and " " in path.name:
+                advice = "this model takes no texts"  # Words that were typed for a model of another kind.
+            raise DataError(kind, f"{list_names(self.members)} to translate", advice, path)
         return [(file, self._with_partners(file)) for file in found]
 
     def suffixes(self, member: str) -> frozenset[str]:

@@ -13,7 +13,6 @@ from pitikit.data.loading import fetch, fetch_ids, read_text
 from pitikit.data.loading_geometry import fetch_normals
 from pitikit.data.reading import read_grey
 from pitikit.data.transforms import LoadCaption, LoadMask, LoadNormals, LoadSketch
-from pitikit.networks.tokenizers import Tokenizer
 
 
 def check_kind(loader: Any, results: dict[str, Any]) -> None:
@@ -77,11 +76,11 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
 def _check_words(loader: LoadCaption, results: dict[str, Any]) -> None:
     given = results["sources"].get(loader.source) if loader.text is None else loader.text
     text = given if isinstance(given, str) else fetch(results, loader.source, read_text)[0]
-    unknown = loader.tokenizer.unknown(text) if isinstance(loader.tokenizer, Tokenizer) else []
+    unknown = loader.unknown(text)
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise DataError(
-            f"unknown words: {', '.join(loader.tokenizer.hint(word) for word in unknown[:5])}{more}",
+            f"unknown words: {', '.join(unknown[:5])}{more}",
             "words of the vocabulary",
             "give a file as pathlib.Path" if isinstance(given, str) and Path(given).suffix else "",
             given if isinstance(given, Path) else None,

@@ -17,6 +17,7 @@ from torch import Tensor
 from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
+from pitikit.apis.prompts import slug
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.dataset import build_pipeline
 from pitikit.data.decoding import upright
@@ -32,6 +33,7 @@ from pitikit.data.transforms import (
     RandomFlip,
     ResizePair,
 )
+from pitikit.diffusion.conditions import Condition
 from pitikit.resources import find
 
 
@@ -40,7 +42,8 @@ class Item:
     """One thing to translate.
 
     Attributes:
-        id: names the result: the stem of the first file, or the position of what came without one.
+        id: names the result: the stem of the first file, the words of a text joined by '-', or the position of what
+            came without either.
         sources: member name to path, PIL image, array or caption.
         alone: True for the only input of a call that was given no name in ``ids``.
     """
@@ -68,6 +71,7 @@ class ConditionReader:
         members: names of what an input consists of, such as ('normals', 'depth').
         optional: names of what it may have besides, or instead.
         low_res_side: of the small images that the pipeline makes or reads; None where it has none.
+        takes_texts: True where an input is a text and nothing else.
 
     Raises:
         ValueError: the pipeline loads no condition.
@@ -85,6 +89,7 @@ class ConditionReader:
         self._resize = next((step for step in steps if isinstance(step, ResizePair)), None)
         # A str is a path, except where captions are translated.
         self._texts = {str(s.source) for s in loaders if isinstance(s, LoadCaption)}
+        self.takes_texts = bool(self._texts) and self._texts == set(self.members)
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
         own = [name for s in loaders if type(s).__module__.startswith("pitikit.") for name in names_of(s)]
         self._foreign = {name for s in loaders for name in names_of(s)} - set(own)
@@ -111,7 +116,7 @@ class ConditionReader:
         items: list[Item] = []
         files = InputFiles(self.members, self._texts, self._given.besides(self.members))
         for value in _as_list(inputs, bool(self._foreign)):
-            if isinstance(value, Path) or (isinstance(value, str) and not self._texts):
+            if isinstance(value, Path) or (isinstance(value, str) and not self.takes_texts):
                 if not str(value):
                     raise DataError("an empty path", f"{list_names(self.members)} to translate")
                 items += [Item(path.stem, sources) for path, sources in files.at(find(value))]
@@ -131,8 +136,8 @@ class ConditionReader:
             items = _told_apart(items)
         return items
 
-    def read(self, item: Item) -> Tensor:
-        """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption.
+    def read(self, item: Item) -> Condition:
+        """Load, check and encode a condition: uint8 (C, S, S), or int64 (L,) of a caption, or a dict of both.
 
         Warns of a condition of which a part carries nothing.
 
@@ -253,7 +258,8 @@ class ConditionReader:
                     item=str(position),
                 )
             sources[member] = given
-        return Item(name or str(position), sources)
+        named = name or slug(" ".join(text for text in sources.values() if isinstance(text, str)))
+        return Item(named or str(position), sources)
 
 
 _ADVICE = {

@@ -44,6 +44,7 @@ PRETRAINED: Mapping[str, Pretrained] = MappingProxyType(
         "scenes_prior": Pretrained(
             "pitikit::configs/scenes/pretrain_small_layouts.py", "pitikit::weights/scenes_prior.safetensors"
         ),
+        "scenes_text": Pretrained("pitikit::configs/scenes/text_small.py", "pitikit::weights/scenes_text.safetensors"),
         "scenes_upsampler": Pretrained("pitikit::configs/scenes/upsampler_small_mask.py", _UPSAMPLER),
     }
 )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pitikit.apis.building import to_device
 from pitikit.config import load_config
+from pitikit.diffusion.conditions import flat_items
 from pitikit.diffusion.noise import iteration_draws
 from pitikit.engine.checkpoints.loading import load_state, load_weights
 from pitikit.kernels.accelerate import accelerate
@@ -143,7 +144,7 @@ def replay(
     result.setting = f"{kind}{other}, {autocast or 'float32'}, seed {failed['seed']}"
 
     batch = model.data_preprocessor(failed["batch"], True)
-    result.inputs = [f"{name}: {_range(v)}" for name, v in batch.items() if isinstance(v, Tensor)]
+    result.inputs = [f"{name}: {_range(v)}" for name, v in flat_items(batch) if isinstance(v, Tensor)]
     spoilt = [name for name, value in model.state_dict().items() if not _finite(value)]
     if spoilt:
         result.inputs.append(f"parameters that are not finite: {_names(spoilt)} ({len(spoilt)} in all)")

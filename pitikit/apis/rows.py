@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from pitikit.apis.edit import Edit, EditReader
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.instances import InstanceReader
+from pitikit.diffusion.conditions import Condition
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator
@@ -43,7 +44,7 @@ class InputRows(Dataset):
     ) -> None:
         self.reader, self.items, self.low_res, self.edits, self.instances = reader, items, low_res, edits, instances
         self.labelled = labelled
-        self._kept: dict[int, dict[str, torch.Tensor]] = {}
+        self._kept: dict[int, dict[str, Condition]] = {}
         for index in range(len(items)):
             row = self._read(index)
             if index < KEPT:
@@ -56,8 +57,8 @@ class InputRows(Dataset):
         item, row = self.items[index], self._kept.get(index)
         return {"id": item.noise, **(self._read(index) if row is None else row)}
 
-    def _read(self, index: int) -> dict[str, torch.Tensor]:
-        row = {"condition": self.reader.read(self.items[index])}
+    def _read(self, index: int) -> dict[str, Condition]:
+        row: dict[str, Condition] = {"condition": self.reader.read(self.items[index])}
         if self.low_res is not None:
             row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
         if self.labelled:

@@ -321,11 +321,15 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return " + ".join(map(_short, value))
     rest = [
-        _short(item) if isinstance(item, (dict, list)) else f"{key}={item}"
+        _short(item) if _is_component(item) else f"{key}={item}"
         for key, item in value.items()
         if key not in ("type", "scale")
     ]
     return f"{value['type']}({', '.join(rest)})" if rest else str(value["type"])
+
+
+def _is_component(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(isinstance(each, Mapping) for each in value))
 
 
 def _grid(out: Path, titles: Sequence[str]) -> None:

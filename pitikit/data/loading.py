@@ -24,6 +24,7 @@ from pitikit.data.errors import DataError
 from pitikit.data.id_maps import id_map_of
 from pitikit.data.reading import as_ids, read_ids, read_image
 from pitikit.data.rotations import unshared_rotation
+from pitikit.networks.tokenizers import PADDING, Tokenizer
 from pitikit.registry import TOKENIZERS, TRANSFORMS
 
 
@@ -312,6 +313,7 @@ class LoadCaption(BaseTransform):
         length: number of tokens.
         source: member that holds the caption: text, or the path of a text file.
         text: the caption of every item, in place of a member; '' for images of which nothing is known.
+        offset: padding before the tokens, such as the places of a layout for a prior that learned from layouts.
 
     Raises:
         DataError: the caption is missing or is no text.
@@ -323,9 +325,12 @@ class LoadCaption(BaseTransform):
         length: int = 48,
         source: str = "caption",
         text: str | None = None,
+        offset: int = 0,
     ) -> None:
+        if not 0 <= offset < length:
+            raise ValueError(f"offset={offset}: expected 0 to {length - 1}, less than length")
         self.tokenizer = TOKENIZERS.build(tokenizer)
-        self.length, self.source, self.text = length, source, text
+        self.length, self.source, self.text, self.offset = length, source, text, offset
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Tokenize the caption."""
@@ -338,9 +343,24 @@ class LoadCaption(BaseTransform):
             text, _ = fetch(results, self.source, read_text)
         if not isinstance(text, str):
             raise DataError(f"a caption of type {type(text).__name__}", "text", item=results.get("id"))
-        tokens = np.asarray(self.tokenizer(text, self.length), np.int64)
-        if tokens.shape != (self.length,):
-            raise ValueError(f"the tokenizer returned shape {tokens.shape}; expected ({self.length},)")
         results["caption"] = text
-        results["condition"] = tokens
+        results["condition"] = self.tokens(text)
         return results
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Ids of a text, (length,) int64.
+
+        Raises:
+            ValueError: the tokenizer returned another shape.
+        """
+        length = self.length - self.offset
+        tokens = np.asarray(self.tokenizer(text, length), np.int64)
+        if tokens.shape != (length,):
+            raise ValueError(f"the tokenizer returned shape {tokens.shape}; expected ({length},)")
+        return np.concatenate([np.full(self.offset, PADDING), tokens])
+
+    def unknown(self, text: str) -> list[str]:
+        """Words of ``text`` that the tokenizer does not have, each with what may have been meant."""
+        if not isinstance(self.tokenizer, Tokenizer):
+            return []
+        return [self.tokenizer.hint(word) for word in self.tokenizer.unknown(text)]

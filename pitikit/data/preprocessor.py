@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from pitikit.diffusion.conditions import map_condition
 from pitikit.registry import MODELS
 
 
@@ -43,6 +44,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
         batch: dict[str, Any] = dict(self.cast_data(data))
         for key in self.keys:
             value = batch.get(key)
-            if isinstance(value, torch.Tensor) and value.dtype == torch.uint8:
-                batch[key] = value.float().div_(127.5).sub_(1)
+            if isinstance(value, torch.Tensor | dict):
+                batch[key] = map_condition(_scaled, value)
         return batch
+
+
+def _scaled(value: torch.Tensor) -> torch.Tensor:
+    return value.float().div_(127.5).sub_(1) if value.dtype == torch.uint8 else value

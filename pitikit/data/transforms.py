@@ -174,8 +174,9 @@ class PackInputs(BaseTransform):
     ``keep`` names.
 
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
-    or int64 (L,) tokens. A sample without an image (translation only) or without a condition (a
-    plain image set) lacks that key. Where a part carries nothing, or a loader has put an
+    or int64 (L,) tokens; of a caption beside other parts a dict of both, ``condition`` and ``text``, as
+    :class:`~pitikit.networks.dual.DualEncoder` takes it. A sample without an image (translation only) or without a
+    condition (a plain image set) lacks that key. Where a part carries nothing, or a loader has put an
     :class:`~pitikit.data.empty_conditions.EmptyPart` into ``results['notes']``, ``id`` is a
     :class:`~pitikit.data.empty_conditions.NotedId`.
 
@@ -184,8 +185,7 @@ class PackInputs(BaseTransform):
             float32 metres, …
 
     Raises:
-        DataError: a key of ``keep`` is not there, parts and tokens are both given as the condition, or a part's
-            encode gave something else than bytes.
+        DataError: a key of ``keep`` is not there, or a part's encode gave something else than bytes.
     """
 
     def __init__(self, keep: Sequence[str] = ()) -> None:
@@ -198,21 +198,16 @@ class PackInputs(BaseTransform):
             if key in results:
                 sample[key] = torch.from_numpy(np.ascontiguousarray(results[key].transpose(2, 0, 1)))
         parts = [part for part in results.get("condition_parts", []) if part.encode is not None]
-        if parts and "condition" in results:
-            raise DataError(
-                f"a caption beside {[part.name for part in parts]}",
-                "one kind of condition",
-                "load masks or depth for metrics with condition=False",
-                item=results["id"],
-            )
         notes = list(results.get("notes", ()))
+        text = torch.as_tensor(results["condition"]) if "condition" in results else None
         if parts:
             codes = self._encode(parts, results["id"])
             notes += [note for note in map(empty_part, parts, codes) if note is not None]
             joined = codes[0] if len(codes) == 1 else np.concatenate(codes, axis=2)
-            sample["condition"] = torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
-        elif "condition" in results:
-            sample["condition"] = torch.as_tensor(results["condition"])
+            coded = torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
+            sample["condition"] = coded if text is None else {"condition": coded, "text": text}
+        elif text is not None:
+            sample["condition"] = text
         if notes:
             sample["id"] = NotedId(results["id"], tuple(notes))
         for key in self.keep:

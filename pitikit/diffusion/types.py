@@ -27,6 +27,8 @@ class Conditioning(NamedTuple):
         kv: per attention block of the decoder the keys and values made of ``tokens``, each (B, heads, L, 2 * width).
             Filled by :meth:`pitikit.networks.decoders.Decoder.prepare`; None means that the decoder computes them.
         features: maps (B, C, h, w) that a decoder adds to its own, by resolution; none for the decoder of GLIDE.
+        known: (B, 4, H, W), the input of an inpainting model: an image in [-1, 1] where it is known and 0 elsewhere,
+            then 1 where it is known; see :func:`known_part`.
     """
 
     tokens: Tensor
@@ -34,6 +36,7 @@ class Conditioning(NamedTuple):
     low_res: Tensor | None = None
     kv: tuple[Tensor, ...] | None = None
     features: tuple[Tensor, ...] = ()
+    known: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditioning:
         """Apply ``function`` to every tensor."""
@@ -43,6 +46,7 @@ class Conditioning(NamedTuple):
             None if self.low_res is None else function(self.low_res),
             None if self.kv is None else tuple(function(x) for x in self.kv),
             tuple(function(x) for x in self.features),
+            None if self.known is None else function(self.known),
         )
 
     def expand(self, batch: int) -> Conditioning:
@@ -60,8 +64,16 @@ class Conditioning(NamedTuple):
         if first.kv is not None and second.kv is not None:
             kv = tuple(join(pair) for pair in zip(first.kv, second.kv, strict=True))
         features = tuple(join(pair) for pair in zip(first.features, second.features, strict=True))
+        known = None
+        if first.known is not None and second.known is not None:
+            known = join([first.known, second.known])
         tokens = join([first.tokens, second.tokens])
-        return Conditioning(tokens, join([first.pooled, second.pooled]), low_res, kv, features)
+        return Conditioning(tokens, join([first.pooled, second.pooled]), low_res, kv, features, known)
+
+
+def known_part(image: Tensor, mask: Tensor) -> Tensor:
+    """The input of an inpainting model, (B, 4, H, W), of images (B, 3, H, W) known where ``mask`` (B, 1, H, W) is."""
+    return torch.cat([image.where(mask, 0), mask.to(image.dtype)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -209,12 +221,14 @@ class BoundDenoiser:
         schedule: the process that it was trained on.
         cond: of B rows.
         predicted: see :meth:`Prediction.from_output`.
+        encode_without: encodes the conditions again without the part of that name; None for one condition.
     """
 
     decode: Decode
     schedule: NoiseSchedule
     cond: Conditioning
     predicted: str = "eps"
+    encode_without: Callable[[str], Conditioning] | None = None
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """Run the network on (B, 3, H, W) at timesteps (B,)."""

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
+from torch.utils.data import default_collate
 
 from pitikit.data.images import condition_image, write_grid
+from pitikit.diffusion.conditions import image_part, sample_of
 from pitikit.diffusion.noise import iteration_draws, iteration_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.ema import DenoiserEMA
@@ -110,7 +112,7 @@ class SampleGridHook(Hook):
         if "image" not in columns:
             raise ValueError(f"SampleGridHook: got items with {', '.join(columns)}, expected an image to show beside")
         self._batch: dict[str, Any] = {
-            key: torch.stack(values) if isinstance(values[0], torch.Tensor) else values
+            key: default_collate(values) if isinstance(values[0], torch.Tensor | dict) else values
             for key, values in columns.items()
         }
 
@@ -128,8 +130,8 @@ class SampleGridHook(Hook):
 
         rows = []
         for row in range(len(self._batch["id"])):
-            condition = self._batch["condition"][row]
-            shown = [condition_image(condition)] if condition.ndim == 3 else []
+            condition = image_part(sample_of(self._batch, row)["condition"])
+            shown = [] if condition is None else [condition_image(condition)]
             own = made.images[row * len(self.seeds) : (row + 1) * len(self.seeds)]
             rows.append([*shown, *(each.image for each in own), self._batch["image"][row]])
         write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from mmengine.hooks import Hook
 
 from pitikit.arguments import check_arguments
+from pitikit.diffusion.conditions import checked_drop
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.registry import HOOKS
 
@@ -28,7 +29,7 @@ class Stage:
             :class:`~pitikit.engine.optim.PartwiseConstructor` builds.
         warmup: iterations over which the learning rate rises to ``lr``.
         lr_end: where the learning rate goes, linearly, by the end of the stage; None for a constant one.
-        drop: probability of dropping a condition, None to leave the model's.
+        drop: probability of dropping a condition, or a dict of those of its parts; None to leave the model's.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Stage:
     encoder_lr: float = 1.0
     warmup: int = 0
     lr_end: float | None = None
-    drop: float | None = None
+    drop: float | dict[str, float] | None = None
 
     def lr_at(self, iteration: int, length: int) -> float:
         """Learning rate of the ``iteration``-th of ``length`` iterations of the stage; needs ``lr``."""
@@ -53,8 +54,8 @@ class Stage:
             raise ValueError(f"stage {self.name!r}: train={list(self.train)}: expected a choice of {PARTS}")
         if self.lr is None and (self.lr_end is not None or self.warmup):
             raise ValueError(f"stage {self.name!r}: lr_end and warmup need lr")
-        if self.drop is not None and not 0 <= self.drop <= 1:
-            raise ValueError(f"stage {self.name!r}: drop={self.drop}: expected a probability")
+        if self.drop is not None:
+            checked_drop(f"stage {self.name!r}: ", self.drop)
 
 
 @HOOKS.register_module()
@@ -125,7 +126,7 @@ class StageHook(Hook):
             lr = stage.lr_at(runner.iter - start, (stage.until or runner.max_iters) - start)
             self.set_lr(runner.optim_wrapper.optimizer, stage, lr)
         if stage.drop is not None and data_batch is not None:
-            data_batch["drop"] = stage.drop
+            data_batch["drop"] = checked_drop(f"stage {stage.name!r}: ", stage.drop)
         for part in PARTS:
             if part not in stage.train:
                 # Called for every iteration because the loop sets the whole model to training mode.
@@ -165,6 +166,6 @@ class StageHook(Hook):
         drop = model.drop if stage.drop is None else stage.drop
         runner.logger.info(
             f"stage {stage.name!r} from iteration {runner.iter}: trains {', '.join(stage.train)}, "
-            f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {drop:g}"
+            f"lr {stage.lr or runner.optim_wrapper.optimizer.param_groups[0]['lr']:g}, drop {drop}"
             + (", starts from the EMA" if fresh and ema else "")
         )

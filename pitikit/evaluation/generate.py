@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pitikit.data.loaders import build_loader
+from pitikit.diffusion.conditions import map_condition
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -155,7 +157,8 @@ def _chunk(
     call = replace(request, seeds=row_seeds, start=start, mask=mask, regions=regions, label=label)
     # By way of `forward`, where a sharded model gathers its parameters.
     begin = time.perf_counter()
-    made = model(mode="sample", condition=prepared["condition"][rows], request=call, low_res=rows_of("low_res"))
+    condition = map_condition(itemgetter(rows), prepared["condition"])
+    made = model(mode="sample", condition=condition, request=call, low_res=rows_of("low_res"))
     images = to_uint8(made.images).cpu()  # Waits for the device.
     seconds = time.perf_counter() - begin
     small = None if made.low_res is None else to_uint8(made.low_res).cpu()

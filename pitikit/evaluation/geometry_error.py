@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from pitikit.diffusion.conditions import image_part
 from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_unit
 from pitikit.registry import METRICS, MODELS
 
@@ -174,9 +175,10 @@ class GeometryError(ImageMetric):
             truth = member(sample, "image")
             self.results.append((self._errors(image, target), None if truth is None else self._errors(truth, target)))
 
-    def _normals(self, condition: Tensor | None) -> Tensor | None:
+    def _normals(self, condition: Any) -> Tensor | None:
         """Channels of the normals, if the condition has as many."""
-        if condition is None or self.normals is None or condition.ndim != 3:
+        condition = image_part(condition)
+        if condition is None or self.normals is None:
             return None
         channels = condition[self.normals : self.normals + 3]
         return channels if len(channels) == 3 else None

@@ -9,6 +9,7 @@ import torch
 from mmengine.dataset import default_collate
 from mmengine.evaluator import BaseMetric
 
+from pitikit.diffusion.conditions import sample_of
 from pitikit.evaluation.image_metric import ImageMetric
 
 
@@ -35,7 +36,7 @@ def prepare_metrics(
     if not chosen or not len(dataset):
         return
     prepared = preprocessor(default_collate([dataset[0]]), False)
-    sample = {key: value[0] for key, value in prepared.items()}
+    sample = sample_of(prepared, 0)
     sample["pred"] = torch.zeros(3, *size, dtype=torch.uint8)
     for metric in chosen:
         metric.prepare(sample)

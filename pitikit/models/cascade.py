@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pitikit.diffusion.conditions import Condition, sample_of
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import NoiseSchedule
@@ -71,6 +72,13 @@ class Cascade(BaseModel):
                 raise ValueError(f"Cascade: {name}: expected a decoder with low_res={expected}, found low_res={found}")
         self.seed: int = self.base.seed if seed is None else seed
         self.conditioned = conditioned
+        parts = [part.denoiser.parts for part in self.parts.values()]
+        if conditioned and parts[0] != parts[1]:
+            base_parts, other_parts = (" and ".join(names) or "one condition" for names in parts)
+            raise ValueError(
+                f"Cascade: the upsampler takes {other_parts}, the base model {base_parts}; expected the same, or "
+                "conditioned=False for an upsampler that was trained with conditions left out"
+            )
         takes = [part.denoiser.encoder.in_channels for part in self.parts.values()]
         if conditioned and None not in takes and takes[0] != takes[1]:
             raise ValueError(_unfit(f"the base model of {takes[0]}", takes[1]))
@@ -112,7 +120,7 @@ class Cascade(BaseModel):
 
     @torch.no_grad()
     def predict(
-        self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
+        self, condition: Condition, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
     ) -> list[dict[str, Any]]:
         """Translate a batch.
 
@@ -123,15 +131,11 @@ class Cascade(BaseModel):
         made = self.sample(condition, request, low_res)
         assert made.low_res is not None
         images, small = to_uint8(made.images).cpu(), to_uint8(made.low_res).cpu()
-        results = []
-        for row, name in enumerate(id):
-            rest = {key: value[row] for key, value in batch.items()}
-            own = {"id": name, "pred": images[row], "low_res": small[row], "condition": condition[row]}
-            results.append({**own, **rest})
-        return results
+        packed = {"low_res": small, "condition": condition, **batch}
+        return [{"id": name, "pred": images[row], **sample_of(packed, row)} for row, name in enumerate(id)]
 
     @torch.no_grad()
-    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+    def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
         """Sample images (B, 3, H, W), and the (B, 3, h, w) that were enlarged.
 
         Args:
@@ -170,9 +174,9 @@ class Cascade(BaseModel):
         large = self.upsampler.sample(condition, own, low_res)
         return large._replace(calls=calls + large.calls)
 
-    def _check(self, condition: Tensor) -> None:
+    def _check(self, condition: Condition) -> None:
         takes = self.upsampler.denoiser.encoder.in_channels
-        if self.conditioned and takes is not None and condition.shape[1] != takes:
+        if self.conditioned and isinstance(condition, Tensor) and takes not in (None, condition.shape[1]):
             raise ValueError(_unfit(f"found a condition of shape {tuple(condition.shape)}", takes))
 
 

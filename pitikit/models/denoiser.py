@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
 
+from pitikit.diffusion.conditions import Condition, replace_rows
 from pitikit.diffusion.types import Conditioning
 from pitikit.networks.decoders import Decoder
 from pitikit.networks.encoders import Encoder
@@ -19,6 +20,9 @@ class Denoiser(nn.Module):
 
     Args:
         encoder, decoder: configs or modules.
+
+    Attributes:
+        parts: names of the conditions that the encoder takes apart; empty for one condition.
 
     Raises:
         TypeError: the encoder lacks a method that :class:`~pitikit.networks.encoders.Encoder` names.
@@ -34,12 +38,40 @@ class Denoiser(nn.Module):
             if unwritten or not callable(method):
                 kind = type(self.encoder).__name__
                 raise TypeError(f"encoder: {kind} has no method {name}; see pitikit.networks.encoders.Encoder")
+        self.parts: tuple[str, ...] = getattr(self.encoder, "parts", ())  # An encoder of a plugin may be any module.
         self.decoder: Decoder = DECODERS.build(decoder)
 
-    def encode(self, condition: Tensor, low_res: Tensor | None = None) -> Conditioning:
-        """Everything that does not depend on x_t or t, keys and values of the tokens included."""
+    def encode(self, condition: Condition, low_res: Tensor | None = None) -> Conditioning:
+        """Everything that does not depend on x_t or t, keys and values of the tokens included.
+
+        Raises:
+            ValueError: the condition has other parts than the encoder takes.
+        """
+        self.check(condition)
         tokens, pooled = self.encoder(condition)
         return self.decoder.prepare(Conditioning(tokens, pooled, low_res))
+
+    def check(self, condition: Condition) -> None:
+        """Raise ValueError unless ``condition`` has the parts that the encoder takes."""
+        found = tuple(condition) if isinstance(condition, Mapping) else ()
+        if set(found) != set(self.parts):
+            shown, wanted = (" and ".join(names) or "one tensor" for names in (found, self.parts))
+            raise ValueError(
+                f"condition: got {shown}, expected {wanted} for {type(self.encoder).__name__}; for a text beside a "
+                "condition use DualEncoder, and load masks or depth for metrics alone with condition=False"
+            )
+
+    def encode_without(self, part: str, condition: Condition, low_res: Tensor | None = None) -> Conditioning:
+        """Encode a condition of several parts, one of them null.
+
+        Raises:
+            ValueError: the encoder has no such part.
+        """
+        if part not in self.parts or not isinstance(condition, Mapping):
+            known = ", ".join(self.parts) or "none"
+            raise ValueError(f"got the part {part!r} to leave out, expected one of those of the encoder: {known}")
+        null = self.encoder.null_condition(1)[part].expand_as(condition[part]).to(condition[part].dtype)
+        return self.encode({**condition, part: null}, low_res)
 
     def null(self, batch: int, low_res: Tensor | None = None) -> Conditioning:
         """The unconditional conditioning: one row is encoded, ``batch`` are returned."""
@@ -53,13 +85,15 @@ class Denoiser(nn.Module):
         self,
         x_t: Tensor,
         t: Tensor,
-        condition: Tensor,
+        condition: Condition,
         low_res: Tensor | None = None,
-        drop: Tensor | None = None,
+        drop: Condition | None = None,
     ) -> Tensor:
-        """One training step: (B, 3, H, W) to (B, 6, H, W); rows where ``drop`` (B,) bool see the null condition."""
+        """One training step: (B, 3, H, W) to (B, 6, H, W); rows where ``drop`` (B,) bool see the null condition.
+
+        Of a condition of several parts ``drop`` has such rows for each.
+        """
         if drop is not None:
-            # Without a check for dropped rows, which would wait for the device.
-            null = self.encoder.null_condition(1).to(condition.dtype)
-            condition = torch.where(drop.view(-1, *[1] * (condition.ndim - 1)), null, condition)
+            self.check(condition)
+            condition = replace_rows(condition, self.encoder.null_condition(1), drop)
         return self.decode(x_t, t, self.encode(condition, low_res))

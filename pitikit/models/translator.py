@@ -11,13 +11,14 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from pitikit.diffusion.conditions import Condition, Drop, any_part, checked_drop, draw_dropped, sample_of
 from pitikit.diffusion.guidance import GuidanceInputs
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.resampling import order_of_steps
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Prediction, Target
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Prediction, Target, known_part
 from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
@@ -75,7 +76,8 @@ class DenoisingTranslator(BaseModel):
         losses: configs; their weighted sum is minimised.
         timestep_sampler: config or name; loss-second-moment by default, as in the released code.
         sampler: config of what :meth:`sample` uses; 250 steps of DDPM with CFG 1.3 by default.
-        drop: probability with which a sample's condition is replaced by the null condition in training.
+        drop: probability with which a sample's condition is replaced by the null condition in training; of a condition
+            of several parts that of each on its own, or by name, ``dict(condition=0.1, text=0.2)``.
         seed: of sampling; an image depends on it and on the sample's id alone.
         data_preprocessor: config; uint8 images to [-1, 1] by default.
         predicts: what the decoder predicts, 'eps' (GLIDE), 'v' or 'x0'.
@@ -93,15 +95,13 @@ class DenoisingTranslator(BaseModel):
         losses: Sequence[Annotated[Any, LOSSES]] = (dict(type="EpsMSE"), dict(type="VariationalBound")),
         timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "loss-second-moment",
         sampler: Annotated[Any, SAMPLERS] = None,
-        drop: float = 0.0,
+        drop: float | dict[str, float] = 0.0,
         seed: int = 0,
         data_preprocessor: Annotated[Any, MODELS] = None,
         predicts: str = "eps",
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
-        if not 0 <= drop <= 1:
-            raise ValueError(f"drop={drop}: expected a probability")
         if predicts not in PREDICTED:
             raise ValueError(f"predicts={predicts!r}: expected one of {', '.join(map(repr, PREDICTED))}")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
@@ -128,7 +128,7 @@ class DenoisingTranslator(BaseModel):
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
         self.sampler.timesteps(self.schedule)
-        self.drop = drop
+        self.drop = checked_drop("", drop)
         self.seed = seed
         self.predicts = predicts
         # No submodule: neither saved nor trained with the model.
@@ -175,10 +175,10 @@ class DenoisingTranslator(BaseModel):
     def denoise(
         self,
         image: Tensor,
-        condition: Tensor,
+        condition: Condition,
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
-        drop: float | None = None,
+        drop: Drop | None = None,
         **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """Noise a batch and run the network on it.
@@ -197,10 +197,9 @@ class DenoisingTranslator(BaseModel):
         drop = self.drop if drop is None else drop
         t, weight = map(draws.own, self.timestep_sampler.sample(draws.whole(len(image)), draws.generator))
         noise = draws.randn_like(image)
-        # Drawn whatever the probability, so that a stage border does not shift the random numbers that follow.
-        dropped = draws.rand(len(image), device=image.device) < drop
+        dropped = draw_dropped(condition, drop, lambda: draws.rand(len(image), device=image.device))
         x_t = self.schedule.add_noise(image, t, noise)
-        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped if drop > 0 else None)
+        output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
         return prediction, self.schedule.target(image, t, noise), weight
 
@@ -251,50 +250,53 @@ class DenoisingTranslator(BaseModel):
         return losses["loss"], losses
 
     def predict(
-        self, condition: Tensor, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
+        self, condition: Condition, id: Sequence[str], low_res: Tensor | None = None, **batch: Any
     ) -> list[dict[str, Any]]:
         """Translate a batch: per sample ``dict(id, pred (3, H, W) uint8 on the CPU, and what else was packed)``."""
         request = SamplingRequest([sample_seed(self.seed, name) for name in id])
         images = to_uint8(self.sample(condition, request, low_res).images).cpu()
-        results = []
-        for row, name in enumerate(id):
-            rest = {key: value[row] for key, value in batch.items()}
-            results.append({"id": name, "pred": images[row], "condition": condition[row], **rest})
-        return results
+        packed = {"condition": condition, **batch}
+        return [{"id": name, "pred": images[row], **sample_of(packed, row)} for row, name in enumerate(id)]
 
     @torch.no_grad()
-    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+    def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
         """Sample images (B, 3, H, W) for a batch of conditions.
 
         Args:
             condition: B rows of what the encoder takes, images in [-1, 1].
-            request: with one seed a row; ``start`` and ``mask`` are on the model's device.
+            request: with one seed a row; ``start`` and ``mask`` are on the model's device. An inpainting model also
+                sees ``start`` where ``mask`` keeps it; without them nothing is known, and it makes the whole image.
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
 
         Raises:
             ValueError: not one seed a row.
             NonFiniteImageError: a value is infinite or not a number at the end.
         """
-        seeds = request.seeds
-        if seeds is None or len(seeds) != len(condition):
+        seeds, rows, device = request.seeds, len(any_part(condition)), any_part(condition).device
+        if seeds is None or len(seeds) != rows:
             found = "none" if seeds is None else len(seeds)
-            raise ValueError(f"sample: got {found} seeds, expected one for each of {len(condition)} conditions")
+            raise ValueError(f"sample: got {found} seeds, expected one for each of {rows} conditions")
         sampler = request.sampler or self.sampler
         if request.regions is not None and request.objects:
             request = self.sample_apart(condition, request, low_res)
-        with half_precision(condition.device.type, request.precision):
-            decoders = [CountedDecoder(self.denoiser.decode)]
-            bound = BoundDenoiser(decoders[0], self.schedule, self.denoiser.encode(condition, low_res), self.predicts)
-            null = self.denoiser.null(len(condition), low_res) if sampler.needs_null else None
+        with half_precision(device.type, request.precision):
+            known = self._known(request)
+            decoders: list[CountedDecoder] = []
 
-            def weak(weights: str) -> BoundDenoiser:
-                network = self.weak_denoiser(weights)
-                decoders.append(CountedDecoder(network.decode))
-                return replace(bound, decode=decoders[-1], cond=network.encode(condition, low_res))
+            def bound_to(denoiser: Denoiser) -> BoundDenoiser:
+                def encode_without(part: str) -> Conditioning:
+                    return denoiser.encode_without(part, condition, low_res)._replace(known=known)
 
+                decoders.append(CountedDecoder(denoiser.decode))
+                cond = denoiser.encode(condition, low_res)._replace(known=known)
+                several = encode_without if denoiser.parts else None
+                return BoundDenoiser(decoders[-1], self.schedule, cond, self.predicts, several)
+
+            bound = bound_to(self.denoiser)
+            null = self.denoiser.null(rows, low_res)._replace(known=known) if sampler.needs_null else None
             images = sampler(
                 bound,
-                NoiseSource(seeds, condition.device),
+                NoiseSource(seeds, device),
                 (3, *[self.denoiser.decoder.image_size] * 2),
                 None if null is None else replace(bound, cond=null),
                 request.start,
@@ -302,7 +304,7 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
-                GuidanceInputs(request.label, weak),
+                GuidanceInputs(request.label, lambda weights: bound_to(self.weak_denoiser(weights))),
                 resample=request.resample,
                 variation=request.variation,
             )
@@ -332,7 +334,7 @@ class DenoisingTranslator(BaseModel):
         return self._weak[weights].to(place.device)
 
     def sample_apart(
-        self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None
+        self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None
     ) -> SamplingRequest:
         """The request that makes one image of objects that were sampled apart; for arguments see :meth:`sample`.
 
@@ -349,6 +351,11 @@ class DenoisingTranslator(BaseModel):
             made = self.sample(condition, replace(alone, seeds=seeds), low_res).images
             start = torch.where(request.regions == number, made, start)
         return replace(request, start=start, regions=None)
+
+    def _known(self, request: SamplingRequest) -> Tensor | None:
+        if not self.denoiser.decoder.takes_known or request.start is None or request.mask is None:
+            return None
+        return known_part(request.start, request.mask)
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from pitikit.diffusion.conditions import Condition, Drop
 from pitikit.diffusion.noise import BatchDraws
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction, Target
@@ -56,7 +57,7 @@ class Upsampler(DenoisingTranslator):
         losses: Sequence[Annotated[Any, LOSSES]] = PLAIN_LOSSES,
         timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "uniform",
         sampler: Annotated[Any, SAMPLERS] = None,
-        drop: float = 0.0,
+        drop: float | dict[str, float] = 0.0,
         seed: int = 0,
         data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,
@@ -113,10 +114,10 @@ class Upsampler(DenoisingTranslator):
     def denoise(
         self,
         image: Tensor,
-        condition: Tensor,
+        condition: Condition,
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
-        drop: float | None = None,
+        drop: Drop | None = None,
         **_: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """Noise and denoise as the parent does, on random squares of the images if ``crop`` is set.
@@ -139,7 +140,7 @@ class Upsampler(DenoisingTranslator):
         return self.strength if request.strength is None else request.strength
 
     @torch.no_grad()
-    def sample(self, condition: Tensor, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
+    def sample(self, condition: Condition, request: SamplingRequest, low_res: Tensor | None = None) -> Samples:
         """Sample, from the enlarged ``low_res`` if ``strength`` is below 1 and the request has no start.
 
         With a ``mask`` that is so where nothing of the start is kept.
@@ -205,7 +206,7 @@ class AdversarialUpsampler(Upsampler):
         losses: Sequence[Annotated[Any, LOSSES]] = RELEASED_LOSSES,
         timestep_sampler: Annotated[str | Any, TIMESTEP_SAMPLERS] = "uniform",
         sampler: Annotated[Any, SAMPLERS] = None,
-        drop: float = 0.0,
+        drop: float | dict[str, float] = 0.0,
         seed: int = 0,
         data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,

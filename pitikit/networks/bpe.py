@@ -11,9 +11,13 @@ from pathlib import Path
 from pitikit.networks.tokenizers import Tokenizer
 from pitikit.registry import TOKENIZERS
 
+_ADDRESS = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
 SOURCE = (
-    "the files encoder.json and vocab.bpe (or .gz) of GPT-2, as they lie in the folder "
-    "glide_text2im/tokenizer of https://github.com/openai/glide-text2im"
+    "the files encoder.json and vocab.bpe of GPT-2 (or .gz, as in glide_text2im/tokenizer of "
+    "https://github.com/openai/glide-text2im); download "
+    f"{_ADDRESS}/encoder.json (SHA-256 196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783) and "
+    f"{_ADDRESS}/vocab.bpe (SHA-256 1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5) into one folder "
+    "and name it, in the configs of configs/text/ by the environment variable PITIKIT_BPE"
 )
 _TOKENS, _MERGES = "encoder.json", "vocab.bpe"
 

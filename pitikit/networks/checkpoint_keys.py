@@ -25,8 +25,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 UPSAMPLER: dict[str, Any] = dict(image_size=256, multipliers=(1, 1, 2, 2, 4, 4), res_blocks=2, low_res=True)
 """Arguments of :class:`GlideUNet` that make it the released 64 to 256 upsampler."""
 
-# An inpainting model sees the masked image (3) and the mask (1) behind x_t.
-_INPAINT = dict(in_channels=7)
+_INPAINT = dict(inpaint=True)
 
 
 class CheckpointMismatch(ValueError):

@@ -20,11 +20,13 @@ class Decoder(nn.Module):
     Attributes:
         image_size: side of x_t.
         takes_low_res: True for an upsampler, whose condition must have ``low_res``.
+        takes_known: True for an inpainting model, whose condition may have ``known``.
         multiple: the side of an image has to be a multiple of it.
     """
 
     image_size: int
     takes_low_res: bool = False
+    takes_known: bool = False
     multiple: int = 1
 
     def prepare(self, cond: Conditioning) -> Conditioning:
@@ -48,8 +50,10 @@ class GlideUNet(UNet, Decoder):
             :class:`~pitikit.networks.unet.UNet`.
         attention_sizes: sides of the feature maps that have attention, counted from ``image_size``.
         token_width: D of the condition tokens.
-        in_channels: of x_t; an inpainting model takes 4 more (the masked image and its mask).
+        in_channels: of x_t.
         low_res: concatenate ``low_res`` of the condition, resized bilinearly, to x_t.
+        inpaint: concatenate ``known`` of the condition to x_t, before ``low_res`` as in the released weights; where
+            nothing is known, as in an image from a text alone, that is zeros.
         learn_variance: predict 6 channels instead of 3.
     """
 
@@ -69,6 +73,7 @@ class GlideUNet(UNet, Decoder):
         groups: int = 32,
         recompute: bool = False,
         channels_last: bool = True,
+        inpaint: bool = False,
     ) -> None:
         sizes = [image_size >> level for level in range(len(multipliers))]
         multiple = 1 << (len(multipliers) - 1)
@@ -76,7 +81,7 @@ class GlideUNet(UNet, Decoder):
             raise ValueError(f"image_size={image_size} cannot be halved {len(multipliers) - 1} times")
         emb_width = 4 * channels
         super().__init__(
-            in_channels=in_channels + (3 if low_res else 0),
+            in_channels=in_channels + (4 if inpaint else 0) + (3 if low_res else 0),
             out_channels=6 if learn_variance else 3,
             channels=channels,
             multipliers=multipliers,
@@ -92,6 +97,7 @@ class GlideUNet(UNet, Decoder):
         )
         self.image_size = image_size
         self.takes_low_res = low_res
+        self.takes_known = inpaint
         self.multiple = multiple
         self.channels = channels
         self.time_embed = nn.Sequential(nn.Linear(channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
@@ -105,18 +111,24 @@ class GlideUNet(UNet, Decoder):
         """(B, 3, H, W), (B,) and the condition to (B, 6, H, W), float32 but of a float64 model.
 
         Raises:
-            ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model.
+            ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model; or
+                ``known`` is given to a model that does not inpaint.
         """
         if self.takes_low_res != (cond.low_res is not None):
             found = "none" if cond.low_res is None else "one"
             raise ValueError(f"GlideUNet(low_res={self.takes_low_res}): the condition has {found}")
+        if cond.known is not None and not self.takes_known:
+            raise ValueError("GlideUNet(inpaint=False): the condition has known, expected none")
         cond = self.prepare(cond)
         assert cond.kv is not None
         emb = self.time_embed(timestep_embedding(t, self.channels).to(self.transformer_proj.weight.dtype))  # (B, 4C)
         emb = emb + self.transformer_proj(cond.pooled)
-        x = x_t
+        inputs = [x_t]
+        if self.takes_known:
+            nothing = x_t.new_zeros(len(x_t), 4, *x_t.shape[2:])
+            inputs.append(nothing if cond.known is None else cond.known.to(x_t.dtype))
         if cond.low_res is not None:
             up = F.interpolate(cond.low_res, size=x_t.shape[2:], mode="bilinear", align_corners=False)
-            x = torch.cat([x_t, up.to(x_t.dtype)], dim=1)
-        output = self.run(x, emb, cond.kv)
+            inputs.append(up.to(x_t.dtype))
+        output = self.run(torch.cat(inputs, dim=1) if len(inputs) > 1 else x_t, emb, cond.kv)
         return output if output.dtype == torch.float64 else output.float()

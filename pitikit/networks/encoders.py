@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,16 +20,18 @@ class Encoder(nn.Module):
 
     Attributes:
         in_channels: of a condition that is an image; None for another kind of condition.
+        parts: names of the conditions of an encoder that takes several, as a dict; empty for one that takes a tensor.
     """
 
     in_channels: int | None = None
+    parts: tuple[str, ...] = ()
 
     @abstractmethod
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode the condition of B samples: tokens (B, D, L) and pooled (B, D)."""
+    def forward(self, condition: Any) -> tuple[Tensor, Tensor]:
+        """Encode the condition of B samples, a tensor or one for each of ``parts``: tokens (B, D, L), pooled (B, D)."""
 
     @abstractmethod
-    def null_condition(self, batch: int) -> Tensor:
+    def null_condition(self, batch: int) -> Any:
         """The unconditional input of ``batch`` samples, on the encoder's device."""
 
 

@@ -14,23 +14,28 @@ y up, z towards the camera; the sky's is (0, 0, 1).
 """
 
 from pitikit.scenes.canvas import FAR
-from pitikit.scenes.dataset import LAYOUT_SIDE, LAYOUT_VOCABULARY, MEMBERS, SceneWorld, scene_layout
+from pitikit.scenes.dataset import MEMBERS, SceneWorld
+from pitikit.scenes.layout import COLOURED_VOCABULARY, LAYOUT_SIDE, LAYOUT_VOCABULARY, scene_layout
 from pitikit.scenes.looks import CLASSES
 from pitikit.scenes.render import Scene, render_scene, render_spec
 from pitikit.scenes.spec import MAX_WORDS, VOCABULARY, SceneSpec, scene_caption
+from pitikit.scenes.wording import LoadDescription, compose_scene
 from pitikit.scenes.world import sample_scene
 
 __all__ = [
     "CLASSES",
+    "COLOURED_VOCABULARY",
     "FAR",
     "LAYOUT_SIDE",
     "LAYOUT_VOCABULARY",
+    "LoadDescription",
     "MAX_WORDS",
     "MEMBERS",
     "Scene",
     "SceneSpec",
     "SceneWorld",
     "VOCABULARY",
+    "compose_scene",
     "render_scene",
     "render_spec",
     "sample_scene",

@@ -34,6 +34,7 @@ class SceneCache:
             "normals": ("f2", (size, size, 3)),
             "caption": (f"S{_TEXT}", ()),
             "layout": (f"S{_TEXT}", ()),
+            "coloured_layout": (f"S{_TEXT}", ()),
         }
         record = np.dtype([(member, *kinds[member]) for member in self.members] + [("whole", "?")])
         self._records = np.ndarray(count, record, buffer=mmap.mmap(-1, count * record.itemsize))

@@ -11,29 +11,12 @@ from torch.utils.data import Dataset
 from pitikit.data.dataset import nested_subset
 from pitikit.registry import DATASETS, TRANSFORMS
 from pitikit.scenes.cache import SceneCache
+from pitikit.scenes.layout import scene_layout
 from pitikit.scenes.looks import CLASSES
 from pitikit.scenes.render import MAX_SIZE, MIN_SIZE, Scene, render_scene
-from pitikit.scenes.spec import VOCABULARY
 
-MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption", "layout")
-"""Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`, 'layout' is `scene_layout`."""
-LAYOUT_SIDE = 16
-"""Words of a layout in each direction."""
-LAYOUT_VOCABULARY: tuple[str, ...] = tuple(dict.fromkeys((*VOCABULARY, *CLASSES)))
-"""Every word a layout may use: those of captions and the names of the classes."""
-
-
-def scene_layout(scene: Scene) -> str:
-    """Describe a scene place by place: the class that most of each cell shows, row by row, then the caption.
-
-    A caption names the objects; a layout first names the class of each place, in `LAYOUT_SIDE` squared words.
-    """
-    size = len(scene.label)
-    cell = np.arange(size) * LAYOUT_SIDE // size
-    where = cell[:, None] * LAYOUT_SIDE + cell  # (S, S), the cell of each pixel
-    counts = np.bincount((where * len(CLASSES) + scene.label).ravel(), minlength=LAYOUT_SIDE**2 * len(CLASSES))
-    words = [CLASSES[k] for k in counts.reshape(-1, len(CLASSES)).argmax(axis=1)]
-    return " ".join([*words, scene.caption])
+MEMBERS: tuple[str, ...] = ("image", "mask", "sketch", "depth", "normals", "caption", "layout", "coloured_layout")
+"""Names that `SceneWorld(members=...)` takes; 'mask' is `Scene.label`, the last two are of `scene_layout`."""
 
 
 def _checked_whole(name: str, value: int, least: int) -> int:
@@ -43,8 +26,8 @@ def _checked_whole(name: str, value: int, least: int) -> int:
 
 
 def _member(scene: Scene, name: str) -> Any:
-    if name == "layout":
-        return scene_layout(scene)
+    if name in ("layout", "coloured_layout"):
+        return scene_layout(scene, coloured=name == "coloured_layout")
     return getattr(scene, "label" if name == "mask" else name)
 
 

@@ -31,6 +31,7 @@ class Scene:
         normals: float32 (S, S, 3), unit, camera frame (x right, y up, z towards the camera).
         sketch: uint8 (S, S), 255 on borders of surfaces and 0 elsewhere.
         caption: words of `VOCABULARY`.
+        spec: what it was drawn from.
     """
 
     image: NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Scene:
     normals: NDArray[np.float32]
     sketch: NDArray[np.uint8]
     caption: str
+    spec: SceneSpec
 
 
 _SKY = {  # zenith, middle, horizon
@@ -278,6 +280,7 @@ def render_spec(spec: SceneSpec, size: int = 256) -> Scene:
         normals=normals,
         sketch=_edges(surface),
         caption=scene_caption(spec),
+        spec=spec,
     )
 
 

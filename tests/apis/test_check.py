@@ -258,6 +258,17 @@ def test_captions_of_scenes(tmp_path):
     assert (cv2.imread(train.sheet)[:, :100] < 100).any()
 
 
+def test_captions_beside_masks(tmp_path):
+    config = SCENES.replace("load = [", "load = [dict(type='LoadMask', num_classes=22), ")
+    config = config.replace('"caption"', '"mask", "caption"')
+    (tmp_path / "scenes.py").write_text(config)
+    (train,) = check_data(tmp_path / "scenes.py", out=tmp_path / "out", count=3, progress=False).splits
+    assert train.read == 3 and {"condition.condition", "condition.text"} <= set(train.values)
+    assert train.values["condition.text"].low >= -1 and train.values["condition.condition"].high > 100
+    sheet = cv2.imread(train.sheet)
+    assert sheet.std() > 20
+
+
 def test_a_synthetic_set_has_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SYNTHETIC_COUNT", 2)
     (tmp_path / "scenes.py").write_text(SCENES)

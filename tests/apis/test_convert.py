@@ -23,8 +23,8 @@ ENCODER = dict(channels=(8, 8, 8, 8, 8), width=32, layers=1, heads=1, input_size
 DECODERS = {
     "glide-base": dict(SMALL, token_width=32),
     "glide-upsample": dict(SMALL, token_width=32, low_res=True),
-    "glide-base-inpaint": dict(SMALL, token_width=32, in_channels=7),
-    "glide-upsample-inpaint": dict(SMALL, token_width=32, low_res=True, in_channels=7),
+    "glide-base-inpaint": dict(SMALL, token_width=32, inpaint=True),
+    "glide-upsample-inpaint": dict(SMALL, token_width=32, low_res=True, inpaint=True),
 }
 
 

@@ -433,3 +433,29 @@ def test_leftovers_make_no_folder_another_s(trained, tmp_path):
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "Thumbs.db").touch()
     assert evaluate(*trained, out=tmp_path, count=1, progress=False).made == 1
+
+
+def test_a_grid_shows_the_image_of_a_condition_with_a_text_and_none_of_a_text_alone():
+    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
+    mask, text = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8), torch.tensor([[1, 2, -1]])
+    for condition, titles in (({"condition": mask, "text": text}, ["condition", "result"]), (text, ["result"])):
+        done = GeneratedBatch({"condition": condition}, {}, [Generated("a", 0, image, None, True)])
+        (row,) = module.grid_rows(done)
+        assert list(row) == titles and ("condition" not in row or torch.equal(row["condition"], mask[0]))
+
+
+def test_a_text_beside_the_condition_is_evaluated_as_well(trained, tmp_path):
+    words = dict(type="WordTokenizer", words="pitikit.scenes:VOCABULARY")
+    cfg = Config.fromfile(trained[0]).to_dict()
+    condition, dataset = cfg["model"]["denoiser"]["encoder"], cfg["test_dataloader"]["dataset"]
+    text = dict(type="TextEncoder", tokenizer=words, length=48, width=32, layers=1, heads=2)
+    *load, pack = dataset["pipeline"]
+    options = {
+        "model.denoiser.encoder": dict(type="DualEncoder", condition=condition, text=text),
+        "model.sampler.guidance": dict(type="DualCFG", scale=1.5, text_scale=2.0),
+        "test_dataloader.dataset.members": ["image", "mask", "caption"],
+        "test_dataloader.dataset.pipeline": [*load, dict(type="LoadCaption", tokenizer=words), pack],
+        "test_evaluator": [dict(type="PSNR")],
+    }
+    report = evaluate(trained[0], "random", tmp_path, options=options, progress=False)
+    assert report.metrics["PSNR"] > 0 and len(list((tmp_path / "images").iterdir())) == dataset["length"]

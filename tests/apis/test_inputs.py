@@ -220,7 +220,7 @@ def test_captions_are_texts_and_paths_are_files(tmp_path):
     path = tmp_path / "one.txt"
     path.write_text("day clear grass")
     text, file = reader.find(["day clear grass", path])
-    assert (text.id, file.id) == ("0", "one")
+    assert (text.id, file.id) == ("day-clear-grass", "one")
     tokens = reader.read(text)
     assert tokens.dtype == torch.int64 and torch.equal(tokens, reader.read(file))
     assert not torch.equal(tokens, reader.read(reader.find("night clear grass")[0]))

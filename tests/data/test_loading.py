@@ -108,6 +108,14 @@ def test_caption_becomes_tokens(tmp_path):
         run({}, load)
 
 
+def test_a_caption_may_follow_places_that_are_left_open():
+    load = LoadCaption(Letters(), length=5, offset=2)
+    assert run(dict(caption="abcd"), load)["condition"].tolist() == [-1, -1, 0, 1, 2]
+    for offset in (-1, 5):
+        with pytest.raises(ValueError, match=f"offset={offset}: expected 0 to 4"):
+            LoadCaption(Letters(), length=5, offset=offset)
+
+
 def test_an_image_of_which_nothing_is_known_has_an_empty_caption():
     load = LoadCaption(Letters(), length=3, text="")
     assert run({}, load)["condition"].tolist() == [-1, -1, -1]

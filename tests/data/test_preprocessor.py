@@ -22,6 +22,13 @@ def test_maps_images_and_leaves_the_rest():
     assert batch["image"].dtype == torch.uint8
 
 
+def test_each_part_of_a_condition_is_mapped_on_its_own():
+    both = dict(condition=torch.tensor([0, 255], dtype=torch.uint8), text=torch.tensor([3, -1]))
+    out = ImagePreprocessor()(dict(condition=both))["condition"]
+    assert out["condition"].tolist() == [-1, 1] and out["text"].tolist() == [3, -1]
+    assert both["condition"].dtype == torch.uint8
+
+
 def test_moves_to_the_device():
     out = ImagePreprocessor().to("meta")(dict(image=torch.zeros(2, dtype=torch.uint8)))
     assert out["image"].device.type == "meta"

@@ -106,12 +106,16 @@ def test_label_for_metrics_only():
     assert sample["condition"].shape == (1, 32, 32) and (sample["label"] == 1).all()
 
 
+def test_a_caption_beside_a_condition_gives_both_by_name():
+    steps = [LoadMask(5), LoadCaption(Letters(), length=4), PackInputs()]
+    both = run(dict(mask=LABEL, caption="ab"), *steps)["condition"]
+    assert set(both) == {"condition", "text"} and both["text"].tolist() == [0, 1, -1, -1]
+    assert torch.equal(both["condition"], run(dict(mask=LABEL), LoadMask(5), PackInputs())["condition"])
+
+
 def test_packing_says_what_is_amiss():
     with pytest.raises(DataError, match="a7.*'label' to keep"):
         run(dict(image=IMAGE), LoadImage(), PackInputs(keep=("label",)))
-    with pytest.raises(DataError, match="a7.*one kind of condition"):
-        steps = [LoadMask(5), LoadCaption(Letters(), length=4), PackInputs()]
-        run(dict(mask=LABEL, caption="ab"), *steps)
     with pytest.raises(DataError, match="ResizePair"):
         steps = [LoadMask(5), LoadSketch(), PackInputs()]
         run(dict(mask=LABEL, sketch=lines(96)[:48, :64]), *steps, same_size=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import Conditioning, Prediction
+from pitikit.diffusion.types import Conditioning, Prediction, known_part
 
 SCHEDULE = NoiseSchedule()
 
@@ -27,10 +27,22 @@ def test_another_noise_estimate_takes_the_place_of_a_kept_image():
 
 def test_stacked_conditions_keep_their_order():
     first, second = (conditioning(v)._replace(low_res=torch.full((2, 3, 4, 4), v)) for v in (1.0, -1.0))
-    kept = [each._replace(kv=(each.tokens[:, None],), features=(each.low_res,)) for each in (first, second)]
+    kept = [
+        each._replace(kv=(each.tokens[:, None],), features=(each.low_res,), known=each.low_res)
+        for each in (first, second)
+    ]
     stacked = Conditioning.cat(*kept)
-    for part in (stacked.tokens, stacked.pooled, stacked.low_res, stacked.kv[0], stacked.features[0]):
+    for part in (stacked.tokens, stacked.pooled, stacked.low_res, stacked.kv[0], stacked.features[0], stacked.known):
         assert (part[:2] == 1).all() and (part[2:] == -1).all() and len(part) == 4
+    negated = stacked.map(torch.neg)
+    assert torch.equal(negated.known, -stacked.known) and torch.equal(negated.low_res, -stacked.low_res)
+
+
+def test_what_is_known_of_an_image_is_the_image_within_the_mask_and_the_mask():
+    image, mask = torch.full((1, 3, 2, 2), -0.5), torch.tensor([[[[True, False], [False, True]]]])
+    known = known_part(image, mask)
+    assert known.shape == (1, 4, 2, 2)
+    assert torch.equal(known[:, :3], image * mask) and torch.equal(known[:, 3:], mask.float())
 
 
 @pytest.mark.parametrize("predicted", ["eps", "v", "x0"])

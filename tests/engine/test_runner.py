@@ -1,14 +1,20 @@
 """Loading, saving and logging of a runner."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from pitikit import Translator
 from pitikit.config import ConfigError, load_config
+from pitikit.data.errors import DataError
 from pitikit.engine.checkpoints.loading import read_weights
 from pitikit.kernels.convolution import FastConv2d
+from pitikit.scenes import render_scene
 from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights
 
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "tiny_training.py"
 ONE = dict(train_cfg__max_iters=1)
 
 
@@ -163,3 +169,54 @@ def test_the_config_checks_parts(tiny_config):
     ):
         with pytest.raises(ConfigError, match=words):
             load_config(tiny_config, {"load_from": wrong})
+
+
+def test_a_text_beside_a_condition_is_trained(run, prior, tmp_path):
+    words = dict(type="WordTokenizer", words="pitikit.scenes:VOCABULARY")
+    tiny = load_config(CONFIG)
+    encoder = dict(
+        type="DualEncoder",
+        condition=tiny.model.denoiser.encoder,
+        text=dict(type="TextEncoder", tokenizer=words, length=48, width=32, layers=1, heads=2),
+    )
+    pipeline = [
+        dict(type="LoadImage"),
+        dict(type="LoadMask", num_classes=22),
+        dict(type="LoadCaption", tokenizer=words),
+        dict(type="ResizePair", size=32, image_size=16),
+        dict(type="PackInputs"),
+    ]
+    dataset = {**tiny.train_dataloader.dataset, "members": ["image", "mask", "caption"], "pipeline": pipeline}
+    hooks = [dict(type="StageHook", stages=[dict(name="joint", lr=1e-3, drop=dict(condition=0.2, text=0.5))])]
+    grid = dict(type="SampleGridHook", interval=2, dataset=dict(dataset, length=2), rows=2)
+    guidance = dict(type="DualCFG", scale=2.0, text_scale=3.0)
+    runner = run(
+        tmp_path,
+        train_cfg__max_iters=2,
+        load_parts=["decoder", "encoder.condition"],
+        model__denoiser__encoder=encoder,
+        model__sampler__guidance=guidance,
+        train_dataloader__dataset=dataset,
+        custom_hooks=[*hooks, dict(type="DenoiserEMA", decay=0.9), grid],
+    )
+    weights, trained = read_weights(prior), denoiser_of(runner)
+    # Both began from the prior, and both have learned.
+    for name, value in trained.items():
+        if name.startswith("encoder.condition.") and value.ndim > 1:
+            assert 0 < (value - weights[name.replace("condition.", "")]).abs().max() < 0.01
+    assert (tmp_path / "samples" / "0000002.png").is_file()
+    # What was trained reads both: another text, or another mask, gives another image.
+    config = tmp_path / "config.py"
+    config.write_text(runner.cfg.pretty_text + "\ntest_dataloader = dict(dataset=train_dataloader['dataset'])\n")
+    translator = Translator.from_config(config, tmp_path / "ema.safetensors", "cpu")
+    scene, other = render_scene(0, 5, 32), render_scene(0, 8, 32)
+    given = [
+        {"mask": scene.label, "caption": "night red car"},
+        {"mask": scene.label, "caption": "day"},
+        {"mask": other.label, "caption": "night red car"},
+    ]
+    images = translator(given, ids=["a"] * 3)
+    assert images.shape == (3, 1, 16, 16, 3) and translator.members == ("mask", "caption")
+    assert len({image.tobytes() for image in images}) == 3
+    with pytest.raises(DataError, match="'mask' and 'caption'"):
+        translator("night red car")

@@ -135,6 +135,41 @@ def test_an_upsampler_of_other_conditions():
             given.sample(CONDITION[:, :1], SamplingRequest([1, 2, 3]), low)
 
 
+TEXT = dict(type="TextEncoder", vocabulary=9, length=5, width=16, layers=1, heads=2)
+
+
+def test_a_text_beside_the_condition_is_for_both_or_for_the_base_alone():
+    dual = dict(type="DualEncoder", condition=ENCODER, text=TEXT)
+    base = {**BASE, "denoiser": dict(BASE["denoiser"], encoder=dual)}
+    with pytest.raises(ValueError, match="takes one condition, the base model condition and text; .*conditioned=False"):
+        Cascade(base, UPSAMPLER)
+    condition = {"condition": CONDITION, "text": torch.tensor([[1, 2, -1, -1, -1]] * 3)}
+    upsampler = {**UPSAMPLER, "denoiser": dict(UPSAMPLER["denoiser"], encoder=dual)}
+    for model in (Cascade(base, UPSAMPLER, conditioned=False), Cascade(base, upsampler)):
+        results = model.eval().predict(condition, IDS)
+        assert results[1]["pred"].shape == (3, 32, 32)
+        assert torch.equal(results[1]["condition"]["text"], condition["text"][1])
+
+
+def test_each_part_of_an_inpainting_cascade_sees_its_own_known_part():
+    parts = {
+        name: {**part, "denoiser": dict(part["denoiser"], decoder=dict(part["denoiser"]["decoder"], inpaint=True))}
+        for name, part in (("base", BASE), ("upsampler", UPSAMPLER))
+    }
+    model = Cascade(**parts).eval()
+    seen = {}
+    for name, part in model.parts.items():
+        part.denoiser.decoder.register_forward_pre_hook(
+            lambda _, inputs, name=name: seen.update({name: inputs[2].known})
+        )
+    starts = {side: torch.full((3, 3, side, side), 0.5) for side in (8, 32)}
+    masks = {side: torch.ones(3, 1, side, side, dtype=torch.bool) for side in (8, 32)}
+    own = SamplingRequest(start=starts[32], mask=masks[32])
+    model.sample(CONDITION, SamplingRequest([1, 2, 3], start=starts[8], mask=masks[8], upsampler=own))
+    assert seen["base"].shape == (6, 4, 8, 8) and seen["upsampler"].shape == (3, 4, 32, 32)
+    assert (seen["upsampler"][:, :3] == 0.5).all() and (seen["upsampler"][:, 3] == 1).all()
+
+
 def test_what_cannot_be():
     with pytest.raises(TypeError, match="base='a.py': expected a model or its config"):
         Cascade("a.py", UPSAMPLER)

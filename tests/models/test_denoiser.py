@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pitikit.models.denoiser import Denoiser
+from pitikit.networks.dual import DualEncoder
 from pitikit.networks.encoders import Encoder
 
 
@@ -130,3 +131,49 @@ def test_of_other_precision(dtype, made, error):
         output = network.decode(X.to(dtype), T, cond)
         assert output.dtype == made
         assert (output - expected).abs().max() < error * expected.abs().max()
+
+
+TEXT = dict(type="TextEncoder", vocabulary=9, length=5, width=16, layers=1, heads=2)
+
+
+def with_text() -> Denoiser:
+    network = tiny()
+    both = Denoiser(DualEncoder(network.encoder, TEXT), network.decoder)
+    for parameter in both.encoder.text.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return both.eval()
+
+
+BOTH = {"condition": CONDITION, "text": torch.tensor([[1, 2, 3, -1, -1], [4, -1, -1, -1, -1]])}
+
+
+@torch.no_grad()
+def test_each_of_two_conditions_is_dropped_on_its_own():
+    network = with_text()
+    null = network.encoder.null_condition(2)
+    expected = network(X, T, {"condition": torch.stack([null["condition"][0], CONDITION[1]]), "text": BOTH["text"]})
+    drop = {"condition": torch.tensor([True, False]), "text": torch.tensor([False, False])}
+    assert torch.equal(network(X, T, BOTH, drop=drop), expected)
+    both = {name: torch.tensor([True, True]) for name in drop}
+    torch.testing.assert_close(network(X, T, BOTH, drop=both), network.decode(X, T, network.null(2)))
+
+
+@torch.no_grad()
+def test_a_condition_is_encoded_without_one_of_its_parts():
+    network = with_text()
+    alone = network.encode_without("text", BOTH)
+    expected = network.encode({**BOTH, "text": torch.full((2, 5), -1)})
+    assert torch.equal(alone.tokens, expected.tokens) and not torch.equal(alone.tokens, network.encode(BOTH).tokens)
+    with pytest.raises(ValueError, match="part 'caption' to leave out, expected .* condition, text"):
+        network.encode_without("caption", BOTH)
+    with pytest.raises(ValueError, match="expected one of those of the encoder: none"):
+        tiny().encode_without("text", CONDITION)
+
+
+def test_a_condition_of_other_parts_is_refused():
+    with pytest.raises(ValueError, match="got condition and text, expected one tensor for SemanticEncoder; for a text"):
+        tiny()(X, T, BOTH)
+    with pytest.raises(ValueError, match="got one tensor, expected condition and text for DualEncoder"):
+        with_text()(X, T, CONDITION)
+    with pytest.raises(ValueError, match="got condition, expected condition and text"):
+        with_text()(X, T, {"condition": CONDITION}, drop={"condition": torch.tensor([True, True])})

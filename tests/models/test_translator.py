@@ -30,7 +30,7 @@ class FixedTimesteps(TimestepSampler):
         self.told.append((t.tolist(), losses.tolist()))
 
 
-def tiny(**options) -> DenoisingTranslator:
+def tiny(decoder=None, **options) -> DenoisingTranslator:
     torch.manual_seed(0)
     encoder = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2)
     decoder = dict(
@@ -44,6 +44,7 @@ def tiny(**options) -> DenoisingTranslator:
         groups=8,
         token_width=16,
         dropout=0.0,
+        **(decoder or {}),
     )
     sampler = dict(type="DDPMSampler", steps=3, guidance=dict(type="CFG", scale=1.5))
     model = DenoisingTranslator(dict(encoder=encoder, decoder=decoder), **{"sampler": sampler, **options})
@@ -339,3 +340,22 @@ def test_steps_of_a_resampling_and_of_an_inversion_are_counted():
         made = model.sample(CONDITION[:1], replace(plain, **changes)).images
         assert model.sampling_steps(replace(plain, **changes)) == len(seen) == steps
         assert torch.equal(made[:, :, :4], IMAGE[:1, :, :4])
+
+
+def test_an_inpainting_model_sees_what_is_kept_at_every_step():
+    model = tiny(decoder=dict(inpaint=True))
+    mask = torch.zeros(4, 1, 16, 16, dtype=torch.bool)
+    mask[:, :, :8] = True
+    seen = []
+    model.denoiser.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2].known))
+    request = SamplingRequest([0, 1, 2, 3], start=IMAGE, mask=mask)
+    made = model.sample(CONDITION, request).images
+    assert torch.equal(made[:, :, :8], IMAGE[:, :, :8]) and not torch.equal(made[:, :, 8:], IMAGE[:, :, 8:])
+    # With guidance the network runs on condition and null condition in one batch.
+    known = torch.cat([IMAGE * mask, mask.float()], dim=1)
+    assert len(seen) == 3 and all(torch.equal(each, torch.cat([known, known])) for each in seen)
+    # What is not kept is not seen: of the image, nothing but the known part reaches the network.
+    seen.clear()
+    model.sample(CONDITION, replace(request, mask=None))
+    model.sample(CONDITION, SamplingRequest([0, 1, 2, 3]))
+    assert seen == [None] * 6

@@ -73,6 +73,35 @@ def test_a_frozen_decoder_in_bfloat16_keeps_its_weights():
             torch.testing.assert_close(gradient, trained[name], rtol=0.05, atol=0.02 * float(trained[name].abs().max()))
 
 
+def first_input(network, cond):
+    """The channels that the first convolution of the decoder is given."""
+    seen = []
+    handle = network.decoder.input_blocks[0][0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.decode(X, T, cond)
+    handle.remove()
+    return seen[0].contiguous()
+
+
+@torch.no_grad()
+def test_an_inpainting_model_sees_the_known_part_before_the_small_image():
+    # The order of the released weights: x_t, the masked image, the mask, then low_res.
+    network = build(inpaint=True, low_res=True).eval()
+    low_res, known = torch.full((2, 3, 8, 8), 0.25), torch.full((2, 4, 16, 16), 0.5)
+    cond = network.encode(CONDITION, low_res)._replace(known=known)
+    expected = torch.cat([X, known, torch.full((2, 3, 16, 16), 0.25)], dim=1)
+    assert torch.equal(first_input(network, cond), expected)
+    expected[:, 3:7] = 0
+    assert torch.equal(first_input(network, cond._replace(known=None)), expected)
+
+
+@torch.no_grad()
+def test_a_known_part_is_refused_by_a_model_that_does_not_inpaint():
+    network = build().eval()
+    cond = network.encode(CONDITION)._replace(known=torch.zeros(2, 4, 16, 16))
+    with pytest.raises(ValueError, match=r"GlideUNet\(inpaint=False\): the condition has known"):
+        network.decode(X, T, cond)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

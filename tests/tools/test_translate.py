@@ -151,6 +151,22 @@ def test_a_text_file_for_a_model_of_texts(main, repo, tmp_path, capsys):
     assert "'zebra'" in said and "'skyy' (did you mean 'sky'" in said and said.count("\n") == 1
 
 
+def test_words_for_a_model_of_texts(main, repo, tiny, tmp_path, capsys):
+    config = str(repo / "configs" / "text" / "small_base64.py")
+    given = [config, "random", "red car road", "night", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    main([*given, "--steps", "1"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"red-car-road.png", "night.png"}
+    capsys.readouterr()
+    for wrong, message in {"red carr": "'carr' (did you mean 'car'", "absent.txt": "absent.txt: found no such"}.items():
+        with pytest.raises(SystemExit):
+            run(lambda wrong=wrong: main([config, "random", wrong, "--out", str(tmp_path / "o"), "--device", "cpu"]))
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(lambda: main([tiny, "random", "red car road", "--out", str(tmp_path / "o"), "--device", "cpu"]))
+    assert "expected 'mask' to translate. this model takes no texts" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_cascade(main, repo, tiny, masks, tmp_path, capsys):
     (tmp_path / "up.py").write_text(f"""_base_ = ["{tiny}"]
 model = dict(type="Upsampler", denoiser=dict(decoder=dict(image_size=32, attention_sizes=(32,), low_res=True)))""")

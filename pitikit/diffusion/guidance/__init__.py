@@ -16,6 +16,7 @@ from pitikit.diffusion.guidance.base import (
     with_inputs,
     with_scale,
 )
+from pitikit.diffusion.guidance.dual import DualCFG
 from pitikit.diffusion.guidance.free import (
     APG,
     CFG,
@@ -37,6 +38,7 @@ __all__ = [
     "CFGPlusPlus",
     "CFGZeroStar",
     "ClassifierGuidance",
+    "DualCFG",
     "DynamicThreshold",
     "Guidance",
     "GuidanceInputs",

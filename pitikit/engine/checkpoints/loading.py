@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pitikit.arguments import nearest
 from pitikit.engine.distributed.sharded import local_shard, shard_like
 from pitikit.weights import WeightsError, existing_file, read_header, read_weights
 
@@ -24,7 +25,9 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
         denoiser: module with the children 'encoder' and 'decoder'.
         path: what :func:`read_weights` takes.
         parts: names of the children to load, such as ('decoder',) for a prior whose encoder is another; all of
-            them by default.
+            them by default. A part of a part, such as 'encoder.text' of a
+            :class:`~pitikit.networks.dual.DualEncoder`, takes what the file has under its name, or else the whole
+            'encoder' of the file.
 
     Returns:
         Top-level names in the file that were left out.
@@ -32,18 +35,22 @@ def load_weights(denoiser: nn.Module, path: str | Path, parts: Sequence[str] | N
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape; nothing is loaded then.
     """
-    chosen = _children(denoiser, parts, "load_parts")
+    chosen = _children(denoiser, parts, "load_parts", inner=True)
     own = denoiser.state_dict()
     weights = read_weights(path, own)
-    wanted = {name: value for name, value in own.items() if name.split(".")[0] in chosen}
+    for part in chosen:
+        if "." in part and not _within(weights, [part]):
+            outer = part.partition(".")[0]
+            weights |= {part + name[len(outer) :]: value for name, value in _within(weights, [outer]).items()}
+    wanted = _within(own, chosen)
     # If all parts are loaded, nothing in the file may be left over.
-    given = {name: value for name, value in weights.items() if not parts or name.split(".")[0] in chosen}
+    given = _within(weights, chosen) if parts else weights
     faults = misfits(wanted, given)
     if faults:
         text = "; ".join([*faults, *_likely_reasons(path, wanted, given), *_common_prefix(wanted, weights)])
         raise WeightsError(f"{path} does not fit {', '.join(chosen)}: {text}")
     _fill(wanted, given)
-    return sorted({name.split(".")[0] for name in weights} - set(chosen))
+    return sorted({name.split(".")[0] for name in weights} - {part.split(".")[0] for part in chosen})
 
 
 def load_parts(denoiser: nn.Module, start: Mapping[str, Any], parts: Sequence[str] | None = None) -> list[str]:
@@ -116,11 +123,14 @@ def _read_part(entry: Any, part: str, wanted: Mapping[str, Tensor]) -> dict[str,
     return {own + name: value for name, value in weights.items()}
 
 
-def _children(denoiser: nn.Module, parts: Sequence[str] | None, key: str) -> list[str]:
+def _children(denoiser: nn.Module, parts: Sequence[str] | None, key: str, inner: bool = False) -> list[str]:
+    """The parts that are meant, checked; with ``inner`` parts of these as well, such as 'encoder.text'."""
     children = [name for name, _ in denoiser.named_children()]
+    further = [f"{outer}.{name}" for outer, child in denoiser.named_children() for name, _ in child.named_children()]
     for part in parts or ():
-        if part not in children:
-            raise WeightsError(f"{key}: {part!r} is not a part of the denoiser; known: {', '.join(children)}")
+        if part not in [*children, *(further if inner else ())]:
+            hint = nearest(part, further) if inner and "." in part else f"known: {', '.join(children)}"
+            raise WeightsError(f"{key}: {part!r} is not a part of the denoiser; {hint}")
     return list(parts or children)
 
 
@@ -128,6 +138,11 @@ def _fill(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in given.items():
             local_shard(wanted[name]).copy_(local_shard(shard_like(value, wanted[name])))
+
+
+def _within(tensors: Mapping[str, Tensor], parts: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of some parts, by the beginning of their names."""
+    return {name: value for name, value in tensors.items() if any(name.startswith(f"{part}.") for part in parts)}
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -263,3 +263,23 @@ def test_files_of_a_start():
     assert files_of(None) == [] and files_of("a") == ["a"]
     assert files_of(dict(encoder="a", decoder=dict(path="b", prefix="c"), allow_new=["d"])) == ["a", "b"]
     assert files_of(dict(path="a", prefix="b")) == ["a"]
+
+
+def test_a_part_of_the_encoder_takes_the_file_s_encoder(file, tmp_path):
+    def dual():
+        parts = nn.ModuleDict(dict(condition=nn.Linear(3, 3), text=nn.Linear(3, 3)))
+        return nn.ModuleDict(dict(encoder=parts, decoder=nn.Linear(3, 3)))
+
+    model = dual()
+    before = model["encoder"]["condition"].weight.clone()
+    assert load_weights(model, file[0], ["decoder", "encoder.text"]) == []
+    assert torch.equal(model["encoder"]["text"].weight, file[1]["encoder.weight"])
+    assert torch.equal(model["decoder"].weight, file[1]["decoder.weight"])
+    assert torch.equal(model["encoder"]["condition"].weight, before)
+    # A file of the same model has the part under its own name.
+    own = save_weights(tmp_path / "own.safetensors", model.state_dict())
+    other = dual()
+    load_weights(other, own, ["encoder.text"])
+    assert torch.equal(other["encoder"]["text"].weight, model["encoder"]["text"].weight)
+    with pytest.raises(WeightsError, match=r"'encoder\.txt' is not a part .*; did you mean 'encoder\.text'"):
+        load_weights(model, file[0], ["encoder.txt"])

@@ -1,0 +1,102 @@
+"""Conditions before they are encoded: one tensor, or several by name, each of which can be left out on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Condition = Tensor | dict[str, Tensor]
+"""The condition of B samples, (B, ...); of an encoder with ``parts`` one by the name of each."""
+
+Drop = float | Mapping[str, float]
+"""Probability of leaving out a condition; of one in parts that of each, on its own, or by name (0 for the others)."""
+
+
+def map_condition(function: Callable[[Tensor], Tensor], condition: Condition) -> Condition:
+    """Apply ``function`` to every tensor of a condition."""
+    if isinstance(condition, Mapping):
+        return {name: function(part) for name, part in condition.items()}
+    return function(condition)
+
+
+def any_part(condition: Condition) -> Tensor:
+    """One tensor of a condition, for what all have in common: their rows and their device."""
+    return next(iter(condition.values())) if isinstance(condition, Mapping) else condition
+
+
+def image_part(condition: Any) -> Tensor | None:
+    """The image (C, H, W) in the condition of one sample; None where it has none, such as that of a text alone."""
+    parts = condition.values() if isinstance(condition, Mapping) else [condition]
+    return next((part for part in parts if isinstance(part, Tensor) and part.ndim == 3), None)
+
+
+def sample_of(batch: Mapping[str, Any], row: int) -> dict[str, Any]:
+    """One sample of a batch: that row of each value, and of every part of a condition."""
+    return {key: map_condition(itemgetter(row), value) for key, value in batch.items()}
+
+
+def flat_items(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The items of a sample, those of a condition in parts as 'condition.text' and so on."""
+    for name, value in sample.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{part}", inner) for part, inner in value.items())
+        else:
+            yield name, value
+
+
+def checked_drop(place: str, drop: Drop) -> float | dict[str, float]:
+    """Check probabilities, and return them as plain values, as they are saved with a failed batch.
+
+    Raises:
+        ValueError: one is not between 0 and 1.
+    """
+    for name, chance in drop.items() if isinstance(drop, Mapping) else [("", drop)]:
+        if not 0 <= chance <= 1:
+            raise ValueError(f"{place}drop{name and '.'}{name}={chance}: expected a probability")
+    return dict(drop) if isinstance(drop, Mapping) else drop
+
+
+def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -> Condition | None:
+    """Draw, for each part of a condition on its own, the rows to leave out: (B,) bool; None where there are none.
+
+    Args:
+        condition: of B samples.
+        drop: see :data:`Drop`.
+        draw: gives (B,) uniform in [0, 1). Called whatever the probability, so that another one does not shift the
+            random numbers that follow.
+
+    Raises:
+        ValueError: probabilities by name for a condition without such parts.
+    """
+    names = list(condition) if isinstance(condition, Mapping) else [""]
+    if isinstance(drop, Mapping):
+        unknown = sorted(set(drop) - set(names))
+        if unknown:
+            found = ", ".join(filter(None, names)) or "one condition without parts"
+            raise ValueError(f"drop: got {', '.join(unknown)}, expected the parts of the condition: {found}")
+        chances = {name: drop.get(name, 0.0) for name in names}
+    else:
+        chances = dict.fromkeys(names, drop)
+    dropped = {name: draw() < chance for name, chance in chances.items()}
+    if not any(chances.values()):
+        return None
+    return dropped if isinstance(condition, Mapping) else dropped[""]
+
+
+def replace_rows(condition: Condition, null: Condition, dropped: Condition) -> Condition:
+    """``condition`` with ``null`` (one row) in the rows, and parts, where ``dropped`` (B,) bool is True."""
+    if isinstance(condition, Mapping):
+        assert isinstance(null, Mapping) and isinstance(dropped, Mapping)
+        parts = {name: _replaced(part, null[name], dropped[name]) for name, part in condition.items()}
+        return parts
+    assert isinstance(null, Tensor) and isinstance(dropped, Tensor)
+    return _replaced(condition, null, dropped)
+
+
+def _replaced(condition: Tensor, null: Tensor, dropped: Tensor) -> Tensor:
+    # Without a check for dropped rows, which would wait for the device.
+    return torch.where(dropped.view(-1, *[1] * (condition.ndim - 1)), null.to(condition.dtype), condition)

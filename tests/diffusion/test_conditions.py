@@ -1,0 +1,77 @@
+"""Conditions of one tensor or of several by name: dropped and replaced, each on its own."""
+
+import pytest
+import torch
+from mmengine import ConfigDict
+
+from pitikit.diffusion.conditions import (
+    any_part,
+    checked_drop,
+    draw_dropped,
+    flat_items,
+    image_part,
+    map_condition,
+    replace_rows,
+    sample_of,
+)
+
+BOTH = {"condition": torch.zeros(3, 2, 4, 4), "text": torch.arange(6).view(3, 2)}
+DRAWN = [torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.6, 0.2, 0.3])]
+
+
+def draws(values=DRAWN):
+    rows = iter(values)
+    return lambda: next(rows)
+
+
+def test_one_function_for_one_tensor_and_for_several():
+    assert torch.equal(map_condition(torch.neg, BOTH["text"]), -BOTH["text"])
+    mapped = map_condition(lambda part: part[1], BOTH)
+    assert mapped["condition"].shape == (2, 4, 4) and mapped["text"].tolist() == [2, 3]
+    assert len(any_part(BOTH)) == len(any_part(BOTH["text"])) == 3
+    assert image_part(mapped) is mapped["condition"] and image_part(mapped["text"]) is None is image_part(None)
+    one = sample_of({"id": ["a", "b", "c"], "condition": BOTH}, 1)
+    assert one["id"] == "b" and one["condition"]["text"].tolist() == [2, 3]
+    names = [name for name, _ in flat_items({"id": "a", "condition": BOTH})]
+    assert names == ["id", "condition.condition", "condition.text"]
+
+
+def test_each_part_is_dropped_on_its_own():
+    dropped = draw_dropped(BOTH, 0.4, draws())
+    assert dropped["condition"].tolist() == [True, False, False] and dropped["text"].tolist() == [False, True, True]
+    dropped = draw_dropped(BOTH, {"text": 0.25}, draws())
+    assert not dropped["condition"].any() and dropped["text"].tolist() == [False, True, False]
+    assert draw_dropped(BOTH["text"], 0.4, draws()).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("condition", [BOTH, BOTH["text"]])
+def test_nothing_is_dropped_without_a_probability_but_drawn_all_the_same(condition):
+    taken = []
+    assert draw_dropped(condition, 0.0, lambda: taken.append(1) or torch.rand(3)) is None
+    assert len(taken) == (2 if condition is BOTH else 1)
+
+
+def test_unknown_parts_are_refused():
+    with pytest.raises(ValueError, match="drop: got txt, expected the parts of the condition: condition, text"):
+        draw_dropped(BOTH, {"txt": 0.1}, draws())
+    with pytest.raises(ValueError, match="got text, expected .* one condition without parts"):
+        draw_dropped(BOTH["text"], {"text": 0.1}, draws())
+
+
+@pytest.mark.parametrize(("drop", "message"), [(1.5, "drop=1.5"), ({"text": -1}, "drop.text=-1: expected a prob")])
+def test_probabilities_are_checked(drop, message):
+    with pytest.raises(ValueError, match=f"^stage: {message}"):
+        checked_drop("stage: ", drop)
+
+
+def test_probabilities_are_plain_values_whatever_the_config_has_them_in():
+    assert type(checked_drop("", ConfigDict(text=0.5))) is dict
+    assert checked_drop("", ConfigDict(text=0.5)) == {"text": 0.5} and checked_drop("", 0.25) == 0.25
+
+
+def test_rows_are_replaced_where_they_are_dropped():
+    null = {"condition": torch.ones(1, 2, 4, 4), "text": torch.full((1, 2), -1)}
+    made = replace_rows(BOTH, null, draw_dropped(BOTH, 0.4, draws()))
+    assert made["text"].tolist() == [[0, 1], [-1, -1], [-1, -1]]
+    assert made["condition"].mean(dim=(1, 2, 3)).tolist() == [1, 0, 0]
+    assert replace_rows(BOTH["text"], null["text"], torch.tensor([True, False, False])).tolist()[0] == [-1, -1]
