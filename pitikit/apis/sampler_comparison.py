@@ -363,11 +363,12 @@ def _plot(path: Path, rows: Mapping[str, Mapping[str, Any]], key: str, label: st
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.5 * len(metrics), 5), layout="constrained")
+    lines = _lines(known, key, same)
+    figure = Figure(figsize=(4.5 * len(metrics), 4 + 0.2 * len(lines)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, metric in enumerate(metrics):
         axes = figure.add_subplot(1, len(metrics), number + 1)
-        for name, line in _lines(known, key, same).items():
+        for name, line in lines.items():
             points = [(row[key], row["metrics"][metric]) for row in line if row["metrics"].get(metric) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=3, linewidth=1.2)
@@ -376,7 +377,7 @@ def _plot(path: Path, rows: Mapping[str, Mapping[str, Any]], key: str, label: st
         axes.grid(alpha=0.3)
         if key == "network_calls":
             axes.set_xscale("log")
-        axes.legend(fontsize="x-small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
 
 
