@@ -12,7 +12,7 @@ from torch import Tensor
 from pitikit.diffusion.types import Denoise, Prediction
 
 if TYPE_CHECKING:
-    from pitikit.diffusion.samplers import NoiseLevel, StepCallback
+    from pitikit.diffusion.samplers import NoiseLevel, SamplingState, StepCallback
 
 ITERATIONS = 3
 """Evaluations of the network for a step back."""
@@ -76,6 +76,7 @@ def noise_of_steps(
     denoise: Denoise,
     step: Callable[..., Tensor],
     levels: Sequence[NoiseLevel],
+    state: SamplingState,
     callback: StepCallback | None,
 ) -> list[Tensor]:
     """The draws by which the steps of a sampler lead along ``path`` (Huberman-Spiegelglas et al. 2024, eq. 5 and 6).
@@ -83,8 +84,9 @@ def noise_of_steps(
     Args:
         path: x at each of ``levels``, noised independently, and the image.
         denoise: guided as in the sampling.
-        step: of a sampler that adds to a mean one draw, scaled: ``step(x, now, after, denoise, noise=...)``.
+        step: of a sampler that adds to a mean one draw, scaled.
         levels: from the noisiest place to the last before the image.
+        state: of a sampling of its own: a multistep solver remembers the predictions along the path.
         callback: called after every step.
 
     Returns:
@@ -93,13 +95,15 @@ def noise_of_steps(
     draws = []
     for index, level in enumerate(levels):
         prediction = denoise(path[index], level.t)
+        state.index = index
         if callback is not None:
             callback(index, int(level.t[0]), path[index], prediction)
         if index + 1 < len(levels):
             x, after, same = path[index], levels[index + 1], partial(_constant, prediction)
             zero_and_one = (FixedNoise(torch.full_like(x, value)) for value in (0.0, 1.0))
-            mean, above = (step(x, level, after, same, noise=draw) for draw in zero_and_one)
+            mean, above = (step(x, level, after, same, state, draw) for draw in zero_and_one)
             draws.append((path[index + 1] - mean) / (above - mean))
+        state.earlier.appendleft(prediction)
     return draws
 
 

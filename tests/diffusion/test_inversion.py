@@ -1,6 +1,6 @@
 """The noise of an image, found backwards."""
 
-from functools import partial
+from collections import deque
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ import torch
 from pitikit.diffusion.guidance import CFG
 from pitikit.diffusion.inversion import FixedNoise, invert, noise_of_steps, vary
 from pitikit.diffusion.noise import NoiseSource
-from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler, SamplingState
+from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler, DPMSolverSampler, SamplingState
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import BoundDenoiser, Conditioning
 
@@ -102,7 +102,13 @@ def test_a_variation_begins_at_the_images_own_noise():
 
 
 @pytest.mark.parametrize(
-    "sampler", [DDPMSampler(20, variance="small"), DDIMSampler(20, eta=1.0), DDIMSampler(20, eta=0.5)]
+    "sampler",
+    [
+        DDPMSampler(20, variance="small"),
+        DDIMSampler(20, eta=1.0),
+        DDIMSampler(20, eta=0.5),
+        DPMSolverSampler(20, eta=1.0, spacing="log_snr"),
+    ],
 )
 def test_of_a_sampler_that_adds_noise_the_noise_of_every_step_is_replaced(sampler):
     image = start()
@@ -119,21 +125,26 @@ def test_of_a_sampler_that_adds_noise_the_noise_of_every_step_is_replaced(sample
     assert torch.equal(kept[..., :2], image[..., :2]) and not torch.equal(kept, made(0.3, mask=mask))
 
 
-def test_the_draws_lead_along_the_path():
-    image, denoise, places = start(), bound(), levels(SCHEDULE.spaced(6)[::-1])
-    sampler, seen = DDPMSampler(6, variance="small"), []
+@pytest.mark.parametrize("sampler", [DDPMSampler(6, variance="small"), DPMSolverSampler(6, eta=1.0)])
+def test_the_draws_lead_along_the_path(sampler):
+    image, denoise, seen = start(), bound(), []
+    timesteps = tuple(sampler.timesteps(SCHEDULE)[::-1])
+    places = levels(timesteps)
     path = [SCHEDULE.add_noise(image, level.t, torch.randn(image.shape)) for level in places] + [image]
 
-    step = partial(sampler.step, state=None)
-    draws = noise_of_steps(path, denoise, step, places, lambda index, t, x, prediction: seen.append(index))
+    def state():
+        return SamplingState(SCHEDULE, timesteps, earlier=deque(maxlen=sampler.memory))
+
+    draws = noise_of_steps(
+        path, denoise, sampler.step, places, state(), lambda index, t, x, prediction: seen.append(index)
+    )
     assert len(draws) == 5 and seen == list(range(6))
+    again = state()
     for index, draw in enumerate(draws):
-        torch.testing.assert_close(
-            step(path[index], *places[index : index + 2], denoise, noise=FixedNoise(draw)),
-            path[index + 1],
-            atol=1e-4,
-            rtol=0,
-        )
+        again.index = index
+        x = sampler.step(path[index], *places[index : index + 2], denoise, again, FixedNoise(draw))
+        torch.testing.assert_close(x, path[index + 1], atol=1e-4, rtol=0)
+        again.earlier.appendleft(denoise(path[index], places[index].t))
 
 
 def test_its_steps_are_counted_and_wrong_shares_refused():

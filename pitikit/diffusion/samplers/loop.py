@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
 from numbers import Real
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -157,7 +156,7 @@ class Sampler(ABC):
 
     Attributes:
         memory: earlier predictions that a multistep solver uses.
-        adds_noise: True where a step adds one draw, scaled, to a mean that depends on nothing earlier: a variation
+        adds_noise: True where a step adds one draw, scaled, to a mean: a variation
             then replaces a part of the draws of an image, otherwise a part of the noise that the steps begin at.
         renoises: a step adds back the predicted noise, for which a guidance may put another one (CFG++).
 
@@ -302,7 +301,8 @@ class Sampler(ABC):
             guided_back = self._guided(denoise, null_denoise, state, inputs or GuidanceInputs())
             if self.adds_noise:
                 path = [schedule.add_noise(start, level.t, noise.randn(shape)) for level in levels] + [start]
-                own = noise_of_steps(path, guided_back, partial(self.step, state=state), levels, callback)
+                along = SamplingState(schedule, tuple(timesteps), earlier=deque(maxlen=self.memory))
+                own = noise_of_steps(path, guided_back, self.step, levels, along, callback)
                 inverted = path[0]
             else:
                 inverted = invert(start, guided_back, levels[::-1], callback)

@@ -54,6 +54,7 @@ class DPMSolverSampler(Sampler):
         super().__init__(steps, guidance, clip_x0, temperature, spacing, log_snr_min)
         self.order = _order(type(self).__name__, order)
         self.eta = amount("eta", eta)
+        self.adds_noise = self.eta > 0
 
     def step(
         self, x: Tensor, now: NoiseLevel, after: NoiseLevel, denoise: Denoise, state: SamplingState, noise: Noise
