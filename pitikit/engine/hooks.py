@@ -79,7 +79,7 @@ class SampleGridHook(Hook):
     All ranks sample, since a sharded model needs them all; rank 0 writes.
 
     Args:
-        dataset: config of the dataset that the rows come from; the config's `val_dataset` by default.
+        dataset: config of the dataset that the rows come from; that of the config's `val_dataloader` by default.
         interval: in iterations.
         rows: number of samples.
         seeds: one column of results each.
@@ -102,9 +102,9 @@ class SampleGridHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Read the rows."""
-        config = self.dataset or runner.cfg.get("val_dataset")
+        config = self.dataset or (runner.cfg.get("val_dataloader") or {}).get("dataset")
         if config is None:
-            raise ValueError("SampleGridHook: give `dataset`, or name a dataset `val_dataset` in the config")
+            raise ValueError("SampleGridHook: found no dataset; give `dataset`, or a `val_dataloader` in the config")
         dataset = DATASETS.build(config)
         items = [dataset[index] for index in range(min(self.rows, len(dataset)))]
         keys = items[0].keys()

@@ -79,5 +79,12 @@ def test_sample_grid(run, rows, compare, tmp_path, monkeypatch):
 
 
 def test_sample_grid_needs_rows(run, tmp_path):
-    with pytest.raises(ValueError, match="give `dataset`, or name a dataset `val_dataset`"):
+    with pytest.raises(ValueError, match="give `dataset`, or a `val_dataloader`"):
         run(tmp_path, custom_hooks=[dict(type="SampleGridHook")])
+
+
+def test_sample_grid_shows_the_data_of_the_validation(run, rows, tmp_path):
+    # A config of one's own replaces the dataset of its base in `val_dataloader`, and nowhere else.
+    grid = dict(type="SampleGridHook", interval=1, seeds=(0,))
+    run(tmp_path, train_cfg__max_iters=1, custom_hooks=[grid], val_dataloader=dict(dataset=rows))
+    assert (tmp_path / "samples" / "0000001.png").is_file()
