@@ -7,6 +7,7 @@ import io
 import linecache
 import os
 import re
+import select
 import sys
 import traceback
 import warnings
@@ -61,7 +62,8 @@ def run(main: Callable[[], int | None]) -> None:
     An error meant for the user is printed as ``error: ...`` on stderr, with exit code 2: one of a
     class that pitikit defines, a built-in one that a ``raise`` of pitikit, a tool or a plugin made,
     or any OSError (a missing file, a full disk). Everything else is a fault in a program and keeps
-    its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130. A warning of pitikit is one line too.
+    its traceback, as all do with ``PITIKIT_DEBUG=1``. Ctrl-C gives exit code 130, and a reader of stdout that leaves
+    early (``| head``) 141, both as in a shell. A warning of pitikit is one line too.
     Letters that the terminal's encoding lacks are written as escapes.
     """
     warnings.formatwarning = _format_warning
@@ -70,15 +72,34 @@ def run(main: Callable[[], int | None]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            sys.exit(141)
         if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0") or not is_for_user(error):
             raise
         print(f"error: {message(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _reader_left() -> bool:
+    """True if stdout is a pipe that nothing reads any more; the rest of the output is dropped then."""
+    try:
+        output = sys.stdout.fileno()
+    except io.UnsupportedOperation:
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    left = any(events & select.POLLERR for _, events in poll.poll(0))
+    if left:
+        # What is buffered is flushed when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return left
 
 
 _plain_format = warnings.formatwarning

@@ -135,3 +135,20 @@ def test_letters_that_a_terminal_lacks_are_escapes(encoding, repo):
     done = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
     text = "24×24 ж \udce9\n".encode(encoding, "backslashreplace")
     assert done.stdout == text and b"UnicodeEncodeError" not in done.stderr
+
+
+def test_a_reader_that_leaves_ends_a_tool_without_a_message(repo):
+    program = "from pitikit.apis.cli import run; run(lambda: print('a line ' * 100000))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=repo, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tool:
+        tool.stdout.read(10)
+        tool.stdout.close()
+        assert (tool.stderr.read(), tool.wait()) == (b"", 141)
+
+
+def test_a_broken_pipe_elsewhere_is_an_error(capsys):
+    def main():
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert leave(main) == 2 and "Broken pipe" in capsys.readouterr().err
