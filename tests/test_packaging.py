@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -50,6 +51,24 @@ def installed(repo, tmp_path_factory):
     options = ["--quiet", "--no-deps", "--no-index", "--no-compile", "--target", site]
     run(sys.executable, "-m", "pip", "install", *options, wheel)
     return site
+
+
+def test_a_script_beside_the_clone_imports_the_package(repo, tmp_path):
+    # The clone, an editable installation of it, and a script that lie in one folder.
+    clone = tmp_path / "pitikit"
+    clone.mkdir()
+    for name in PARTS:
+        copy = shutil.copytree if (repo / name).is_dir() else shutil.copy
+        copy(repo / name, clone / name)
+    (clone / "weights").mkdir()
+    with zipfile.ZipFile(build("editable", clone, tmp_path)) as file:
+        file.extractall(tmp_path / "site")
+    (tmp_path / "script.py").write_text("import pitikit; print(pitikit.__version__)", encoding="utf-8")
+    start = f"import runpy, site, sys; site.addsitedir({str(tmp_path / 'site')!r}); runpy.run_path('script.py')"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # -S: without what is installed in the environment of this test.
+    shown = run(sys.executable, "-S", "-c", start, cwd=tmp_path, env=environment)
+    assert shown == f"{pitikit.__version__}\n"
 
 
 @pytest.fixture
