@@ -22,6 +22,10 @@ from pitikit.registry import DATASETS, TRANSFORMS
 
 #: Ways of :class:`PairedImageDataset` to handle a bad item.
 ON_ERROR = ("raise", "skip")
+_WHERE = (
+    "set root= to where the data is (root='{{ fileDirname }}/…' is beside the config), or PITIKIT_DATA for a config "
+    "that reads it"
+)
 
 
 class StandInId(str):
@@ -151,7 +155,8 @@ class PairedImageDataset(Dataset):
         chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
         templates = chosen if image is None else {"image": image, **chosen}
         if not self.root.is_dir():
-            raise DataError("no such folder", "the dataset's root", "set root= to where the data is", self.root)
+            place = "" if self.root.is_absolute() else f" in the working directory, {Path.cwd()}"
+            raise DataError(f"no such folder{place}", "the dataset's root", _WHERE, self.root)
         files = MemberFiles(self.root, templates)
         listed = self._listed(files, list_file, ids, split)
         captions = self._read_captions(caption_file) if caption_file is not None else None

@@ -101,7 +101,7 @@ def decode(source: Source) -> Decoded:
     except FileNotFoundError:
         raise DataError("no such file", "an image", "check the root and the path template", path) from None
     except UnidentifiedImageError:
-        wanted = "a JPEG, PNG, WebP, BMP or TIFF"
+        wanted = "a JPEG, PNG, WebP, GIF, BMP or TIFF"
         if not head:
             raise DataError("an empty file", wanted, path=path) from None
         if head.startswith(_SIGNATURES):

@@ -32,7 +32,8 @@ _STORED: dict[str | float | None, str] = {
 }
 _LOOKS = {
     "m": "these look like metres: set unit='m' of LoadDepth",
-    "mm": "these look like millimetres: convert them to metres, or set unit='mm' of LoadDepth",
+    "mm": "these look like millimetres: convert them to metres, or set unit='mm' of LoadDepth, or "
+    "the metres of one step, such as unit=0.01",
 }
 # Whole metres are rare and whole millimetres are not: of them, fewer that are out of range are enough to doubt the
 # unit. In metres, a room that was measured in millimetres has this share beyond 1000, or more.

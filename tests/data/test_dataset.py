@@ -79,9 +79,12 @@ def test_a_missing_partner_is_named(root):
         PairedImageDataset(root)
 
 
-def test_bad_roots_members_and_lists(root):
+def test_bad_roots_members_and_lists(root, monkeypatch):
     with pytest.raises(DataError, match="nowhere"):
         PairedImageDataset(root / "nowhere")
+    monkeypatch.chdir(root)
+    with pytest.raises(DataError, match=rf"^nowhere: found no such folder in the working directory, {root};.*fileDirn"):
+        PairedImageDataset("nowhere")
     with pytest.raises(DataError, match=r"\.webp"):
         PairedImageDataset(root, image="images/{id}.webp")
     with pytest.raises(DataError, match="'p01'.*twice"):
