@@ -131,6 +131,7 @@ def test_the_command_without_a_clone(pitikit_in, tmp_path, installed):
     assert not list(installed.rglob("made"))
 
 
+@pytest.mark.slow
 def test_training_and_test_without_a_clone(pitikit_in, tmp_path):
     stages = "stages = [dict(name='encoder', train=['encoder'], lr=1e-3)]\n"
     loader = "train_dataloader = dict(num_workers=0, batch_size=1, dataset=dict(length=2))\n"

@@ -53,6 +53,7 @@ def test_a_second_value_is_refused(tmp_path):
         plan([TWO], [1.0], tmp_path, 60, {"train_cfg.max_iters": 20})
 
 
+@pytest.mark.slow
 def test_every_config_meets_every_share_and_stages_keep_their_proportions(tmp_path):
     runs = plan([TWO, ONE], [0.25, 1], tmp_path, iterations=300, options={"randomness.seed": 3})
     assert [(run.config.stem, run.share) for run in runs] == [

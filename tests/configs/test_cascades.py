@@ -15,7 +15,7 @@ def test_the_small_ones(repo, name, channels):
     assert config.model.base == load_config(folder / f"piti_small_{name}.py").model
     assert config.model.upsampler == load_config(folder / "upsampler_small_mask.py").model
     model = MODELS.build(config.model)
-    assert model.conditioned == (name == "mask") and model.sampling_steps() == 30 + 23
+    assert model.conditioned == (name == "mask") and model.sampling_steps() == 15 + 23
     dataset = dict(config.test_dataloader.dataset)
     item = DATASETS.build({**dataset, "length": 1})[0]
     assert item["image"].shape == (3, 256, 256) and item["condition"].shape == (channels, 256, 256)

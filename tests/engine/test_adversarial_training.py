@@ -133,6 +133,7 @@ def together(prior, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_train_as_one(kind, unbroken, train, together, tmp_path):
     if kind == "WGANGPLoss":

@@ -23,6 +23,7 @@ def call(tool, monkeypatch, *arguments):
     return json.loads(written.read_text())["rows"] if written.is_file() else {}
 
 
+@pytest.mark.slow
 def test_the_end_of_the_time_leaves_what_there_is_and_resume_goes_on(tool, monkeypatch, capsys):
     real, calls = tool.Bench.measure, []
 
@@ -69,6 +70,7 @@ def test_memory_that_runs_out_ends_a_row_of_batches(tool, monkeypatch):
     assert larger and all(setting.mode == "eager" for setting in larger)
 
 
+@pytest.mark.slow
 def test_every_kind_of_row_is_measured(tool):
     bench = tool.Bench("cpu", toy=True)
     kinds = [("sampling", "base"), ("stage 1", "base"), ("sampling", "upsampler"), ("upsampling", "upsampler")]

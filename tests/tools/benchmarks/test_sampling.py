@@ -26,6 +26,7 @@ def call(module, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "network"), [("tiny_training", "base"), ("tiny_upsampler", "upsampler")])
 def test_each_precision_has_a_row(call, config, network):
     rows = call(CONFIGS / f"{config}.py", "--batch", "2")
