@@ -31,8 +31,8 @@ _STORED: dict[str | float | None, str] = {
     None: "save millimetres as a 16-bit PNG, or metres as floats (.npy or TIFF)",
 }
 _LOOKS = {
-    "m": "these look like metres: set unit='m' of LoadDepth",
-    "mm": "these look like millimetres: convert them to metres, or set unit='mm' of LoadDepth, or "
+    "m": "the values look like metres: set unit='m' of LoadDepth",
+    "mm": "the values look like millimetres: convert them to metres, or set unit='mm' of LoadDepth, or "
     "the metres of one step, such as unit=0.01",
 }
 # Whole metres are rare and whole millimetres are not: of them, fewer that are out of range are enough to doubt the

@@ -190,7 +190,7 @@ def test_a_wrong_unit_is_noted_with_the_likely_one(tmp_path):
         np.save(tmp_path / f"{k}.npy", np.roll(depth, k) * 1000)
     (tmp_path / "geometry.py").write_text(GEOMETRY.format(root=str(tmp_path), unit="m"))
     report = check_data(tmp_path / "geometry.py", out=tmp_path / "out", progress=False)
-    assert "note: every item: depth out of range (these look like millimetres" in report.table()
+    assert "note: every item: depth out of range (the values look like millimetres" in report.table()
     # As the note advises.
     (tmp_path / "geometry.py").write_text(GEOMETRY.format(root=str(tmp_path), unit="mm"))
     assert "out of range" not in check_data(tmp_path / "geometry.py", out=tmp_path / "out", progress=False).table()

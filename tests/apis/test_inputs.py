@@ -162,7 +162,7 @@ def test_depth_in_millimetres_for_a_model_of_metres(repo, tmp_path, config):
     root = geometry_in_millimetres(tmp_path)
     reader = ConditionReader(*pipeline_and_key(load_config(repo / config)))
     for item in reader.find(root):
-        with pytest.raises(DataError, match="these look like millimetres") as caught:
+        with pytest.raises(DataError, match="the values look like millimetres") as caught:
             reader.read(item)
         assert str(item.sources["depth"]) in str(caught.value)
     changed = ConditionReader(*pipeline_and_key(load_config(repo / config, options_in(str(caught.value)))))
@@ -191,7 +191,7 @@ def test_a_folder_in_another_unit_is_refused_before_anything_is_translated(trans
     assert not (tmp_path / "out").exists()
     # A pipeline without its config has no key.
     reader = ConditionReader([dict(type="LoadDepth", unit="m"), dict(type="PackInputs")])
-    with pytest.raises(DataError, match="set unit='mm' of LoadDepth$"):
+    with pytest.raises(DataError, match=r"set unit='mm' of LoadDepth, or the metres of one step, such as unit=0\.01$"):
         reader.read(reader.find(1000 * ROOM)[0])
 
 
