@@ -39,78 +39,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
-from pitikit.apis.cli import make_parser, run
-from pitikit.apis.pretrained import model_and_inputs
-from pitikit.apis.prompts import read_arguments
-from pitikit.apis.translator import Translator
-from pitikit.config import add_config_arguments, refuse_second_values
+from pitikit.apis.cli import run
+from pitikit.apis.translation_command import make_translation_parser, write_translations
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = make_parser(__doc__)
-    parser.usage = "%(prog)s [-h] (CONFIG CHECKPOINT | NAME) INPUT [INPUT ...] --out DIR [OPTION ...]"
-    parser.add_argument("config", help="config of the model; or the name of a shipped one, which needs no CHECKPOINT")
-    parser.add_argument(
-        "others",
-        nargs="+",
-        metavar="INPUT",
-        help="file, folder or pattern, or a text where texts are translated; before the first one CHECKPOINT: the "
-        "weights, or 'random'; BASE,UPSAMPLER of a cascade",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where results go")
-    parser.add_argument("--seed", type=int, help="of the first sample, the model's by default; the next ones count on")
-    parser.add_argument("--samples", type=int, default=1, help="images per input")
-    parser.add_argument("--batch-size", type=int, default=8, help="images at once")
-    parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
-    parser.add_argument("--steps", help="sampling steps: a number, 'fast27', sections such as 10,10,3,2,2")
-    parser.add_argument("--scale", type=float, help="of the guidance")
-    parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
-    parser.add_argument(
-        "--ids", nargs="+", metavar="ID", help="names of inputs and results, which the noise depends on"
-    )
+    parser = make_translation_parser(__doc__, "file, folder or pattern, or a text where texts are translated")
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
     parser.add_argument("--instances", metavar="CLASS,...", help="classes whose objects need not look alike: car,house")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
-    add_config_arguments(parser)
-    # Options may stand between CHECKPOINT and INPUT.
     return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Translate and write."""
     given = parse(arguments)
-    refuse_second_values(
-        given.cfg_options,
-        seed=(given.seed, ["model.seed", "model.base.seed"]),
-        steps=(given.steps, ["model.sampler.steps", "model.base.sampler.steps"]),
-        scale=(given.scale, ["model.sampler.guidance.scale", "model.base.sampler.guidance.scale"]),
-    )
-    config, checkpoint, inputs = model_and_inputs(given.config, given.others)
-    if not inputs:
-        raise ValueError(f"{' '.join([given.config, *given.others])}: got no INPUT, expected a file or folder after it")
-    translator = Translator.from_config(config, checkpoint, given.device, given.cfg_options)
-    paths = translator.write(
-        read_arguments(inputs, translator.reader.takes_texts),
-        given.out,
-        given.seed,
-        given.samples,
-        given.batch_size,
-        overwrite=given.overwrite,
-        low_res=given.low_res,
-        keep_low_res=given.keep_low_res,
-        instances=given.instances,
-        ids=given.ids,
-        steps=given.steps,
-        scale=given.scale,
-        dtype=given.dtype,
-    )
-    for path in paths:
-        tqdm.write(str(path))  # print would tear the bar
-    print(translator.timing)
+    write_translations(given, low_res=given.low_res, keep_low_res=given.keep_low_res, instances=given.instances)
 
 
 if __name__ == "__main__":

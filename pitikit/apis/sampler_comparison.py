@@ -15,12 +15,14 @@ from mmengine import Config
 
 from pitikit.apis.building import RANDOM, Checkpoint, build_model, weight_files
 from pitikit.apis.evaluate import DEFAULT_METRICS, evaluate, image_path, read_image
+from pitikit.apis.metrics_table import lay_out
+from pitikit.apis.panels import make_panels, save_figure
 from pitikit.apis.protocol import plain, write_json
 from pitikit.config import load_config
 from pitikit.data.images import write_grid
 from pitikit.diffusion.guidance import Around, Scaled
 from pitikit.diffusion.samplers import Sampler, build_sampler
-from pitikit.files import file_sha256, write_atomically, write_text
+from pitikit.files import file_sha256, write_text
 from pitikit.registry import GUIDANCES, find_class
 
 #: Images of each setting in the grid.
@@ -301,13 +303,13 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as a Markdown table, a row a setting; the number before it is that of its column in the grid."""
     keys = [key for key in METRICS if any(key in row["metrics"] for row in rows.values())]
     heads = ["#", "sampler", "steps", "guidance", "scale", "network calls", *keys, "seconds an image"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    cells = []
     for number, row in enumerate(rows.values()):
         values = [_number(row["metrics"].get(key), ".3f") for key in keys]
         scale, calls = _number(row["scale"], "g"), _number(row["network_calls"], ".4g")
-        cells = [str(number + 1), _short(row["sampler"]), str(row["steps"]), _short(row["guidance"]), scale, calls]
-        lines.append("| " + " | ".join([*cells, *values, _number(row["seconds"], ".3g")]) + " |")
-    return "\n".join(lines)
+        made = [str(number + 1), _short(row["sampler"]), str(row["steps"]), _short(row["guidance"]), scale, calls]
+        cells.append([*made, *values, _number(row["seconds"], ".3g")])
+    return lay_out(heads, cells, "md")
 
 
 def _number(value: float | None, form: str) -> str:
@@ -359,26 +361,19 @@ def _plot(path: Path, rows: Mapping[str, Mapping[str, Any]], key: str, label: st
     if len({row[key] for row in known}) < 2 or not metrics:
         path.unlink(missing_ok=True)
         return
-    # Here, because it takes a second; and without pyplot, which would need a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     lines = _lines(known, key, same)
-    figure = Figure(figsize=(4.5 * len(metrics), 4 + 0.2 * len(lines)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for number, metric in enumerate(metrics):
-        axes = figure.add_subplot(1, len(metrics), number + 1)
+    figure, panels = make_panels(len(metrics))
+    for metric, axes in zip(metrics, panels, strict=True):
         for name, line in lines.items():
             points = [(row[key], row["metrics"][metric]) for row in line if row["metrics"].get(metric) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=3, linewidth=1.2)
         axes.set_title(metric)
         axes.set_xlabel(label)
-        axes.grid(alpha=0.3)
         if key == "network_calls":
             axes.set_xscale("log")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    save_figure(figure, path)
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], key: str, same: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
