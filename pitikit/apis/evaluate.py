@@ -285,12 +285,16 @@ def _named(metric: Any, name: str) -> str:
     return f"{metric.prefix}/{name}" if metric.prefix else name
 
 
+def metric_configs(evaluator: Any) -> list[Any]:
+    """The metrics of a ``test_evaluator``: one, several, or those of an Evaluator; the default ones of None."""
+    if isinstance(evaluator, Mapping) and "metrics" in evaluator:
+        evaluator = evaluator["metrics"]
+    configs = DEFAULT_METRICS if evaluator is None else evaluator
+    return [configs] if isinstance(configs, Mapping) else list(configs)
+
+
 def _metrics(config: Any, metainfo: Any) -> RankedMetrics:
-    if isinstance(config, Mapping) and "metrics" in config:
-        config = config["metrics"]
-    configs = DEFAULT_METRICS if config is None else config
-    metrics = [configs] if isinstance(configs, Mapping) else list(configs)
-    built = [METRICS.build(metric) for metric in metrics]
+    built = [METRICS.build(metric) for metric in metric_configs(config)]
     names = [_named(metric, type(metric).__name__) for metric in built]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -14,7 +14,7 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.apis.building import RANDOM, Checkpoint, build_model, weight_files
-from pitikit.apis.evaluate import DEFAULT_METRICS, evaluate, image_path, read_image
+from pitikit.apis.evaluate import evaluate, image_path, metric_configs, read_image
 from pitikit.apis.metrics_table import lay_out
 from pitikit.apis.panels import make_panels, save_figure
 from pitikit.apis.protocol import plain, write_json
@@ -288,10 +288,7 @@ def compare_samplers(
 
 def _metrics(cfg: Config) -> list[Any]:
     """The config's metrics, and the colours."""
-    found = cfg.get("test_evaluator") or list(DEFAULT_METRICS)
-    if isinstance(found, Mapping):
-        found = found["metrics"] if "metrics" in found else [found]
-    metrics = [dict(each) for each in (found if isinstance(found, (list, tuple)) else [found])]
+    metrics = [dict(each) for each in metric_configs(cfg.get("test_evaluator") or None)]
     return metrics if any(each["type"] == "Colour" for each in metrics) else [*metrics, dict(type="Colour")]
 
 
