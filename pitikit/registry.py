@@ -101,7 +101,9 @@ def make_child(parent: Registry, *locations: str, checked: bool = True) -> Regis
     return _Registry(parent.name, build_func=build, parent=parent, scope=SCOPE, locations=places)
 
 
-ENCODERS = make_registry("encoder", "pitikit.networks.encoders", "pitikit.networks.text", "pitikit.networks.dual")
+ENCODERS = make_registry(
+    "encoder", "pitikit.networks.encoders", "pitikit.networks.text", "pitikit.networks.dual", "pitikit.networks.spatial"
+)
 TOKENIZERS = make_registry("tokenizer", "pitikit.networks.tokenizers", "pitikit.networks.bpe")
 DECODERS = make_registry("decoder", "pitikit.networks.decoders")
 DISCRIMINATORS = make_registry("discriminator", "pitikit.networks.discriminators")

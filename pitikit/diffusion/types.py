@@ -26,7 +26,8 @@ class Conditioning(NamedTuple):
         low_res: (B, 3, h, w) in [-1, 1], the input of an upsampler.
         kv: per attention block of the decoder the keys and values made of ``tokens``, each (B, heads, L, 2 * width).
             Filled by :meth:`pitikit.networks.decoders.Decoder.prepare`; None means that the decoder computes them.
-        features: maps (B, C, h, w) that a decoder adds to its own, by resolution; none for the decoder of GLIDE.
+        features: maps (B, C, h, w) that the decoder adds to its own, one for each of its ``feature_places``; none from
+            an encoder of tokens alone.
         known: (B, 4, H, W), the input of an inpainting model: an image in [-1, 1] where it is known and 0 elsewhere,
             then 1 where it is known; see :func:`known_part`.
     """

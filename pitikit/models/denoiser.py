@@ -26,6 +26,7 @@ class Denoiser(nn.Module):
 
     Raises:
         TypeError: the encoder lacks a method that :class:`~pitikit.networks.encoders.Encoder` names.
+        ValueError: encoder and decoder do not go together.
     """
 
     def __init__(self, encoder: Annotated[Any, ENCODERS], decoder: Annotated[Any, DECODERS]) -> None:
@@ -40,6 +41,8 @@ class Denoiser(nn.Module):
                 raise TypeError(f"encoder: {kind} has no method {name}; see pitikit.networks.encoders.Encoder")
         self.parts: tuple[str, ...] = getattr(self.encoder, "parts", ())  # An encoder of a plugin may be any module.
         self.decoder: Decoder = DECODERS.build(decoder)
+        if isinstance(self.encoder, Encoder):
+            self.encoder.fit(self.decoder)
 
     def encode(self, condition: Condition, low_res: Tensor | None = None) -> Conditioning:
         """Everything that does not depend on x_t or t, keys and values of the tokens included.
@@ -48,8 +51,8 @@ class Denoiser(nn.Module):
             ValueError: the condition has other parts than the encoder takes.
         """
         self.check(condition)
-        tokens, pooled = self.encoder(condition)
-        return self.decoder.prepare(Conditioning(tokens, pooled, low_res))
+        tokens, pooled, *features = self.encoder(condition)
+        return self.decoder.prepare(Conditioning(tokens, pooled, low_res, features=features[0] if features else ()))
 
     def check(self, condition: Condition) -> None:
         """Raise ValueError unless ``condition`` has the parts that the encoder takes."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pitikit.diffusion.types import Conditioning
-from pitikit.networks.unet import UNet, timestep_embedding
+from pitikit.networks.unet import FeaturePlace, UNet, timestep_embedding
 from pitikit.registry import DECODERS
 
 
@@ -22,12 +22,14 @@ class Decoder(nn.Module):
         takes_low_res: True for an upsampler, whose condition must have ``low_res``.
         takes_known: True for an inpainting model, whose condition may have ``known``.
         multiple: the side of an image has to be a multiple of it.
+        feature_places: feature maps to which it adds the ``features`` of the condition; empty where it takes none.
     """
 
     image_size: int
     takes_low_res: bool = False
     takes_known: bool = False
     multiple: int = 1
+    feature_places: tuple[FeaturePlace, ...] = ()
 
     def prepare(self, cond: Conditioning) -> Conditioning:
         """Compute once per image what does not depend on x_t or t; by default nothing."""
@@ -112,7 +114,7 @@ class GlideUNet(UNet, Decoder):
 
         Raises:
             ValueError: ``low_res`` is missing from the condition of an upsampler, or given to a base model; or
-                ``known`` is given to a model that does not inpaint.
+                ``known`` is given to a model that does not inpaint; or the features are not those of the places.
         """
         if self.takes_low_res != (cond.low_res is not None):
             found = "none" if cond.low_res is None else "one"
@@ -130,5 +132,5 @@ class GlideUNet(UNet, Decoder):
         if cond.low_res is not None:
             up = F.interpolate(cond.low_res, size=x_t.shape[2:], mode="bilinear", align_corners=False)
             inputs.append(up.to(x_t.dtype))
-        output = self.run(torch.cat(inputs, dim=1) if len(inputs) > 1 else x_t, emb, cond.kv)
+        output = self.run(torch.cat(inputs, dim=1) if len(inputs) > 1 else x_t, emb, cond.kv, cond.features)
         return output if output.dtype == torch.float64 else output.float()

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from pitikit.networks.transformer import Transformer, grid_positions
 from pitikit.registry import ENCODERS
 
+Encoded = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, tuple[Tensor, ...]]
+"""Tokens (B, D, L), pooled (B, D) and, of some encoders, feature maps."""
+
 
 class Encoder(nn.Module):
     """Base class of encoders.
@@ -27,8 +30,18 @@ class Encoder(nn.Module):
     parts: tuple[str, ...] = ()
 
     @abstractmethod
-    def forward(self, condition: Any) -> tuple[Tensor, Tensor]:
-        """Encode the condition of B samples, a tensor or one for each of ``parts``: tokens (B, D, L), pooled (B, D)."""
+    def forward(self, condition: Any) -> Encoded:
+        """Encode the condition of B samples, a tensor or one for each of ``parts``: tokens (B, D, L), pooled (B, D).
+
+        An encoder with feature maps returns them third, one for each of the places of :meth:`fit`.
+        """
+
+    def fit(self, decoder: nn.Module) -> None:
+        """Take the sizes that follow from the decoder, such as its ``feature_places``; called once both are built.
+
+        Raises:
+            ValueError: the encoder and this decoder do not go together.
+        """
 
     @abstractmethod
     def null_condition(self, batch: int) -> Any:
@@ -120,7 +133,7 @@ class SemanticEncoder(Encoder):
         shape = (batch, self.in_channels, self.input_size, self.input_size)
         return torch.ones(shape, device=self.cls_token.device, dtype=self.cls_token.dtype)
 
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, condition: Tensor) -> Encoded:
         """(B, C, S, S) in [-1, 1] to tokens (B, D, L) and pooled (B, D).
 
         Raises:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -163,6 +164,18 @@ class AttentionBlock(Recomputable):
         return x + out.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
+class FeaturePlace(NamedTuple):
+    """A feature map of a decoder to which one of a condition can be added.
+
+    Attributes:
+        channels: of the map.
+        reduction: side of the image relative to the map's, a power of 2.
+    """
+
+    channels: int
+    reduction: int
+
+
 class UNet(nn.Module):
     """U-Net of residual blocks: feature map and embedding in, feature map out (Dhariwal & Nichol 2021, section 3).
 
@@ -184,6 +197,11 @@ class UNet(nn.Module):
         recompute: recompute the activations of every block for the gradients instead of storing them (gradient
             checkpointing): the same gradients with less memory, for a third more time.
         channels_last: keep feature maps in memory as (B, H, W, C); the same numbers within rounding.
+
+    Attributes:
+        feature_places: outputs of the blocks of the way down, to which :meth:`run` adds ``features``. Each of them also
+            reaches the way up, so that no further places are needed there (Zhang et al. 2023, "ControlNet", section
+            3.2, adds to what goes over to the way up alone).
     """
 
     def __init__(
@@ -218,6 +236,7 @@ class UNet(nn.Module):
         last = len(multipliers) - 1
         self.input_blocks = nn.ModuleList([nn.ModuleList([nn.Conv2d(in_channels, width, 3, padding=1)])])
         skips = [width]
+        places = [FeaturePlace(width, 1)]
         for level, multiplier in enumerate(multipliers):
             for _ in range(res_blocks):
                 block = nn.ModuleList([residual(width, channels * multiplier)])
@@ -226,9 +245,12 @@ class UNet(nn.Module):
                     block.append(attention(width))
                 self.input_blocks.append(block)
                 skips.append(width)
+                places.append(FeaturePlace(width, 1 << level))
             if level != last:
                 self.input_blocks.append(nn.ModuleList([residual(width, width, "down")]))
                 skips.append(width)
+                places.append(FeaturePlace(width, 2 << level))
+        self.feature_places = tuple(places)
         self.middle_block = nn.ModuleList([residual(width, width), attention(width), residual(width, width)])
         self.output_blocks = nn.ModuleList()
         for level in range(last, -1, -1):
@@ -257,17 +279,23 @@ class UNet(nn.Module):
         """Compute the keys and values that every attention block makes of tokens (B, D, L)."""
         return tuple(block.token_kv(tokens) for block in self.attention_blocks())
 
-    def run(self, x: Tensor, emb: Tensor, token_kv: Sequence[Tensor]) -> Tensor:
+    def run(self, x: Tensor, emb: Tensor, token_kv: Sequence[Tensor], features: Sequence[Tensor] = ()) -> Tensor:
         """Run the network.
 
         Args:
             x: (B, in_channels, H, W).
             emb: (B, E).
             token_kv: of :meth:`token_kv`.
+            features: none, or for each of ``feature_places`` a map (B, channels, H / reduction, W / reduction).
 
         Returns:
             (B, out_channels, H, W).
+
+        Raises:
+            ValueError: another number of feature maps.
         """
+        if len(features) not in (0, len(self.feature_places)):
+            raise ValueError(f"features: got {len(features)} maps, expected none or {len(self.feature_places)}")
         remaining = iter(token_kv)
 
         def through(block: nn.ModuleList, h: Tensor) -> Tensor:
@@ -282,8 +310,10 @@ class UNet(nn.Module):
 
         h = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
         skips = []
-        for block in self.input_blocks:
+        for index, block in enumerate(self.input_blocks):
             h = through(block, h)  # type: ignore[arg-type]
+            if features:
+                h = h + features[index].to(h.dtype)
             skips.append(h)
         h = through(self.middle_block, h)
         for block in self.output_blocks:
