@@ -37,11 +37,12 @@ class ComparisonError(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """One config at one share of the training pairs.
+    """One config at one share of the training pairs, trained with one seed.
 
     Attributes:
         config: path of the config.
         share: of the training pairs, in (0, 1].
+        seed: of the training; None for the config's.
         folder: its work directory.
         options: what the training is given in ``--cfg-options``.
         content: hash of the config as it is trained, options included, and of the weights that it starts from.
@@ -49,14 +50,15 @@ class Run:
 
     config: Path
     share: float
+    seed: int | None
     folder: Path
     options: Mapping[str, Any]
     content: str
 
     @property
     def name(self) -> str:
-        """The config's name and the share in percent."""
-        return f"{self.config.stem}, {100 * self.share:g}%"
+        """The config's name, the share in percent and the seed."""
+        return f"{self.config.stem}, {100 * self.share:g}%" + ("" if self.seed is None else f", seed {self.seed}")
 
 
 def plan(
@@ -66,6 +68,7 @@ def plan(
     iterations: int | None = None,
     options: Mapping[str, Any] | None = None,
     prior: str | Path | None = None,
+    seeds: Sequence[int] = (),
 ) -> list[Run]:
     """The runs of a comparison; every config is read, so that a wrong one is found before hours of work.
 
@@ -76,10 +79,11 @@ def plan(
         iterations: of every training, with the borders of its stages moved in proportion; the config's by default.
         options: changes to the config, by dotted key, for every training and test.
         prior: weights to start from in place of the config's; a config that starts from none stays so.
+        seeds: of the trainings, each of which is made with every one of them; one with the config's by default.
 
     Raises:
         pitikit.config.ConfigError: a wrong config.
-        ValueError: a share or a number out of range, two configs of one name, or a config that trains nothing.
+        ValueError: a share, seed or number out of range, two configs of one name, or a config that trains nothing.
     """
     paths = [Path(config) for config in configs]
     names = [path.stem for path in paths]
@@ -88,11 +92,19 @@ def plan(
     for share in shares:
         if not 0 < share <= 1:
             raise ValueError(f"share {share}: expected more than 0 and at most 1")
-    if len(set(shares)) != len(shares):
-        raise ValueError(f"shares: one comes twice among {', '.join(map(str, shares))}")
+    for argument, values in (("shares", shares), ("seeds", seeds)):
+        if len(set(values)) != len(values):
+            raise ValueError(f"{argument}: one comes twice among {', '.join(map(str, values))}")
+    if any(seed < 0 for seed in seeds):
+        raise ValueError(f"seeds: got {', '.join(map(str, seeds))}, expected 0 or more")
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations={iterations}: expected 1 or more")
-    refuse_second_values(options or {}, iterations=(iterations, ["train_cfg.max_iters"]), prior=(prior, ["load_from"]))
+    refuse_second_values(
+        options or {},
+        iterations=(iterations, ["train_cfg.max_iters"]),
+        prior=(prior, ["load_from"]),
+        seeds=(seeds or None, ["randomness.seed"]),
+    )
     runs = []
     # The common prior is hashed once.
     digest = partial(_digest, file_hash=cache(file_sha256))
@@ -115,7 +127,10 @@ def plan(
             folder = Path(out) / path.stem / f"{100 * share:g}"
             # Not every kind of dataset has shares; all of it needs none.
             part = {"train_dataloader.dataset.subset": share} if share < 1 else {}
-            runs.append(Run(path, share, folder, {**given, **part}, digest(path, {**given, **part})))
+            for seed in seeds or (None,):
+                own = {**given, **part, **({} if seed is None else {"randomness.seed": seed})}
+                own_folder = folder if seed is None else folder / f"seed_{seed}"
+                runs.append(Run(path, share, seed, own_folder, own, digest(path, own)))
     return runs
 
 
@@ -180,7 +195,7 @@ def compare(
             raise
     if failed:
         raise ComparisonError("\n".join(str(error) for error in failed))
-    results = [{"config": str(run.config), "share": run.share, **_metrics(run)} for run in runs]
+    results = [{"config": str(run.config), "share": run.share, "seed": run.seed, **_metrics(run)} for run in runs]
     text = table(results)
     write_json(Path(out) / "results.json", {"runs": results})
     write_text(Path(out) / "table.md", text + "\n")
@@ -188,17 +203,34 @@ def compare(
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """The results as a Markdown table, one row a run; a metric that a run lacks is a dash."""
+    """The results as a Markdown table, one row for each config and share; a metric that a run lacks is a dash.
+
+    Of several seeds a cell has the mean ± half the distance of the lowest from the highest.
+    """
+    rows: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
+    for result in results:
+        rows.setdefault((Path(result["config"]).stem, result["share"]), []).append(result["metrics"])
     keys = list(dict.fromkeys(key for row in results for key in row["metrics"] if "/" not in key))
+    several = any(len(found) > 1 for found in rows.values())
     lines = [
         "| config | pairs | " + " | ".join(keys) + " |",
         "|---|---|" + "---|" * len(keys),
     ]
-    for row in results:
-        values = [row["metrics"].get(key) for key in keys]
-        cells = ["–" if value is None else f"{value:.3f}" for value in values]
-        lines.append(f"| {Path(row['config']).stem} | {100 * row['share']:g}% | " + " | ".join(cells) + " |")
+    for (name, share), found in rows.items():
+        cells = [_cell([metrics.get(key) for metrics in found]) for key in keys]
+        lines.append(f"| {name} | {100 * share:g}% | " + " | ".join(cells) + " |")
+    if several:
+        most = max(map(len, rows.values()))
+        lines += ["", f"Mean of {most} trainings (± half the distance of the lowest from the highest)."]
     return "\n".join(lines)
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return "–"
+    mean = f"{sum(found) / len(found):.3f}"
+    return mean if len(found) == 1 else f"{mean} ± {(max(found) - min(found)) / 2:.3f}"
 
 
 def _metrics(run: Run) -> dict[str, Any]:

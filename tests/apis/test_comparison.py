@@ -30,7 +30,7 @@ TEST = """
 import json, sys, pathlib
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 out.mkdir(exist_ok=True)
-share = float(out.parent.name)
+share = float(out.parent.name.replace("seed_", ""))
 with (out.parent / "tests").open("a") as file:
     file.write(" ".join(sys.argv[1:]) + chr(10))
 distance = 0.5 if pathlib.Path(__file__).with_name("alexnet").exists() else None
@@ -220,6 +220,31 @@ def test_borders_of_stages_in_a_hook_move_too(tmp_path):
     (run,) = plan(["tests/configs/tiny_training.py"], [1], tmp_path, iterations=120)
     borders = {"custom_hooks.0.stages.0.until": 40, "custom_hooks.0.stages.1.until": 80}
     assert run.options == {"train_cfg.max_iters": 120, **borders}
+
+
+def test_every_seed_is_a_training_and_the_table_has_mean_and_spread(tmp_path, tools):
+    runs = plan([ONE], [1], tmp_path, seeds=[20, 50])
+    assert [(run.seed, run.options["randomness.seed"], run.folder.name) for run in runs] == [
+        (20, 20, "seed_20"),
+        (50, 50, "seed_50"),
+    ]
+    lines = compare(runs, tmp_path, tools).splitlines()
+    assert lines[2] == "| piti_small_mask_one-stage | 100% | 0.350 ± 0.150 | – |"
+    assert lines[-1].startswith("Mean of 2 trainings")
+    assert [row["seed"] for row in json.loads((tmp_path / "results.json").read_text())["runs"]] == [20, 50]
+
+
+@pytest.mark.parametrize(
+    "seeds, options, message",
+    [
+        ([1, 1], {}, "seeds: one comes twice among 1, 1"),
+        ([-1], {}, "seeds: got -1"),
+        ([1], {"randomness.seed": 2}, "seeds"),
+    ],
+)
+def test_wrong_seeds_are_refused(seeds, options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        plan([ONE], [1], tmp_path, options=options, seeds=seeds)
 
 
 def test_wrong_plans_are_refused_before_anything_runs(tmp_path):
