@@ -5,6 +5,9 @@ r"""Generate the test set of a config, write the images, measure them.
     python tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors --out steps10 \
         --cfg-options model.sampler.steps=10 model.sampler.guidance.scale=2
 
+With --seeds 4 each of four seeds is such a test, in DIR/seed_<n>; the table has mean ± spread, and the diversity:
+LPIPS between two images of one condition.
+
 It writes DIR/images/<id>.png, DIR/grid.png (condition | result | ground truth), DIR/metrics.json and
 DIR/protocol.json, the conditions under which the images were made. An interrupted test goes on
 where it stopped when the same command is given again; images of another checkpoint, seed or
@@ -25,10 +28,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pitikit.apis.cli import make_parser, run
-from pitikit.apis.evaluate import evaluate
+from pitikit.apis.evaluate import EvaluationReport, evaluate
 from pitikit.apis.pretrained import is_name, model_and_inputs
+from pitikit.apis.seeds import SeedsReport, evaluate_seeds
 from pitikit.config import add_config_arguments
 from pitikit.engine.distributed.groups import refuse_copies
 
@@ -50,6 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; <work_dir>/test by default")
     parser.add_argument("--seed", type=int, help="of the sampling; the model's by default")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="test with N seeds from --seed on: mean ± spread, and diversity"
+    )
     parser.add_argument("--count", type=int, help="only the first so many images")
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
@@ -62,9 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
     if is_name(config):
         config, own, _ = model_and_inputs(config, [checkpoint] if checkpoint else [])
         checkpoint = own if args.images is None else checkpoint
-    report = evaluate(
-        config,
-        checkpoint,
+    if args.seeds is not None and args.images is not None:
+        parser.error("--seeds: images that were made elsewhere have no seed")
+    given: dict[str, Any] = dict(
         out=args.out,
         seed=args.seed,
         count=args.count,
@@ -72,8 +80,12 @@ def main(arguments: list[str] | None = None) -> None:
         options=args.cfg_options,
         overwrite=args.overwrite,
         launcher=args.launcher,
-        images=args.images,
     )
+    report: EvaluationReport | SeedsReport
+    if args.seeds is not None:
+        report = evaluate_seeds(config, checkpoint, args.seeds, **given)
+    else:
+        report = evaluate(config, checkpoint, images=args.images, **given)
     if int(os.environ.get("RANK", 0)) == 0:
         print(report.table())
 

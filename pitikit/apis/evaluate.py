@@ -70,6 +70,7 @@ class EvaluationReport:
         network_calls: evaluations of a network for an image, with and without the condition being two; None where no
             call has made an image.
         seconds_per_image: of sampling alone.
+        ids: of the images, sorted.
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class EvaluationReport:
     seconds: float
     network_calls: float | None = None
     seconds_per_image: float | None = None
+    ids: tuple[str, ...] = ()
 
     def table(self) -> str:
         """The metrics as text, those of single classes last."""
@@ -168,7 +170,7 @@ def evaluate(
     warn_of_idle_options(options or {}, "a test", READ if images is None else READ_FOR_IMAGES)
     if seed is not None:
         cfg.model["seed"] = seed
-    with _group(launcher):
+    with ranks_of_test(launcher):
         rank, world_size = get_dist_info()
         model: Any = None if images is not None else build_model(cfg, checkpoint, device)
         # Parts of mmengine build their own parts by its root registries, which need the scope.
@@ -217,7 +219,8 @@ def evaluate(
                 metrics.process(rank + position * world_size, done.batch, _samples(done))
                 rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
                 bar.batch(len(done.images) * world_size)
-        _refuse_twice([name for names in all_gather_object(sorted(seen)) for name in names], set())
+        ids = tuple(sorted(name for names in all_gather_object(sorted(seen)) for name in names))
+        _refuse_twice(ids, set())
         values = metrics.compute()
         made = sum(all_gather_object(made))
         sampled = reduce(Cost.plus, all_gather_object(sampled))
@@ -226,7 +229,7 @@ def evaluate(
         facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
         cost = sampled.per_image() or _former_cost(folder)
-        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds, **cost)
+        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds, ids=ids, **cost)
         if rank == 0:
             shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
@@ -260,7 +263,7 @@ def _former_cost(folder: Path) -> dict[str, float]:
 
 
 @contextmanager
-def _group(launcher: str) -> Iterator[None]:
+def ranks_of_test(launcher: str) -> Iterator[None]:
     """The group of the ranks that share a test, for as long as it lasts; none of a single process."""
     launcher = resolve_launcher(launcher)
     if launcher == "none":

@@ -1,0 +1,69 @@
+"""A test with several seeds."""
+
+import json
+from itertools import combinations
+
+import pytest
+import torch
+
+from pitikit.apis import seeds as module
+from pitikit.apis.evaluate import EvaluationReport, evaluate, read_image
+from pitikit.apis.seeds import SeedsReport, evaluate_seeds, mean_and_spread
+from tests.apis.test_evaluate import CONFIG
+
+
+class Distance(torch.nn.Module):
+    """The mean absolute difference, in the place of LPIPS."""
+
+    def forward(self, one, other):
+        return (one - other).abs().mean(dim=(1, 2, 3), keepdim=True)
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "model.py"
+    path.write_text(CONFIG.replace("length=7", "length=3"))
+    return path
+
+
+def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp_path, monkeypatch):
+    weights = tmp_path / "alexnet"
+    weights.write_bytes(b"1")
+    monkeypatch.setattr(module, "find_alexnet", lambda: weights)
+    monkeypatch.setattr(module, "build_lpips", lambda path: Distance())
+    monkeypatch.setattr(module, "SMALLEST", 8)
+    out = tmp_path / "out"
+    report = evaluate_seeds(config, "random", 3, out, seed=5, progress=False)
+    assert report.seeds == (5, 6, 7) and [test.folder.name for test in report.tests] == ["seed_5", "seed_6", "seed_7"]
+    distances = []
+    for name in report.tests[0].ids:
+        images = [read_image(out / f"seed_{n}/images/{name}.png").float() / 127.5 - 1 for n in (5, 6, 7)]
+        distances += [float((a - b).abs().mean()) for a, b in combinations(images, 2)]
+    assert len(distances) == 9 and report.diversity == pytest.approx(sum(distances) / 9) and report.diversity > 0.05
+    alone = evaluate(config, "random", tmp_path / "alone", 6, progress=False)
+    assert alone.metrics["PSNR"] == report.values()["PSNR"][1]
+    saved = json.loads((out / "metrics.json").read_text())
+    assert saved["seeds"] == [5, 6, 7] and saved["metrics"]["PSNR"] == report.values()["PSNR"]
+    assert "±" in report.table() and "Diversity" in report.table()
+
+
+def test_without_weights_there_is_a_reason(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "find_alexnet", lambda: None)
+    report = evaluate_seeds(config, "random", 2, tmp_path / "out", progress=False, options={"model.seed": 3})
+    assert report.seeds == (3, 4) and report.diversity is None and "no weights of AlexNet" in report.table()
+
+
+def test_one_seed_is_refused(config):
+    with pytest.raises(ValueError, match="seeds=1: expected 2 or more"):
+        evaluate_seeds(config, "random", 1)
+
+
+def test_the_spread_is_half_the_range():
+    assert mean_and_spread([1, 2, 4]) == "2.3333 ± 1.5000"
+    assert mean_and_spread([1]) == "1.0000" and mean_and_spread([1, None]) == "-"
+
+
+def test_metrics_of_single_classes_come_last(tmp_path):
+    test = EvaluationReport(tmp_path, {"IoU/sky": 0.5, "mIoU": 0.25}, {}, {}, 1, 0, 1.0, ids=("a",))
+    lines = SeedsReport(tmp_path, (0, 1), (test, test), 0.125).table().splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["mIoU", "IoU/sky", "Diversity"] and "0.1250" in lines[2]
