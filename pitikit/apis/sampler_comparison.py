@@ -16,7 +16,7 @@ from mmengine import Config
 from pitikit.apis.building import RANDOM, Checkpoint, build_model, weight_files
 from pitikit.apis.evaluate import evaluate, image_path, metric_configs, read_image
 from pitikit.apis.metrics_table import lay_out
-from pitikit.apis.panels import make_panels, save_figure
+from pitikit.apis.panels import draw_lines
 from pitikit.apis.protocol import plain, write_json
 from pitikit.config import load_config
 from pitikit.data.images import write_grid
@@ -358,19 +358,8 @@ def _plot(path: Path, rows: Mapping[str, Mapping[str, Any]], key: str, label: st
     if len({row[key] for row in known}) < 2 or not metrics:
         path.unlink(missing_ok=True)
         return
-    lines = _lines(known, key, same)
-    figure, panels = make_panels(len(metrics))
-    for metric, axes in zip(metrics, panels, strict=True):
-        for name, line in lines.items():
-            points = [(row[key], row["metrics"][metric]) for row in line if row["metrics"].get(metric) is not None]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=3, linewidth=1.2)
-        axes.set_title(metric)
-        axes.set_xlabel(label)
-        if key == "network_calls":
-            axes.set_xscale("log")
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    save_figure(figure, path)
+    lines = {name: [(row[key], row["metrics"]) for row in line] for name, line in _lines(known, key, same).items()}
+    draw_lines(path, lines, metrics, label, log_scale=key == "network_calls")
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], key: str, same: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:

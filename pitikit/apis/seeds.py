@@ -20,6 +20,8 @@ from pitikit.evaluation.lpips import HOW_TO_GET, SMALLEST, build_lpips, find_ale
 from pitikit.files import file_sha256
 
 DIVERSITY = "Diversity"
+#: The file in the folder of several tests: values of every seed, and the diversity.
+SEEDS_NAME = "seeds.json"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class SeedsReport:
     """The result of a test with several seeds.
 
     Attributes:
-        folder: where ``seed_<n>/`` are, each that of a test, and ``metrics.json``.
+        folder: where ``seed_<n>/`` are, each that of a test, and ``seeds.json``.
         seeds: of the sampling.
         tests: of each seed.
         diversity: LPIPS between two images of one condition, the mean over all pairs of seeds and all conditions; None
@@ -113,7 +115,7 @@ def evaluate_seeds(
         if get_dist_info()[0] == 0:
             shown = dict(seeds=numbers, metrics=report.values(), diversity=diversity, note=note)
             measured = None if weights is None else dict(network="AlexNet", weights_sha256=file_sha256(weights))
-            write_json(folder / "metrics.json", {**shown, "measured_with": measured, "protocol": tests[0].protocol})
+            write_json(folder / SEEDS_NAME, {**shown, "measured_with": measured, "protocol": tests[0].protocol})
     return report
 
 

@@ -42,7 +42,7 @@ def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp
     assert len(distances) == 9 and report.diversity == pytest.approx(sum(distances) / 9) and report.diversity > 0.05
     alone = evaluate(config, "random", tmp_path / "alone", 6, progress=False)
     assert alone.metrics["PSNR"] == report.values()["PSNR"][1]
-    saved = json.loads((out / "metrics.json").read_text())
+    saved = json.loads((out / "seeds.json").read_text())
     assert saved["seeds"] == [5, 6, 7] and saved["metrics"]["PSNR"] == report.values()["PSNR"]
     assert "±" in report.table() and "Diversity" in report.table()
 

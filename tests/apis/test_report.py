@@ -1,0 +1,86 @@
+"""A report of many tests: what shares a table, what is a row, and the paper beside it."""
+
+import csv
+import json
+
+import pytest
+
+from pitikit.apis.metrics_table import ResultsError, find_runs
+from pitikit.apis.report import PAPER, make_rows, write_report
+from pitikit.config import load_config
+from tests.apis.test_metrics_table import DATASET, write
+
+MASK = "configs/mask/piti_glide64_two-stage_ade20k.py"
+
+
+def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
+    for seed, value in enumerate([0.25, 0.5, 0.75]):
+        write(tmp_path / "plain" / f"seed_{seed}" / "test", {"mIoU": value})
+    write(tmp_path / "spatial" / "seed_0" / "test", {"mIoU": 0.5, "IoU/sky": 1.0})
+    rows = make_rows(find_runs([tmp_path]))
+    assert [(row.name, len(row.runs)) for row in rows] == [("plain/test", 3), ("spatial/test", 1)]
+    text = write_report([tmp_path], tmp_path / "report", ["md", "csv"])
+    assert "| plain/test | 3 | 0.5000 ± 0.2500 |" in text and "| spatial/test | 1 | 0.5000 |" in text
+    assert (tmp_path / "report/report.md").read_text() == text and "IoU/sky" not in text
+    table = list(csv.DictReader((tmp_path / "report/report.csv").open()))
+    assert table[0]["mIoU"] == "0.5" and table[0]["mIoU (half range)"] == "0.25" and table[1]["IoU/sky"] == "1.0"
+
+
+def test_what_was_measured_otherwise_has_a_table_of_its_own(tmp_path):
+    write(tmp_path / "one", {"FID": 10.0}, {"FID": {"weights_sha256": "abcdef012345"}})
+    write(tmp_path / "two", {"FID": 9.0}, count=8)
+    write(tmp_path / "three", {"FID": 8.0}, {"FID": {"weights_sha256": "0000"}})
+    text = write_report([tmp_path / name for name in ("one", "two", "three")], tmp_path / "report", ["md"])
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Table 1", "## Table 2", "## Table 3"]
+    assert "7 images of SceneWorld at 16 pixels; FID by weights (abcdef01…)." in text
+
+
+def test_seeds_of_different_tests_are_refused(tmp_path):
+    write(tmp_path / "seed_0", {"FID": 10.0})
+    write(tmp_path / "seed_1", {"FID": 9.0}, count=8)
+    with pytest.raises(ResultsError, match="seed_1: measured in another way"):
+        write_report([tmp_path], tmp_path / "report")
+
+
+def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
+    write(tmp_path / "ade", {"FID": 30.0, "CLIP-FID": 10.0}, config=MASK)
+    write(tmp_path / "other", {"FID": 20.0}, config="configs/mask/piti_small_camvid.py", count=9)
+    text = write_report([tmp_path / "ade", tmp_path / "other"], tmp_path / "report", ["md"])
+    first, second = text.split("## Table 2")
+    lines = [line for line in first.splitlines() if line.startswith("| PITI, paper (ADE20K)")]
+    assert lines == ["| PITI, paper (ADE20K) † |  | - | 8.9 † |"]
+    assert (
+        "| PITI, later papers (ADE20K) †† |  | 27.9 †† | - | 0.294 †† |" not in first
+    )  # mIoU comes in front of nothing.
+    assert "† the paper's own measurement: FID of CLIP features" in first and "†" not in second
+    assert "†" not in write_report([tmp_path / "ade"], tmp_path / "report", ["md"], paper=None)
+
+
+def test_every_row_of_the_paper_is_complete():
+    rows = load_config(PAPER)["paper"]
+    assert len(rows) == 39 and all(set(row) == {"configs", "dataset", "method", "metrics", "protocol"} for row in rows)
+
+
+def test_plots_are_drawn_over_what_varies(tmp_path):
+    for steps in (10, 50):
+        write(tmp_path / f"steps{steps}", {"FID": 100.0 / steps}, steps=steps, guidance={"type": "CFG", "scale": 2.0})
+    text = write_report([tmp_path], tmp_path / "report")
+    assert (tmp_path / "report/table_1_steps.png").stat().st_size > 5000
+    assert "![sampling steps](table_1_steps.png)" in text and "table_1_scale" not in text
+
+
+def test_the_share_of_a_comparison_is_a_factor(tmp_path):
+    for share in (25, 100):
+        folder = write(tmp_path / "piti" / str(share) / "test", {"FID": 1.0}).parent
+        given = ["--cfg-options", "train_dataloader.dataset.subset=0.25"] if share == 25 else []
+        (folder / "asked.json").write_text(json.dumps({"options": given}))
+    assert [row.factors["share"] for row in make_rows(find_runs([tmp_path]))] == [1.0, 0.25]
+
+
+def test_wrong_questions_are_answered(tmp_path):
+    write(tmp_path / "one", {"FID": 1.0}, dataset=DATASET)
+    with pytest.raises(ResultsError, match="no run has the column 'KID'; expected some of FID"):
+        write_report([tmp_path], tmp_path / "report", columns=["KID"])
+    with pytest.raises(ValueError, match="formats: got pdf, expected some of md, csv, png"):
+        write_report([tmp_path], tmp_path / "report", ["pdf"])
+    assert not (tmp_path / "report").exists()
