@@ -25,6 +25,9 @@ from mmengine.registry import Registry, build_from_cfg
 from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
+#: Version of :mod:`pitikit.plugins`, which a plugin names as its ``PITIKIT_API``: the first number changes where
+#: something is taken away or changed, the second where something is added.
+PLUGIN_API = "1.0"
 ENTRY_POINT_GROUP = "pitikit.plugins"
 #: Imported plugins of entry points, by module name: the folder of their sources (the file of a single module).
 INSTALLED: dict[str, Path] = {}

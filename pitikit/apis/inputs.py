@@ -91,8 +91,8 @@ class ConditionReader:
         self._texts = {str(s.source) for s in loaders if isinstance(s, LoadCaption)}
         self.takes_texts = bool(self._texts) and self._texts == set(self.members)
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
-        own = [name for s in loaders if type(s).__module__.startswith("pitikit.") for name in names_of(s)]
-        self._foreign = {name for s in loaders for name in names_of(s)} - set(own)
+        own = [name for s in loaders if getattr(s, "takes_images", False) for name in names_of(s)]
+        self._foreign = {name for s in loaders for name in names_of(s)} - {*own, *self._texts}
 
     def find(self, inputs: Any, ids: Sequence[str] | None = None) -> list[Item]:
         """List the inputs to translate; nothing is decoded yet.
@@ -270,8 +270,9 @@ _ADVICE = {
 
 
 def _is_for_training(step: Any) -> bool:
-    # Loaders of targets for metrics have encode=None; see ConditionPart. ``low_res`` is no part of a condition.
-    return isinstance(step, (LoadImage, RandomFlip, Degrade, LoadLowRes)) or getattr(step, "encode", step) is None
+    # A loader that adds a ConditionPart itself has encode=None for a target. ``low_res`` is no part of a condition.
+    is_target = not getattr(step, "condition", True) or getattr(step, "encode", step) is None
+    return is_target or isinstance(step, (LoadImage, RandomFlip, Degrade, LoadLowRes))
 
 
 def _as_list(inputs: Any, any_channels: bool) -> list[Any]:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
+
+from pitikit.data.errors import DataError, place_of
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -42,7 +44,7 @@ class ConditionPart:
         array: (H, W) or (H, W, k).
         interpolation: how it is resized: 'nearest', 'linear' or 'area'.
         encode: array at its final size -> uint8 (H, W, c); None keeps it out of the condition (a
-            target only).
+            target only). Where it has an attribute ``channels``, that is c.
         mirror: what a left-right flip does to the values, on top of moving them; None for nothing.
         keep: results key under which the array is kept for metrics, or None.
         path: the file it came from, for messages.
@@ -70,7 +72,47 @@ class ConditionPart:
     def flipped(self) -> ConditionPart:
         """The part mirrored left to right."""
         array = np.ascontiguousarray(self.array[:, ::-1])
-        return self.with_array(array if self.mirror is None else self.mirror(array))
+        if self.mirror is None:
+            return self.with_array(array)
+        mirrored = self.mirror(array)
+        if not isinstance(mirrored, np.ndarray) or mirrored.shape != array.shape:
+            raise DataError(
+                f"{self.name}: mirror gave {shape_of(mirrored)}",
+                f"an array of the shape that it was given, {array.shape}",
+                path=self.path,
+            )
+        return self.with_array(mirrored)
+
+    def encoded(self, item: str | None = None) -> np.ndarray:
+        """The bytes of the part, uint8 (H, W, c).
+
+        Raises:
+            DataError: ``encode`` raised an error, or gave something else; ``item`` is for the message.
+        """
+        assert self.encode is not None
+        height, width = self.array.shape[:2]
+        wanted = f"({height}, {width}, {getattr(self.encode, 'channels', 'channels')})"
+        try:
+            code = self.encode(self.array)
+        except DataError as error:
+            error.item, error.path = error.item or item, error.path or self.path
+            raise
+        except Exception as error:
+            found = f"{self.name}: encode raised {type(error).__name__}: {error}{place_of(error)}"
+            raise DataError(found, f"uint8 {wanted}", path=self.path, item=item) from error
+        fits = isinstance(code, np.ndarray) and code.dtype == np.uint8 and code.ndim == 3
+        channels = getattr(self.encode, "channels", code.shape[2] if fits else 0)
+        if not fits or code.shape != (height, width, channels):
+            found = f"{self.name}: encode gave {shape_of(code)}"
+            raise DataError(found, f"uint8 {wanted}, the channels last", path=self.path, item=item)
+        return code
+
+
+def shape_of(value: Any) -> str:
+    """Type and shape of what should have been an array, for messages."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 # ---- masks
@@ -99,6 +141,7 @@ class MaskColours:
     """Labels (H, W) uint8 -> RGB uint8 (H, W, 3); 255 and ids past the palette are black."""
 
     num_classes: int
+    channels: ClassVar[int] = 3
 
     def __call__(self, label: np.ndarray) -> np.ndarray:
         """Colour a label map."""
@@ -139,6 +182,7 @@ class EdgeDistance:
     """
 
     coverage: int = EDGE_COVERAGE
+    channels: ClassVar[int] = 1
 
     def __call__(self, edges: np.ndarray) -> np.ndarray:
         """Distances to the edges that remain."""
@@ -234,6 +278,8 @@ def encode_normals(normals: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class NormalCode:
     """:func:`encode_normals`, as an encoder."""
+
+    channels: ClassVar[int] = 3
 
     def __call__(self, normals: np.ndarray) -> np.ndarray:
         """Encode normals."""

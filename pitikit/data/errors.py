@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 
@@ -44,3 +45,9 @@ class DataError(ValueError):
         if place:
             text = f"{place}: {text}"
         return f"{text}. {self.advice}" if self.advice else text
+
+
+def place_of(error: BaseException) -> str:
+    """File and line that raised ``error``, in brackets: where to mend the code of a plugin."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f" ({last.filename}, line {last.lineno})"

@@ -1,17 +1,16 @@
-"""Transforms that load one member of a pair: image, mask, caption; and what all loaders share."""
+"""Transforms that load one member of a pair: image, mask, caption."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image
 
+from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import (
     LABEL_IGNORE,
     ConditionPart,
@@ -22,90 +21,10 @@ from pitikit.data.conditions import (
 from pitikit.data.empty_conditions import EmptyPart
 from pitikit.data.errors import DataError
 from pitikit.data.id_maps import id_map_of
-from pitikit.data.reading import as_ids, read_ids, read_image
-from pitikit.data.rotations import unshared_rotation
+from pitikit.data.members import add_part, check_size, fetch, fetch_image
+from pitikit.data.reading import as_ids, read_ids
 from pitikit.networks.tokenizers import PADDING, Tokenizer
 from pitikit.registry import TOKENIZERS, TRANSFORMS
-
-
-def fetch(results: dict[str, Any], source: str, reader: Callable[[Any], Any]) -> tuple[Any, Path | None]:
-    """A member as an array (or text): read from its path or PIL image, or as it is. Each file is decoded once
-    an item.
-
-    Returns the value and its path (None for a value that came as an array). Raises DataError,
-    naming the item.
-    """
-    item = results.get("id")
-    sources = results.get("sources", {})
-    if source not in sources:
-        raise DataError(
-            f"the members {sorted(sources)}",
-            f"a member {source!r}",
-            "name it in the dataset's config",
-            item=item,
-        )
-    value = sources[source]
-    if not isinstance(value, (str, Path, Image.Image)):
-        return value, None
-    path = None if isinstance(value, Image.Image) else Path(value)
-    memory = results.setdefault("_decoded", {})
-    key = (source if path is None else str(path), reader.__name__)
-    if key not in memory:
-        try:
-            memory[key] = reader(value if path is None else path)
-        except DataError as error:
-            error.item = item
-            raise
-    return memory[key], path
-
-
-def fetch_image(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
-    """A member that is a photograph, RGB uint8 (H, W, 3), by :func:`fetch`; DataError for anything else."""
-    image, path = fetch(results, source, read_image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        found = f"an array of shape {image.shape}, {image.dtype}"
-        raise DataError(found, "RGB uint8 (H, W, 3)", "", path, results.get("id"))
-    return image, path
-
-
-def check_size(results: dict[str, Any], name: str, array: np.ndarray, path: Path | None) -> None:
-    """Raise DataError when the size differs from the first member's.
-
-    With ``results['same_size']`` False the aspect ratio alone counts, up to a rounding.
-    """
-    height, width = array.shape[:2]
-    first = results.setdefault("_first_size", (name, height, width))
-    paths = results.setdefault("_paths", {})
-    paths.setdefault(name, path)
-    other, h, w = first
-    strict = results.get("same_size", True)
-    if _agree((height, width), (h, w), strict):
-        return
-    advice = "same_size=False of the dataset accepts another size of the same shape" if strict else "the frames differ"
-    if _agree((width, height), (h, w), strict):
-        advice = unshared_rotation(paths, name, other) or advice
-    raise DataError(
-        f"{name} of {width}×{height} pixels",
-        f"the size of the {other}, {w}×{h}" + ("" if strict else ", or its aspect ratio"),
-        advice,
-        path,
-        results.get("id"),
-    )
-
-
-def _agree(size: tuple[int, int], first: tuple[int, int], strict: bool) -> bool:
-    return size == first or (not strict and abs(first[0] * size[1] / first[1] - size[0]) <= 1)
-
-
-def add_part(results: dict[str, Any], part: ConditionPart, path: Path | None) -> dict[str, Any]:
-    """Append a condition part, after a check of its size; what it keeps for metrics becomes a key
-    of results.
-    """
-    check_size(results, part.name, part.array, path)
-    results.setdefault("condition_parts", []).append(replace(part, path=path))
-    if part.keep is not None:
-        results[part.keep] = part.array
-    return results
 
 
 @TRANSFORMS.register_module()
@@ -139,12 +58,14 @@ _BINARY_MASK = EmptyPart(
 )
 
 
-def fetch_ids(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
+def fetch_ids(
+    results: dict[str, Any], source: str, reader: Callable[[Any], Any] = read_ids
+) -> tuple[np.ndarray, Path | None]:
     """The label ids of a member, of whole numbers (H, W), and its path; see :func:`~pitikit.data.reading.as_ids`.
 
     Raises DataError, naming the item.
     """
-    value, path = fetch(results, source, read_ids)
+    value, path = fetch(results, source, reader)
     try:
         return as_ids(np.asarray(value), path), path
     except DataError as error:
@@ -153,7 +74,7 @@ def fetch_ids(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | 
 
 
 @TRANSFORMS.register_module()
-class LoadMask(BaseTransform):
+class LoadMask(ConditionLoader):
     """Read label ids, check them, and colour them: a condition of three channels, and
     results['label'].
 
@@ -178,6 +99,9 @@ class LoadMask(BaseTransform):
             a lossy file.
     """
 
+    channels, keep, takes_images = MaskColours.channels, "label", True
+    read = staticmethod(read_ids)
+
     def __init__(
         self,
         num_classes: int = 182,
@@ -196,7 +120,7 @@ class LoadMask(BaseTransform):
         self.num_classes, self.id_offset, self.source = num_classes, id_offset, source
         self.ignore = frozenset([ignore] if isinstance(ignore, int) else ignore)
         self.id_map = None if id_map is None else id_map_of(id_map, num_classes)
-        self.encode = MaskColours(num_classes) if condition else None
+        self.condition, self.code = condition, MaskColours(num_classes)
 
     def label_of(self, value: int) -> int | None:
         """The class of an id of the file: 255 for 'no label', None for an id that is out of range."""
@@ -207,9 +131,25 @@ class LoadMask(BaseTransform):
             return LABEL_IGNORE
         return label if self.id_map is None and 0 <= label < self.num_classes and value >= 0 else None
 
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """Colour labels."""
+        return self.code(array)
+
+    def validate(self, array: np.ndarray) -> np.ndarray:
+        """Turn the ids of a file into labels uint8 (H, W), 255 for none."""
+        return self._labels(as_ids(array), None, None)[0]
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the label map."""
-        ids, path = fetch_ids(results, self.source)
+        ids, path = fetch_ids(results, self.source, self.read)
+        label, binary = self._labels(ids, path, results.get("id"))
+        if binary:
+            results.setdefault("notes", []).append(_BINARY_MASK._replace(path=path))
+        code = self.code if self.condition else None
+        return add_part(results, ConditionPart(self.source, label, "nearest", code, keep=self.keep), path)
+
+    def _labels(self, ids: np.ndarray, path: Path | None, item: str | None) -> tuple[np.ndarray, bool]:
+        """Labels of the ids of a file, and True where they are 0 and 255 alone, of which 255 is 'no label'."""
         low = min(0, int(ids.min()))
         if ids.dtype == np.uint8:
             counts = cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel()
@@ -219,14 +159,10 @@ class LoadMask(BaseTransform):
         found = [self.label_of(value) for value in present]
         labels = [label for label in found if label is not None]
         if len(labels) < len(found):
-            raise self._out_of_range(np.array(present), counts[np.array(present) - low], path, results.get("id"))
-        if present == [0, 255] and labels[1] == LABEL_IGNORE:
-            results.setdefault("notes", []).append(_BINARY_MASK._replace(path=path))
+            raise self._out_of_range(np.array(present), counts[np.array(present) - low], path, item)
         table = np.zeros(len(counts), np.uint8)
         table[np.array(present) - low] = labels
-        label = table[ids if low == 0 else ids - low]
-        part = ConditionPart(self.source, label, "nearest", self.encode, keep="label")
-        return add_part(results, part, path)
+        return table[ids if low == 0 else ids - low], present == [0, 255] and labels[1] == LABEL_IGNORE
 
     def _out_of_range(self, present: np.ndarray, counts: np.ndarray, path: Path | None, item: str | None) -> DataError:
         wanted = np.array([i for i in present.tolist() if i not in self.ignore])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import (
     ConditionPart,
     DepthCode,
@@ -20,7 +20,7 @@ from pitikit.data.conditions import (
     normals_from_depth,
 )
 from pitikit.data.errors import DataError
-from pitikit.data.loading import add_part, fetch
+from pitikit.data.members import add_part, fetch
 from pitikit.data.reading import normals_of_bytes, read_depth, read_normals, read_valid, valid_pixels
 from pitikit.registry import TRANSFORMS
 
@@ -41,7 +41,7 @@ _TOLERATED_WHOLE = 0.3
 
 
 @TRANSFORMS.register_module()
-class LoadDepth(BaseTransform):
+class LoadDepth(ConditionLoader):
     """Read depth and encode its logarithm: three channels ('log-jet', the released code) or one
     ('log').
 
@@ -64,6 +64,9 @@ class LoadDepth(BaseTransform):
             size.
     """
 
+    takes_images = True
+    read = staticmethod(read_depth)
+
     def __init__(
         self,
         unit: str | float | None = None,
@@ -78,12 +81,12 @@ class LoadDepth(BaseTransform):
         _check_unit(unit)
         self.unit, self.source, self.keep, self.valid = unit, source, keep, valid
         self.code = DepthCode(mode, near, far)
-        self.encode = self.code if condition else None
+        self.channels, self.condition = self.code.channels, condition
+        self.optional = () if valid is None else (valid,)
 
-    @property
-    def optional(self) -> tuple[str, ...]:
-        """Members that an input of a translation may leave out."""
-        return () if self.valid is None else (self.valid,)
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """Encode metres."""
+        return self.code(array)
 
     def as_given(self, members: Collection[str]) -> LoadDepth:
         """The loader of a translation's input that has ``members``."""
@@ -97,7 +100,7 @@ class LoadDepth(BaseTransform):
             "depth",
             depth,
             "nearest",
-            self.encode,
+            self.code if self.condition else None,
             keep=self.keep,
             tolerated=_TOLERATED_WHOLE if whole and scale == 1 else ConditionPart.tolerated,
             remedy=partial(_likely_unit, self.code, scale, whole),
@@ -173,7 +176,7 @@ def _without_absent_mask(loader: Any, members: Collection[str]) -> Any:
     if loader.valid is None or loader.valid in members:
         return loader
     changed = copy.copy(loader)
-    changed.valid = None
+    changed.valid, changed.optional = None, ()
     return changed
 
 
@@ -199,7 +202,7 @@ def fetch_normals(results: dict[str, Any], source: str) -> tuple[np.ndarray, Pat
 
 
 @TRANSFORMS.register_module()
-class LoadNormals(BaseTransform):
+class LoadNormals(ConditionLoader):
     """Read surface normals, or derive them from depth: three channels, x right, y up, z towards the
     camera.
 
@@ -221,6 +224,8 @@ class LoadNormals(BaseTransform):
             finite is no normal; it is encoded as 128.
     """
 
+    channels, takes_images = NormalCode.channels, True
+
     def __init__(
         self,
         source: str | None = None,
@@ -239,11 +244,20 @@ class LoadNormals(BaseTransform):
         self.signs = np.array(signs, np.float32)
         self.focal, self.smooth, self.spread = focal, smooth, spread
         self.valid, self.given = valid if derive else None, given
+        self.optional = () if self.valid is None else (self.valid,)
+        self.code = NormalCode()
 
-    @property
-    def optional(self) -> tuple[str, ...]:
-        """Members that an input of a translation may leave out."""
-        return () if self.valid is None else (self.valid,)
+    def read(self, path: Any) -> np.ndarray:
+        """Read normals, or the depth to derive them from."""
+        return read_depth(path) if self.derive else read_normals(path)
+
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """Encode normals."""
+        return self.code(array)
+
+    def mirror(self, array: np.ndarray) -> np.ndarray:
+        """Negate x."""
+        return negate_x(array)
 
     def as_given(self, members: Collection[str]) -> LoadNormals:
         """The loader of a translation's input that has ``members``: derived, unless there are normals, or no depth."""
@@ -261,5 +275,5 @@ class LoadNormals(BaseTransform):
         else:
             normals, path = fetch_normals(results, self.source)
             normals = normals * self.signs
-        part = ConditionPart("normals", normals, "linear", NormalCode(), mirror=negate_x)
+        part = ConditionPart("normals", normals, "linear", self.code, mirror=negate_x)
         return add_part(results, part, path)

@@ -8,17 +8,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import ConditionPart, EdgeDistance
 from pitikit.data.errors import DataError
-from pitikit.data.loading import add_part, fetch, fetch_image
+from pitikit.data.members import add_part, fetch, fetch_image
 from pitikit.data.reading import read_grey
 from pitikit.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LoadSketch(BaseTransform):
+class LoadSketch(ConditionLoader):
     """Read an edge map (white on black) and turn it into distances to the nearest edge: one
     channel.
 
@@ -37,6 +37,9 @@ class LoadSketch(BaseTransform):
             or no numbers from 0 to 255.
     """
 
+    channels, takes_images = EdgeDistance.channels, True
+    read = staticmethod(read_grey)
+
     def __init__(
         self,
         threshold: float = 127,
@@ -52,7 +55,15 @@ class LoadSketch(BaseTransform):
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 255")
         self.threshold, self.source, self.edges, self.invert = threshold, source, edges, invert
         self.canny = (float(canny[0]), float(canny[1]))
-        self.given = given
+        self.given, self.code = given, EdgeDistance()
+
+    def validate(self, array: np.ndarray) -> np.ndarray:
+        """Turn the values of a file into edges, 255 on 0."""
+        return self._threshold(array, None, None)
+
+    def encode(self, array: np.ndarray) -> np.ndarray:
+        """Encode edges."""
+        return self.code(array)
 
     def as_given(self, members: Collection[str]) -> LoadSketch:
         """The loader of a translation's input that has ``members``: of drawn edges, unless the image alone is given."""
@@ -67,9 +78,9 @@ class LoadSketch(BaseTransform):
             grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
             found = cv2.Canny(cv2.GaussianBlur(grey, (0, 0), 1.0), self.canny[0], self.canny[1])
         else:
-            grey, path = fetch(results, self.source, read_grey)
+            grey, path = fetch(results, self.source, self.read)
             found = self._threshold(grey, path, results.get("id"))
-        return add_part(results, ConditionPart("sketch", found, "area", EdgeDistance()), path)
+        return add_part(results, ConditionPart("sketch", found, "area", self.code), path)
 
     def _threshold(self, grey: np.ndarray, path: Path | None, item: str | None) -> np.ndarray:
         if grey.ndim != 2 or not grey.size or grey.dtype.kind not in "buif":

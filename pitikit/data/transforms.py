@@ -224,11 +224,7 @@ class PackInputs(BaseTransform):
 
     @staticmethod
     def _encode(parts: list[ConditionPart], item: str) -> list[np.ndarray]:
-        coded = [part.encode(part.array) for part in parts if part.encode is not None]
-        for part, code in zip(parts, coded, strict=True):
-            if not isinstance(code, np.ndarray) or code.dtype != np.uint8 or code.ndim != 3:
-                found = f"{code.dtype} {code.shape}" if isinstance(code, np.ndarray) else f"a {type(code).__name__}"
-                raise DataError(f"{part.name}: encode gave {found}", "uint8 (H, W, channels)", item=item)
+        coded = [part.encoded(item) for part in parts]
         if len({code.shape[:2] for code in coded}) > 1:
             shown = {part.name: part.array.shape[:2] for part in parts}
             raise DataError(f"sizes {shown}", "one size", "put ResizePair before PackInputs", item=item)

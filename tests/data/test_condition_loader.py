@@ -1,0 +1,181 @@
+"""A modality in one class, and the messages of one that does not fit."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pitikit.data.condition_loader import ConditionLoader
+from pitikit.data.empty_conditions import empty_part
+from pitikit.data.errors import DataError
+from pitikit.data.transforms import (
+    LoadDepth,
+    LoadImage,
+    LoadMask,
+    LoadNormals,
+    LoadSketch,
+    PackInputs,
+    RandomFlip,
+    ResizePair,
+)
+from tests.data.pairs import run
+
+ANGLES = np.tile(np.linspace(-1, 1, 8, dtype=np.float32), (4, 1))
+
+
+class LoadTilt(ConditionLoader):
+    """Angles from -1 to 1, as two channels: up, and down."""
+
+    source, channels, interpolation, keep, span = "tilt", 2, "linear", "angle", "-1 to 1"
+
+    def read(self, path):
+        return np.load(path)
+
+    def validate(self, array):
+        if array.ndim != 2:
+            raise DataError(f"{array.ndim} dimensions", "angles (H, W)")
+        return array.astype(np.float32)
+
+    def mirror(self, array):
+        return -array
+
+    def encode(self, array):
+        return np.rint(255 * np.clip(np.stack([array, -array], axis=2), 0, 1)).astype(np.uint8)
+
+    def clipped(self, array):
+        return float((np.abs(array) > 1).mean())
+
+    def single(self, pixel):
+        return "one angle everywhere"
+
+
+def pack(value, loader=None, *steps, **more):
+    return run({"tilt": value, **more}, loader or LoadTilt(), *steps, PackInputs(keep=["angle"]))
+
+
+def test_a_file_and_an_array_are_one(tmp_path):
+    np.save(tmp_path / "a.npy", ANGLES)
+    of_file, of_array = (pack(value)["condition"] for value in (tmp_path / "a.npy", ANGLES))
+    assert torch.equal(of_file, of_array) and of_file.shape == (2, 4, 8) and of_file.dtype == torch.uint8
+    assert of_file[:, 0, 0].tolist() == [0, 255] and of_file[:, 0, -1].tolist() == [255, 0]
+
+
+def test_it_is_resized_mirrored_and_kept_with_the_pair():
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, 0] = 255
+    sample = pack(ANGLES + 1, None, LoadImage(), RandomFlip(1.0), ResizePair(4, 4), image=image)
+    # Moved, and then negated.
+    assert sample["image"][0, 0, -1] > 100 and sample["angle"].shape == (4, 4)
+    assert sample["angle"][0, 0] < sample["angle"][0, -1] < 0.1 and sample["condition"][0].max() == 0
+    plain = pack(ANGLES + 1, None, ResizePair(4, 4))["angle"]
+    assert torch.allclose(sample["angle"].flip(1), -plain)
+
+
+def test_what_carries_nothing_is_noted():
+    sample = pack(np.full((4, 4), 90, np.float32))
+    (note,) = sample["id"].notes
+    assert str(note.error("a")) == "item 'a': found tilt from 90 to 90, 100% of it out of range; expected -1 to 1"
+    (note,) = pack(np.zeros((4, 4), np.float32))["id"].notes
+    assert note.kind == "tilt with one angle everywhere"
+
+
+def test_a_target_is_no_part_of_the_condition():
+    loader = LoadTilt()
+    loader.condition = False
+    sample = pack(ANGLES, loader)
+    assert "condition" not in sample and sample["angle"].shape == (4, 8)
+
+
+def test_it_goes_to_workers():
+    results = pickle.loads(pickle.dumps(LoadTilt()))({"id": "a", "sources": {"tilt": ANGLES}})
+    part = pickle.loads(pickle.dumps(results["condition_parts"][0]))
+    assert part.encoded().shape == (4, 8, 2) and empty_part(part, part.encoded()) is None
+
+
+def test_a_pil_image_is_an_array(tmp_path):
+    class LoadGrey(LoadTilt):
+        def read(self, path):
+            raise AssertionError("an image in memory is not read")
+
+    assert pack(Image.fromarray(ANGLES), LoadGrey())["condition"].shape == (2, 4, 8)
+
+
+@pytest.mark.parametrize("missing", [{"read"}, {"encode"}, {"read", "encode"}])
+def test_a_missing_method_is_named(missing):
+    methods = {name: getattr(LoadTilt, name) for name in {"read", "encode"} - missing}
+    kind = type("LoadHalf", (ConditionLoader,), dict(source="tilt", channels=2, **methods))
+    names = " and no ".join(sorted(missing))
+    with pytest.raises(TypeError, match=f"^LoadHalf: got no {names}, expected the methods read and encode$"):
+        kind()
+
+
+def raises(error):
+    def method(self, value):
+        raise error
+
+    return method
+
+
+@pytest.mark.parametrize(
+    ("step", "method", "words"),
+    [
+        ("encode", lambda self, a: np.zeros((*a.shape, 2)), r"tilt: encode gave float64 \(4, 8, 2\)"),
+        ("encode", lambda self, a: np.zeros((*a.shape, 3), np.uint8), r"gave uint8 \(4, 8, 3\); .* \(4, 8, 2\)"),
+        ("encode", lambda self, a: np.zeros(a.shape, np.uint8), r"gave uint8 \(4, 8\)"),
+        ("encode", lambda self, a: np.zeros((2, *a.shape), np.uint8), r"gave uint8 \(2, 4, 8\)"),
+        ("encode", lambda self, a: np.zeros((2, 2, 2), np.uint8), r"gave uint8 \(2, 2, 2\)"),
+        ("encode", lambda self, a: None, "encode gave None"),
+        ("encode", lambda self, a: [1], "encode gave a list"),
+        ("encode", raises(ZeroDivisionError("by zero")), "encode raised ZeroDivisionError: by zero .*py, line"),
+        ("encode", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),
+        ("mirror", lambda self, a: None, r"tilt: mirror gave None; expected an array of the shape .* \(4, 8\)"),
+        ("mirror", lambda self, a: a.T, r"tilt: mirror gave float32 \(8, 4\)"),
+        ("validate", lambda self, a: None, "LoadOdd.validate gave None; .*it must return it"),
+        ("validate", lambda self, a: a[0], r"LoadOdd.validate gave float32 \(8,\)"),
+        ("validate", lambda self, a: a[:0], r"LoadOdd.validate gave float32 \(0, 8\)"),
+        ("validate", lambda self, a: a.astype(object), "LoadOdd.validate gave object"),
+        ("validate", raises(KeyError("lamp")), "LoadOdd.validate raised KeyError: 'lamp' .*py, line"),
+        ("read", raises(OSError("torn")), r"found a file that cannot be read \(torn\); expected one for LoadOdd.read"),
+        ("read", raises(TypeError("no")), "LoadOdd.read raised TypeError: no .*py, line"),
+        ("read", lambda self, a: b"1", "LoadOdd.read gave a bytes"),
+        ("read", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_item_and_file(tmp_path, step, method, words):
+    np.save(tmp_path / "a.npy", ANGLES)
+    method.__name__ = step
+    loader = type("LoadOdd", (LoadTilt,), {step: method})()
+    with pytest.raises(DataError, match=words) as caught:
+        pack(tmp_path / "a.npy", loader, RandomFlip(1.0))
+    assert "a.npy" in str(caught.value)
+    # A dataset adds the item where a transform does not have it.
+    assert step == "mirror" or str(caught.value).startswith("item 'a7' (")
+
+
+@pytest.mark.parametrize(
+    ("loader", "channels", "stored"),
+    [
+        (LoadMask(5), 3, np.array([[0, 4]], np.uint8)),
+        (LoadSketch(), 1, np.array([[0] * 9 + [255]], np.uint8)),
+        (LoadDepth(), 3, np.array([[1.0, 5]])),
+        (LoadDepth(mode="log"), 1, np.array([[1.0, 5]])),
+        (LoadNormals(), 3, np.array([[[0, 0, 1.0], [1, 0, 0]]])),
+        (LoadNormals(derive=True), 3, np.array([[1.0, 5]])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_loaders_of_pitikit_are_such(loader, channels, stored, tmp_path):
+    assert isinstance(loader, ConditionLoader) and loader.channels == channels and loader.condition
+    np.save(tmp_path / "a.npy", stored)
+    packed = run({loader.source: tmp_path / "a.npy"}, loader, PackInputs())["condition"]
+    assert packed.shape == (channels, *stored.shape[:2])
+    if not getattr(loader, "derive", False) and not isinstance(loader, LoadDepth):
+        by_steps = loader.encode(loader.validate(loader.read(tmp_path / "a.npy")))
+        assert np.array_equal(by_steps.transpose(2, 0, 1), packed)
+
+
+@pytest.mark.parametrize("loader", [LoadMask(5, condition=False), LoadDepth(condition=False)])
+def test_targets_of_pitikit_are_such(loader):
+    assert not loader.condition
