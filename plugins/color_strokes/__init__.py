@@ -22,7 +22,7 @@ OPAQUE = 127
 class LoadStrokes(ConditionLoader):
     """Strokes (H, W, 4), RGB and alpha, of a PNG with a transparent background: colours, and where there are any.
 
-    Strokes with soft edges are cut at half their opacity. A picture without a stroke is a condition too: the model then
+    Strokes with soft edges are cut at half their opacity. An image without a stroke is a condition too: the model then
     chooses all colours.
 
     Raises:

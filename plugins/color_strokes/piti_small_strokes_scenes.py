@@ -1,9 +1,12 @@
-# Colour strokes on SceneWorld: the embedded prior adapted in two stages with 2,000 images, strokes drawn from them.
-#   python tools/train.py plugins/color_strokes/piti_small_strokes_scenes.py
-#   python tools/test.py plugins/color_strokes/piti_small_strokes_scenes.py \
-#       work_dirs/piti_small_strokes_scenes/ema.safetensors
-#   python tools/translate.py plugins/color_strokes/piti_small_strokes_scenes.py \
-#       work_dirs/piti_small_strokes_scenes/ema.safetensors STROKES.png --out results
+r"""Colour strokes on SceneWorld: the embedded prior adapted in two stages with 2,000 images, strokes drawn from them.
+
+python tools/train.py plugins/color_strokes/piti_small_strokes_scenes.py
+python tools/test.py plugins/color_strokes/piti_small_strokes_scenes.py \
+    work_dirs/piti_small_strokes_scenes/ema.safetensors
+python tools/translate.py plugins/color_strokes/piti_small_strokes_scenes.py \
+    work_dirs/piti_small_strokes_scenes/ema.safetensors STROKES.png --out results
+"""
+
 _base_ = [
     "../../configs/_base_/models/small64.py",
     "../../configs/_base_/datasets/loaders.py",
