@@ -128,12 +128,14 @@ LOSSES = make_registry(
     "pitikit.losses.alignment",
     "pitikit.losses.perceptual",
     "pitikit.losses.adversarial",
+    "pitikit.losses.consistency",
 )
 
 MODELS = make_child(
     mm.MODELS,
     "pitikit.models",
     "pitikit.data.preprocessor",
+    "pitikit.networks.edges",
     "pitikit.evaluation.segmenter",
     "pitikit.evaluation.geometry_estimator",
     checked=False,

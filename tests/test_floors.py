@@ -24,7 +24,7 @@ INSIDE = {
     "networks": {"diffusion.types"},
     "kernels": set(),
     "degradations": set(),
-    "losses": {"diffusion.types", "weights"},
+    "losses": {"diffusion.consistency", "diffusion.types", "weights"},
     "data": FLOOR_1,
     "models": FLOOR_1 | {"weights"},
     # Of the data the loaders and the writing of images, of the evaluation the loop that makes them, which sample grids

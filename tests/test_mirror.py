@@ -15,6 +15,7 @@ WHOLE = {
     "degradations/test_recipes.py",
     "engine/distributed/test_two_ranks.py",
     "engine/test_adversarial_training.py",
+    "engine/test_consistency_training.py",
     "engine/test_resume.py",
     "engine/test_resume_upsampler.py",
     "test_advice.py",

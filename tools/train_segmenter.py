@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
-from pitikit.apis.image_readers import Plan, train_reader, train_scene_segmenter
+from pitikit.apis.image_readers import SEGMENTERS, Plan, train_reader, train_scene_segmenter
 from pitikit.config import add_config_arguments
 
 DEFAULT = Path("weights/scenes_segmenter.safetensors")
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=DEFAULT, help="the file to write, %(default)s by default")
     parser.add_argument("--config", type=Path, help="train on its training set, measure on its test set")
+    parser.add_argument("--network", choices=SEGMENTERS, default=SEGMENTERS[0], help="%(default)s by default")
     parser.add_argument("--classes", nargs="+", help="names of the labels; the dataset's own, or ids, by default")
     parser.add_argument("--scenes", type=int, default=6000, help="of SceneWorld, to train on; %(default)s by default")
     parser.add_argument("--test-scenes", type=int, default=200, help="to measure on; %(default)s by default")
@@ -41,9 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--config needs --out, so that the shipped {args.out} is not replaced")
     plan = Plan(args.iterations, args.batch, args.lr, args.seed, args.seconds)
     if args.config is None:
-        print(train_scene_segmenter(args.out, plan, args.scenes, args.test_scenes))
+        print(train_scene_segmenter(args.out, plan, args.scenes, args.test_scenes, args.network))
     else:
-        print(train_reader(args.out, plan, args.config, args.cfg_options, args.classes))
+        print(train_reader(args.out, plan, args.config, args.cfg_options, args.classes, args.network))
 
 
 if __name__ == "__main__":

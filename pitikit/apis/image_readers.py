@@ -14,9 +14,9 @@ from pitikit.config import load_config
 from pitikit.evaluation.geometry_estimator import OUTPUTS, GeometryEstimator
 from pitikit.evaluation.geometry_training import geometry_images, measure_geometry
 from pitikit.evaluation.image_training import ImageSet, loading_steps, train_on_images
-from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import LabelledImages, dataset_images, measure, scene_images
 from pitikit.files import check_writable
+from pitikit.registry import MODELS
 from pitikit.weights import save_weights
 
 # Apart from the prior's scenes (from 0), the training pairs' (from 1,000,000) and the test set's (2,000,000).
@@ -34,11 +34,17 @@ class Plan:
     seconds: float = float("inf")
 
 
-def train_scene_segmenter(out: Path, plan: Plan, scenes: int = 6000, test_scenes: int = 200) -> str:
+SEGMENTERS = ("SceneSegmenter", "DilatedSegmenter", "PyramidSegmenter")
+"""Architectures: a model that learned from one is measured with another."""
+
+
+def train_scene_segmenter(
+    out: Path, plan: Plan, scenes: int = 6000, test_scenes: int = 200, network: str = SEGMENTERS[0]
+) -> str:
     """Train a segmenter of SceneWorld, write it to ``out``, measure it on other scenes; what to print."""
     data = scene_images(TRAIN_START, scenes)
-    _train_segmenter(out, plan, data, scenes=scenes)
-    return _segmenter_report(out, scene_images(TEST_START, test_scenes))
+    _train_segmenter(out, plan, data, network, scenes=scenes)
+    return _segmenter_report(out, scene_images(TEST_START, test_scenes), network)
 
 
 def train_reader(
@@ -47,6 +53,7 @@ def train_reader(
     config: str | Path,
     options: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
+    network: str = SEGMENTERS[0],
 ) -> str:
     """Train on the training set of a config, write, measure on its test set: a segmenter if it loads label maps.
 
@@ -56,31 +63,36 @@ def train_reader(
         config: path; its data have label maps, or else depth or normals or both.
         options: changes to the config, by dotted key.
         classes: names of the labels; the dataset's own, or ids, by default.
+        network: of :data:`SEGMENTERS`.
 
     Returns:
         What to print.
 
     Raises:
         ConfigError: a wrong config.
-        ValueError: its data have no label map, depth or normals, or another number of classes.
+        ValueError: its data have no label map, depth or normals, or another number of classes; or no label map for
+            another ``network``.
     """
     cfg = load_config(config, options)
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
     if classes or any(step["type"] == "LoadMask" for step in loading_steps(train)):
         labelled = dataset_images(train, classes)
-        _train_segmenter(out, plan, labelled, config=str(config))
-        return _segmenter_report(out, dataset_images(test, labelled.classes))
+        _train_segmenter(out, plan, labelled, network, config=str(config))
+        return _segmenter_report(out, dataset_images(test, labelled.classes), network)
+    if network != SEGMENTERS[0]:
+        raise ValueError(f"network={network!r}: got a config without label maps, for which no other network is known")
     torch.manual_seed(plan.seed)
-    network = GeometryEstimator()
-    about = dict(outputs=OUTPUTS, size=network.size, width=network.width, config=str(config))
-    _train(out, plan, network, geometry_images(train, network.size), about)
-    found = measure_geometry(GeometryEstimator(out), geometry_images(test, network.size))
+    estimator = GeometryEstimator()
+    about = dict(outputs=OUTPUTS, size=estimator.size, width=estimator.width, config=str(config))
+    _train(out, plan, estimator, geometry_images(train, estimator.size), about)
+    found = measure_geometry(GeometryEstimator(out), geometry_images(test, estimator.size))
     return f"{out}: " + ", ".join(f"{name} {value:.3f}" for name, value in found._asdict().items())
 
 
-def _train_segmenter(out: Path, plan: Plan, data: LabelledImages, **source: Any) -> None:
+def _train_segmenter(out: Path, plan: Plan, data: LabelledImages, network: str, **source: Any) -> None:
     torch.manual_seed(plan.seed)
-    _train(out, plan, SceneSegmenter(classes=data.classes), data, dict(classes=data.classes, **source))
+    built = MODELS.build(dict(type=network, classes=data.classes))
+    _train(out, plan, built, data, dict(classes=data.classes, network=network, **source))
 
 
 def _train(out: Path, plan: Plan, network: nn.Module, data: ImageSet, about: dict[str, Any]) -> None:
@@ -90,7 +102,7 @@ def _train(out: Path, plan: Plan, network: nn.Module, data: ImageSet, about: dic
     save_weights(out, network.state_dict(), {**about, "iterations": done}, torch.float16)
 
 
-def _segmenter_report(out: Path, test: LabelledImages) -> str:
-    found = measure(SceneSegmenter(out), test)
+def _segmenter_report(out: Path, test: LabelledImages, network: str) -> str:
+    found = measure(MODELS.build(dict(type=network, weights=str(out))), test)
     lines = [f"{name:10s} {'-' if iou is None else f'{iou:.3f}'}" for name, iou in found["IoU"].items()]
     return "\n".join([*lines, f"{out}: mIoU {found['mIoU']:.3f}, accuracy {found['accuracy']:.3f}"])

@@ -187,6 +187,9 @@ def _model(cfg: Any, failed: Mapping[str, Any], path: str | Path, checkpoint: st
         raise WeightsError(f"{path} does not fit the model of the config: {error}") from error
     if checkpoint is not None:
         _replace(model, checkpoint)
+    for term in model.modules():
+        if isinstance(term, Loss):
+            term.prepare()  # Now, so that their networks are among the modules that are watched.
     model.train()
     modules, parameters = dict(model.named_modules()), dict(model.named_parameters())
     for name in failed.get("resting", ()):

@@ -34,6 +34,20 @@ def image_part(condition: Any) -> Tensor | None:
     return next((part for part in parts if isinstance(part, Tensor) and part.ndim == 3), None)
 
 
+def member_of(batch: Mapping[str, Any], name: str) -> Tensor | None:
+    """A member of a batch by name; None where there is none.
+
+    'condition' is the image of a condition, (B, C, H, W), beside a text too; 'condition.mask' a part of that name.
+    """
+    key, _, part = name.partition(".")
+    value = batch.get(key)
+    if part:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    elif isinstance(value, Mapping):
+        value = next((each for each in value.values() if each.ndim == 4), None)
+    return value if isinstance(value, Tensor) else None
+
+
 def sample_of(batch: Mapping[str, Any], row: int) -> dict[str, Any]:
     """One sample of a batch: that row of each value, and of every part of a condition."""
     return {key: map_condition(itemgetter(row), value) for key, value in batch.items()}
@@ -85,6 +99,14 @@ def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -
     if not any(chances.values()):
         return None
     return dropped if isinstance(condition, Mapping) else dropped[""]
+
+
+def unseen_rows(condition: Condition, dropped: Condition | None) -> Tensor | None:
+    """Rows (B,) bool of which no image of the condition was seen; None where nothing was dropped."""
+    if not isinstance(condition, Mapping) or not isinstance(dropped, Mapping):
+        return dropped if isinstance(dropped, Tensor) else None
+    images = [dropped[name] for name, part in condition.items() if part.ndim == 4] or list(dropped.values())
+    return torch.stack(images).all(dim=0)
 
 
 def replace_rows(condition: Condition, null: Condition, dropped: Condition) -> Condition:

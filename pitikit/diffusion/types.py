@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -195,6 +196,8 @@ class Target(NamedTuple):
         alpha_bar_prev: (B, 1, 1, 1), one step nearer to the image.
         min_log_var, max_log_var: (B, 1, 1, 1), the posterior's log variance (clipped) and log beta.
         steps: number of timesteps of the schedule.
+        members: what the losses need of the batch beside, see :attr:`pitikit.losses.denoising.Loss.needs`.
+        dropped: (B,) bool, samples whose condition was left out; None where none was.
     """
 
     x0: Tensor
@@ -204,6 +207,8 @@ class Target(NamedTuple):
     min_log_var: Tensor
     max_log_var: Tensor
     steps: int
+    members: Mapping[str, Tensor] = MappingProxyType({})
+    dropped: Tensor | None = None
 
 
 Denoise = Callable[[Tensor, Tensor], Prediction]

@@ -78,10 +78,11 @@ class FiniteLossHook(Hook):
         self._batch = data_batch
         self._terms = {}
         self._stepped = False
-        sampler = getattr(runner.model, "timestep_sampler", None)
-        # The timestep sampler is updated in the forward pass: with its later state the draw of t could not be repeated.
-        state = sampler.state_dict() if sampler is not None else {}
-        self._before = {f"timestep_sampler.{name}": value.clone() for name, value in state.items()}
+        # They change in the forward pass: with the later state of the timestep sampler the draw of t could not be
+        # repeated, and with that of a gate a loss could act which did not.
+        changing = {name: getattr(runner.model, name, None) for name in ("timestep_sampler", "losses", "adversarial")}
+        states = {name: module.state_dict() for name, module in changing.items() if module is not None}
+        self._before = {f"{key}.{name}": v.clone() for key, state in states.items() for name, v in state.items()}
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Check the iterations that only accumulate gradients as well."""

@@ -27,7 +27,65 @@ class _Convs(nn.Sequential):
         super().__init__(*layers)
 
 
-class PixelNetwork(nn.Module):
+class SizedNetwork(nn.Module):
+    """A network that works on images of one size; others are brought to it, and the answer back to theirs.
+
+    Args:
+        size: side at which it works, pixels.
+        step: what that is a multiple of.
+
+    Raises:
+        ValueError: it is not.
+    """
+
+    def __init__(self, size: int, step: int) -> None:
+        super().__init__()
+        if size < step or size % step:
+            raise ValueError(f"size={size}: expected a multiple of {step}")
+        self.size = size
+
+    @abstractmethod
+    def answer(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] to (B, K, S, S)."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to (B, K, H, W)."""
+        shape = image.shape[2:]
+        if tuple(shape) != (self.size, self.size):
+            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
+        answer = self.answer(image)
+        if answer.shape[2:] != shape:
+            answer = F.interpolate(answer, shape, mode="bilinear", align_corners=False)
+        return answer
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm beside a shortcut (He et al. 2016).
+
+    Args:
+        width: channels.
+        out: channels of the answer; those of the input by default.
+        stride: of the first convolution.
+        dilation: of both.
+    """
+
+    def __init__(self, width: int, out: int | None = None, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        out = out or width
+        self.first = nn.Conv2d(width, out, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.norm1 = nn.BatchNorm2d(out)
+        self.second = nn.Conv2d(out, out, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm2 = nn.BatchNorm2d(out)
+        same = out == width and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(width, out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) to (B, out, H / stride, W / stride)."""
+        y = F.relu(self.norm1(self.first(x)))
+        return F.relu(self.shortcut(x) + self.norm2(self.second(y)))
+
+
+class PixelNetwork(SizedNetwork):
     """A U-Net over images of ``size``; others are brought to it, and the answer back to theirs.
 
     Args:
@@ -43,11 +101,8 @@ class PixelNetwork(nn.Module):
     """
 
     def __init__(self, size: int = 64, width: int = 16, deep: bool = False) -> None:
-        super().__init__()
-        step = 16 if deep else 8
-        if size < step or size % step:
-            raise ValueError(f"size={size}: expected a multiple of {step}")
-        self.size, self.deep = size, deep
+        super().__init__(size, 16 if deep else 8)
+        self.deep = deep
         w = width
         self.enter = _Convs([3, w, w])
         self.down1 = _Convs([w, 2 * w, 2 * w], stride=2)
@@ -65,11 +120,8 @@ class PixelNetwork(nn.Module):
     def head(self, features: Tensor) -> Tensor:
         """(B, ``features``, S, S) to the answer (B, K, S, S)."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, K, H, W)."""
-        shape = image.shape[2:]
-        if tuple(shape) != (self.size, self.size):
-            image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
+    def answer(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] to (B, K, S, S)."""
         at_1 = self.enter(image)  # (B, w, S, S)
         at_2 = self.down1(at_1)  # (B, 2w, S/2, S/2)
         at_4 = self.down2(at_2)  # (B, 4w, S/4, S/4)
@@ -79,10 +131,7 @@ class PixelNetwork(nn.Module):
         x = self.up2(torch.cat([_double(x), at_4], dim=1))  # (B, 3w, S/4, S/4)
         x = self.up1(torch.cat([_double(x), at_2], dim=1))  # (B, 2w, S/2, S/2)
         x = self.up0(torch.cat([_double(x), at_1], dim=1))  # (B, 3w/2, S, S)
-        answer = self.head(x)
-        if answer.shape[2:] != shape:
-            answer = F.interpolate(answer, shape, mode="bilinear", align_corners=False)
-        return answer
+        return self.head(x)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -182,4 +182,7 @@ def as_buffers(module: nn.Module) -> nn.Module:
             if value is not None:
                 delattr(part, name)
                 part.register_buffer(name, value.detach(), persistent=False)
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+            # It would expect its counter in every state that is loaded. In eval mode its statistics count all the same.
+            part.track_running_stats = False
     return module.eval()

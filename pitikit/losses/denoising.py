@@ -18,7 +18,13 @@ class Loss(nn.Module):
     Args:
         weight: factor on the value.
         name: how the logs call it.
+
+    Attributes:
+        needs: members of the batch that the loss finds in ``target.members``, such as 'label' (the pipeline keeps it:
+            ``PackInputs(keep=['label'])``) or 'condition'; see :func:`~pitikit.diffusion.conditions.member_of`.
     """
+
+    needs: tuple[str, ...] = ()
 
     def __init__(self, weight: float = 1.0, name: str = "") -> None:
         super().__init__()

@@ -21,8 +21,8 @@ LEVELS: Mapping[str, float] = {"relu1_2": 1.0, "relu2_2": 1.0, "relu3_3": 1.0, "
 DISTANCES = ("rms", "l1", "mse")
 
 
-class ClampedImageLoss(Loss):
-    """A loss between the estimated clean image, clamped to [-1, 1], and the true one.
+class GatedImageLoss(Loss):
+    """A loss on the estimated clean image, clamped to [-1, 1], of the samples that a gate lets through.
 
     Args:
         weight, name: see :class:`~pitikit.losses.denoising.Loss`.
@@ -39,13 +39,41 @@ class ClampedImageLoss(Loss):
         """(B,); 0 while the gate is closed, and for samples that it leaves out, which cost nothing."""
         value = target.x0.new_zeros(len(target.x0))
         if self.gate.open:
-            weight = self.gate.weights(target.t, pred.alpha_bar)
+            weight = self.sample_weights(pred, target)
             rows = weight.nonzero().flatten()
             if len(rows):
-                distance = self.distance(pred.x0[rows].clamp(-1, 1), target.x0[rows])
-                value = value.index_add(0, rows, weight[rows] * distance)
+                distance = self.distance_of(pred.x0[rows].clamp(-1, 1), target, rows)
+                value = value.index_add(0, rows, (weight[rows] * distance).to(value.dtype))
         self.gate.advance()
         return value
+
+    @abstractmethod
+    def distance_of(self, image: Tensor, target: Target, rows: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1], estimated for ``rows`` (B,) of the batch, to (B,)."""
+
+    @abstractmethod
+    def try_on(self, image: Tensor) -> None:
+        """Evaluate what the loss looks through on an image (1, 3, H, W); an error shows that it cannot process it."""
+
+    def sample_weights(self, pred: Prediction, target: Target) -> Tensor:
+        """Weight of each sample, (B,): the gate's."""
+        return self.gate.weights(target.t, pred.alpha_bar)
+
+
+class ClampedImageLoss(GatedImageLoss):
+    """A loss between the estimated clean image, clamped to [-1, 1], and the true one.
+
+    Args:
+        weight, name, start, max_t, alpha_power: see :class:`GatedImageLoss`.
+    """
+
+    def distance_of(self, image: Tensor, target: Target, rows: Tensor) -> Tensor:
+        """(B,), see :meth:`distance`."""
+        return self.distance(image, target.x0[rows])
+
+    def try_on(self, image: Tensor) -> None:
+        """Compare the image with itself."""
+        self.distance(image, image)
 
     @abstractmethod
     def distance(self, image: Tensor, truth: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -11,7 +11,17 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.conditions import Condition, Drop, any_part, checked_drop, draw_dropped, sample_of
+from pitikit.diffusion.conditions import (
+    Condition,
+    Drop,
+    any_part,
+    checked_drop,
+    draw_dropped,
+    flat_items,
+    member_of,
+    sample_of,
+    unseen_rows,
+)
 from pitikit.diffusion.guidance import GuidanceInputs
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.resampling import order_of_steps
@@ -179,7 +189,8 @@ class DenoisingTranslator(BaseModel):
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
         drop: Drop | None = None,
-        **_: Any,
+        members: Mapping[str, Tensor] | None = None,
+        **batch: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """Noise a batch and run the network on it.
 
@@ -189,10 +200,16 @@ class DenoisingTranslator(BaseModel):
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
             draws: random numbers of the iteration; from torch's global generator by default.
             drop: probability of dropping a condition; the model's own by default.
+            members: what the losses need beside; found in the batch by default, see :meth:`members_of`.
+            batch: what else was packed.
 
         Returns:
             The prediction, the truth, and the weight (B,) of the samples.
+
+        Raises:
+            ValueError: the batch lacks what a loss needs.
         """
+        members = self.members_of({"condition": condition, **batch}) if members is None else members
         draws = draws or BatchDraws()
         drop = self.drop if drop is None else drop
         t, weight = map(draws.own, self.timestep_sampler.sample(draws.whole(len(image)), draws.generator))
@@ -201,7 +218,29 @@ class DenoisingTranslator(BaseModel):
         x_t = self.schedule.add_noise(image, t, noise)
         output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
-        return prediction, self.schedule.target(image, t, noise), weight
+        target = self.schedule.target(image, t, noise)
+        return prediction, target._replace(members=members, dropped=unseen_rows(condition, dropped)), weight
+
+    def members_of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The members of a batch that the losses need, by name.
+
+        Raises:
+            ValueError: one is not there.
+        """
+        found = {}
+        for term in self.losses:
+            assert isinstance(term, Loss)
+            for name in term.needs:
+                member = member_of(batch, name)
+                if member is None:
+                    have = ", ".join(sorted(key for key, _ in flat_items(batch)))
+                    raise ValueError(
+                        f"losses: {type(term).__name__} got a batch with {have}, expected {name!r} in it; keep it: "
+                        f"PackInputs(keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform "
+                        "that loads it"
+                    )
+                found[name] = member
+        return found
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum (B,) of the losses, and the mean of each for the logs.

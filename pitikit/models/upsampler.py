@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -18,7 +17,7 @@ from pitikit.diffusion.noise import BatchDraws
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
-from pitikit.losses.perceptual import ClampedImageLoss
+from pitikit.losses.perceptual import GatedImageLoss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.translator import DenoisingTranslator, Samples
 from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
@@ -108,8 +107,8 @@ class Upsampler(DenoisingTranslator):
     def image_losses(self) -> Iterator[tuple[str, Callable[[Tensor], Any]]]:
         """Losses and networks that take estimated images (B, 3, H, W), by name."""
         for term in self.losses:
-            if isinstance(term, ClampedImageLoss):
-                yield type(term).__name__, partial(_with_itself, term)
+            if isinstance(term, GatedImageLoss):
+                yield type(term).__name__, term.try_on
 
     def denoise(
         self,
@@ -118,12 +117,13 @@ class Upsampler(DenoisingTranslator):
         low_res: Tensor | None = None,
         draws: BatchDraws | None = None,
         drop: Drop | None = None,
-        **_: Any,
+        members: Mapping[str, Tensor] | None = None,
+        **batch: Any,
     ) -> tuple[Prediction, Target, Tensor]:
         """Noise and denoise as the parent does, on random squares of the images if ``crop`` is set.
 
         Raises:
-            ValueError: ``low_res`` is missing.
+            ValueError: ``low_res`` is missing, or what a loss needs.
         """
         if low_res is None:
             raise ValueError(
@@ -131,9 +131,13 @@ class Upsampler(DenoisingTranslator):
                 "Degrade, into the pipeline of the dataset"
             )
         draws = draws or BatchDraws()
+        members = self.members_of({"condition": condition, **batch}) if members is None else members
         if self.crop is not None:
-            image, low_res = self.crop_squares(image, low_res, self.crop, draws)
-        return super().denoise(image, condition, low_res, draws, drop)
+            size = (image.shape[2], image.shape[3])
+            sized = [enlarged(member, size) for member in members.values()]
+            image, low_res, *cut = self.crop_squares(image, low_res, self.crop, draws, *sized)
+            members = dict(zip(members, cut, strict=True))
+        return super().denoise(image, condition, low_res, draws, drop, members)
 
     def strength_of(self, request: SamplingRequest) -> float:
         """As the parent's, but for a request without ``start`` too: ``low_res`` takes its place."""
@@ -158,8 +162,12 @@ class Upsampler(DenoisingTranslator):
             request = replace(request, start=kept)
         return super().sample(condition, request, low_res)
 
-    def crop_squares(self, image: Tensor, low_res: Tensor, side: int, draws: BatchDraws) -> tuple[Tensor, Tensor]:
+    def crop_squares(
+        self, image: Tensor, low_res: Tensor, side: int, draws: BatchDraws, *others: Tensor
+    ) -> tuple[Tensor, ...]:
         """Cut a square of ``side`` at a random place out of each (B, 3, H, W), and the same of ``low_res``, enlarged.
+
+        And of ``others``, (B, ..., H, W) of the size of ``image``.
 
         Raises:
             ValueError: an image is smaller.
@@ -173,10 +181,9 @@ class Upsampler(DenoisingTranslator):
         squares = []
         for row, (y, x) in enumerate(places.tolist()):
             top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
-            square = (row, slice(None), slice(top, top + side), slice(left, left + side))
-            squares.append((image[square], low_res[square]))
-        images, low = zip(*squares, strict=True)
-        return torch.stack(images), torch.stack(low)
+            squares.append((row, ..., slice(top, top + side), slice(left, left + side)))
+
+        return tuple(torch.stack([value[square] for square in squares]) for value in (image, low_res, *others))
 
 
 @MODELS.register_module()
@@ -332,8 +339,19 @@ class AdversarialUpsampler(Upsampler):
         return {**logs, **self.denoiser_loss(*step[:3])}
 
 
-def _with_itself(term: ClampedImageLoss, image: Tensor) -> None:
-    term.distance(image, image)
+def enlarged(member: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map (B, h, w) or (B, C, h, w) at the size of the images, by nearest neighbour: ids stay ids.
+
+    Raises:
+        ValueError: it is no map, so that a square of it cannot be cut.
+    """
+    if member.ndim not in (3, 4):
+        raise ValueError(f"crop: got a member of shape {tuple(member.shape)} for a loss, expected maps (B, h, w)")
+    if tuple(member.shape[-2:]) == size:
+        return member
+    rows = member if member.ndim == 4 else member[:, None]
+    resized = F.interpolate(rows.float(), size, mode="nearest-exact").to(member.dtype)
+    return resized if member.ndim == 4 else resized[:, 0]
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from pitikit.diffusion.conditions import (
     flat_items,
     image_part,
     map_condition,
+    member_of,
     replace_rows,
     sample_of,
+    unseen_rows,
 )
 
 BOTH = {"condition": torch.zeros(3, 2, 4, 4), "text": torch.arange(6).view(3, 2)}
@@ -75,3 +77,23 @@ def test_rows_are_replaced_where_they_are_dropped():
     assert made["text"].tolist() == [[0, 1], [-1, -1], [-1, -1]]
     assert made["condition"].mean(dim=(1, 2, 3)).tolist() == [1, 0, 0]
     assert replace_rows(BOTH["text"], null["text"], torch.tensor([True, False, False])).tolist()[0] == [-1, -1]
+
+
+def test_members_of_a_batch_by_name():
+    image, text = torch.zeros(2, 3, 4, 4), torch.zeros(2, 5)
+    assert member_of({"condition": image}, "condition") is image
+    both = {"condition": {"text": text, "mask": image}, "id": ["a", "b"]}
+    assert member_of(both, "condition") is image and member_of(both, "condition.text") is text
+    for name in ("label", "condition.sketch", "id", "id.x"):
+        assert member_of(both, name) is None
+    assert member_of({"condition": {"text": text}}, "condition") is None
+
+
+def test_rows_of_which_no_image_was_seen():
+    image, text = torch.zeros(2, 3, 4, 4), torch.zeros(2, 5)
+    first, second, neither = (torch.tensor(rows) for rows in ([True, False], [True, True], [False, False]))
+    assert unseen_rows(image, None) is None and unseen_rows(image, first) is first
+    assert unseen_rows({"a": image, "text": text}, {"a": first, "text": neither}).tolist() == [True, False]
+    assert unseen_rows({"a": image, "b": image}, {"a": first, "b": second}).tolist() == [True, False]
+    assert unseen_rows({"a": image, "b": image}, {"a": first, "b": neither}).tolist() == [False, False]
+    assert unseen_rows({"text": text}, {"text": first}).tolist() == [True, False]

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from pitikit.evaluation.pixel_network import PixelNetwork, find_file, load_state, read_file
+from pitikit.evaluation.pixel_network import (
+    PixelNetwork,
+    ResidualBlock,
+    SizedNetwork,
+    find_file,
+    load_state,
+    read_file,
+)
 from pitikit.weights import save_checkpoint_file, save_weights
 
 
@@ -44,3 +51,31 @@ def test_weights_come_back_as_float32_with_their_header(tmp_path):
         load_state(nn.Linear(2, 2), state, path)
     with pytest.raises(FileNotFoundError, match=r"reader weights 'absent\.safetensors'.*train_segmenter"):
         find_file("absent.safetensors", "reader")
+
+
+class Echo(SizedNetwork):
+    """Answers with the image that it gets."""
+
+    def answer(self, image):
+        self.got = image.shape
+        return image
+
+
+def test_a_network_of_one_size_gets_images_of_it():
+    network = Echo(16, 4)
+    image = torch.linspace(-1, 1, 40).expand(1, 3, 24, 40)
+    answer = network(image)
+    assert network.got == (1, 3, 16, 16) and answer.shape == image.shape
+    assert (answer - image).abs().max() < 0.1
+    assert network(image[..., :16, :16]) is not None and network.got == (1, 3, 16, 16)
+    for size in (0, 3, 18):
+        with pytest.raises(ValueError, match=f"size={size}: expected a multiple of 4"):
+            Echo(size, 4)
+
+
+def test_a_residual_block_begins_at_its_input_where_the_shapes_allow():
+    block = ResidualBlock(4, dilation=2).eval()
+    torch.nn.init.zeros_(block.norm2.weight)
+    x = torch.rand(2, 4, 8, 8)
+    assert torch.equal(block(x), x)
+    assert ResidualBlock(4, 6, stride=2)(x).shape == (2, 6, 4, 4)

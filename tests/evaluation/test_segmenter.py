@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pitikit.evaluation.segmenter import SceneSegmenter
+from pitikit.evaluation.segmenter import DilatedSegmenter, PyramidSegmenter, SceneSegmenter
 from pitikit.evaluation.segmenter_training import measure, scene_images
 from pitikit.registry import METRICS
 from pitikit.scenes import CLASSES
@@ -14,28 +14,35 @@ from pitikit.scenes import CLASSES
 SHIPPED = "weights/scenes_segmenter.safetensors"
 
 
+ALL = [(SceneSegmenter, 235_750), (DilatedSegmenter, 217_912), (PyramidSegmenter, 138_606)]
+KINDS = [kind for kind, _ in ALL]
+
+
 def halves(network):
     return {n: t.half() if t.is_floating_point() else t for n, t in network.state_dict().items()}
 
 
-def test_small_enough(repo):
-    network = SceneSegmenter(classes=CLASSES)
-    assert sum(p.numel() for p in network.parameters()) == 235_750
+@pytest.mark.parametrize(("kind", "values"), ALL)
+def test_small_enough(kind, values, repo):
+    network = kind(classes=CLASSES)
+    assert sum(p.numel() for p in network.parameters()) == values
     assert (repo / SHIPPED).stat().st_size <= 600_000
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(64, 64), (16, 16), (50, 70)])
-def test_any_size_in_the_same_size_out(shape):
-    network = SceneSegmenter(classes=["a", "b", "c"]).eval()
+def test_any_size_in_the_same_size_out(kind, shape):
+    network = kind(classes=["a", "b", "c"]).eval()
     assert network(torch.zeros(2, 3, *shape)).shape == (2, 3, *shape)
 
 
-def test_saved_weights_bring_their_classes(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_weights_bring_their_classes(kind, tmp_path):
     torch.manual_seed(0)
-    network = SceneSegmenter(classes=["a", "b"]).eval()
+    network = kind(classes=["a", "b"]).eval()
     path = tmp_path / "s.safetensors"
     save_file(halves(network), path, {"classes": json.dumps(["a", "b"])})
-    loaded = SceneSegmenter(path)
+    loaded = kind(path)
     assert loaded.classes == ("a", "b") and not loaded.training
     image = torch.rand(1, 3, 64, 64) * 2 - 1
     assert torch.allclose(network(image), loaded(image), atol=5e-3)
@@ -55,6 +62,28 @@ def test_wrong_weights_are_errors(tmp_path):
     save_file(halves(SceneSegmenter(classes=["a", "b"])), path)
     with pytest.raises(ValueError, match="does not fit"):
         SceneSegmenter(path, classes=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_is_about_its_own_place(kind):
+    """Logits follow the image when it moves: no level is off by a pixel."""
+    torch.manual_seed(0)
+    network = kind(classes=["a", "b"]).eval()
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 32:40, 24:32] = 1
+    with torch.no_grad():
+        change = (network(image) - network(torch.zeros_like(image))).abs().sum((0, 1))
+    rows, columns = (change > 0.5 * change.max()).nonzero().float().mean(0)
+    assert abs(rows - 35.5) < 4 and abs(columns - 27.5) < 4
+
+
+def test_a_file_of_another_network_is_named(tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_file(halves(DilatedSegmenter(classes=["a"])), path, {"classes": '["a"]', "network": '"DilatedSegmenter"'})
+    with pytest.raises(
+        ValueError, match="got weights of DilatedSegmenter, expected those of PyramidSegmenter; set type"
+    ):
+        PyramidSegmenter(path)
 
 
 def test_the_shipped_one_knows_the_world():

@@ -144,6 +144,17 @@ def test_buffers_follow_and_are_not_saved():
     assert module.to(torch.float64)[0].weight.dtype == torch.float64
 
 
+def test_a_batch_norm_keeps_its_statistics_and_expects_nothing_of_a_state_that_is_loaded():
+    norm = nn.BatchNorm2d(2)
+    norm(torch.rand(4, 2, 3, 3) * 5)
+    owner = nn.Module()
+    x = torch.rand(1, 2, 3, 3)
+    expected = norm.eval()(x)
+    owner.network, owner.own = as_buffers(norm), nn.Linear(1, 1)
+    torch.testing.assert_close(owner.network(x), expected)
+    owner.load_state_dict(dict(owner.state_dict()))  # without the versions of its modules, as a file has it
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
 @torch.no_grad()
 def test_lpips_is_the_packages(vgg, vgg_file):

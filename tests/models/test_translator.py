@@ -359,3 +359,31 @@ def test_an_inpainting_model_sees_what_is_kept_at_every_step():
     model.sample(CONDITION, replace(request, mask=None))
     model.sample(CONDITION, SamplingRequest([0, 1, 2, 3]))
     assert seen == [None] * 6
+
+
+class NeedsMembers(EpsMSE):
+    """Keeps the truth that it is given."""
+
+    def __init__(self, *needs):
+        super().__init__()
+        self.needs = needs
+
+    def forward(self, pred, target):
+        self.given = target
+        return super().forward(pred, target)
+
+
+def test_a_loss_gets_what_it_needs_of_the_batch():
+    loss = NeedsMembers("label", "condition")
+    model = tiny(losses=[loss])
+    label = torch.zeros(4, 8, 8, dtype=torch.uint8)
+    model.loss(image=IMAGE, condition=CONDITION, label=label, other=1, id=IDS)
+    assert loss.given.members.keys() == {"label", "condition"} and loss.given.members["label"] is label
+    assert loss.given.members["condition"] is CONDITION and loss.given.dropped is None
+    model.loss(image=IMAGE, condition=CONDITION, label=label, drop=1.0)
+    assert loss.given.dropped.tolist() == [True] * 4
+    expected = (
+        r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
+    )
+    with pytest.raises(ValueError, match=expected):
+        model.loss(image=IMAGE, condition=CONDITION, id=IDS)

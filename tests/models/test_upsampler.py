@@ -12,6 +12,7 @@ from pitikit.diffusion.noise import BatchDraws
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.diffusion.types import Prediction
 from pitikit.engine.optim import SeparateConstructor
+from pitikit.losses.denoising import EpsMSE
 from pitikit.models.upsampler import AdversarialUpsampler, Upsampler
 from pitikit.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -431,3 +432,38 @@ def test_where_nothing_of_a_start_is_kept_sampling_begins_at_what_is_enlarged(ti
     assert torch.equal(made[:, :, :10], start[:, :, :10])
     other = tiny.sample(condition, SamplingRequest([0], start=torch.where(mask, start, -start), mask=mask), low).images
     assert torch.equal(made, other)
+
+
+class NeedsLabel(EpsMSE):
+    """Keeps what it is given of the batch."""
+
+    needs = ("label", "condition")
+
+    def forward(self, pred, target):
+        self.given = target
+        return super().forward(pred, target)
+
+
+def test_what_a_loss_needs_of_the_batch_is_cut_with_the_image():
+    model = Upsampler(DENOISER, losses=[loss := NeedsLabel()], crop=24)
+    image = ramps(3)
+    # At half the size: each id stands for two columns.
+    label = image[:, 0, ::2, ::2].byte()
+    batch = dict(image=image, condition=image.clone(), low_res=torch.zeros(3, 3, 8, 8), label=label)
+    torch.manual_seed(3)
+    model.loss(**batch)
+    given = loss.given
+    assert torch.equal(given.members["condition"], given.x0)
+    assert torch.equal(given.members["label"], (given.x0[:, 0].byte() // 2) * 2)
+    assert len({tuple(one[:2, 0, 0].tolist()) for one in given.x0}) > 1
+    with pytest.raises(ValueError, match=r"NeedsLabel got a batch with condition, expected 'label' in it; keep it"):
+        model.loss(**{key: value for key, value in batch.items() if key != "label"})
+    with pytest.raises(ValueError, match=r"crop: got a member of shape \(3,\) for a loss, expected maps"):
+        model.loss(**{**batch, "label": torch.zeros(3)})
+
+
+def test_a_network_that_reads_images_is_tried_before_the_training():
+    reader = torch.nn.Conv2d(4, 2, 1)
+    model = Upsampler(DENOISER, losses=[dict(type="ConsistencyLoss", network=reader)])
+    with pytest.raises(ValueError, match="ConsistencyLoss: got images of 32x32 .*expected a size"):
+        model.init_weights()
