@@ -24,6 +24,7 @@ from pitikit.losses.perceptual import ClampedImageLoss
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks.decoders import Decoder, GlideUNet
 from pitikit.networks.encoders import Encoder, SemanticEncoder
+from pitikit.networks.spatial import SpatialEncoder
 from pitikit.networks.unet import timestep_embedding
 from pitikit.registry import (
     DATASETS,
@@ -98,6 +99,7 @@ __all__ = [
     "Scaled",
     "SceneWorld",
     "SemanticEncoder",
+    "SpatialEncoder",
     "Target",
     "add_part",
     "build_guidance",

@@ -9,6 +9,5 @@ _base_ = [
     "../_base_/evaluation_sketches.py",
     "../_base_/default_runtime.py",
 ]
-model = dict(denoiser=dict(encoder=dict(in_channels=1)))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]

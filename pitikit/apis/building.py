@@ -11,7 +11,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
-from pitikit.config import ConfigError, apply_options, load_config
+from pitikit.config import ConfigError, apply_options, load_config, with_input_channels
 from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.kernels.accelerate import accelerate
 from pitikit.registry import MODELS, SCOPE, find_class
@@ -99,6 +99,7 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
             raise ValueError(f"{cfg.filename or 'config'}: has no {key!r}, which translating needs")
     # Checked before the model is built, which takes seconds at full size.
     pipeline_of(cfg)
+    config = with_input_channels(cfg.to_dict())["model"]
     files = weight_files(cfg, checkpoint)
     for file in files.values():
         if file is not None:
@@ -106,7 +107,7 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
     # The scope and torch's generator belong to the whole process.
     with _LOCK, DefaultScope.overwrite_default_scope(SCOPE), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(config)
     for name, part in model.parts.items():
         file = files[name]
         if file is not None:

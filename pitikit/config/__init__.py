@@ -22,6 +22,7 @@ without an annotation takes anything; a dict with a ``type`` in it is searched i
 a file, which are no component's arguments, are declared in the same way in :mod:`pitikit.config.schema`.
 """
 
+from pitikit.config.channels import with_input_channels
 from pitikit.config.check import check_config
 from pitikit.config.files import as_list
 from pitikit.config.loading import load_config
@@ -44,4 +45,5 @@ __all__ = [
     "read_option",
     "refuse_second_values",
     "warn_of_idle_options",
+    "with_input_channels",
 ]

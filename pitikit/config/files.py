@@ -72,7 +72,7 @@ def read_file(path: Path) -> Config:
 
 def resolve_parts(
     tree: Mapping[str, Any], path: Path, options: dict[str, Any]
-) -> tuple[dict[str, Any], dict[Path, Config]]:
+) -> tuple[dict[str, Any], dict[str, Config]]:
     """Put the models of other configs where ``model`` names them by a path, as a cascade names its two.
 
     ``base='piti_small_mask.py'`` becomes the ``model`` of that config; so does ``base=dict(config='piti_small_mask.py',
@@ -86,13 +86,13 @@ def resolve_parts(
         options: changes to the config, by dotted key; the paths of parts are taken out of it.
 
     Returns:
-        The tree, and the configs that were read for it by their paths.
+        The tree, and the configs that were read for it by the names of the parts.
 
     Raises:
         ConfigError: there is no such config, it cannot be read, it has no model, or the changes do not fit it.
     """
     model = tree.get("model")
-    read: dict[Path, Config] = {}
+    read: dict[str, Config] = {}
     if not isinstance(model, Mapping):
         return dict(tree), read
     model = dict(model)
@@ -115,7 +115,7 @@ def resolve_parts(
         except (ConfigError, TypeError, KeyError) as error:
             raise ConfigError(f"{path}: {key}={given!r}: {error.args[0]}") from error
         model[name] = with_found_weights(part.to_dict()["model"], place)
-        read[place] = part
+        read[name] = part
     return {**tree, "model": model}, read
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine import Config
 
 from pitikit.arguments import nearest
+from pitikit.config.channels import with_input_channels
 from pitikit.config.check import check_config
 from pitikit.config.files import as_list, find_plugin, portable, read_file, resolve_parts, with_found_weights
 from pitikit.config.options import apply_options
@@ -39,6 +40,7 @@ def load_config(
     working directory, then in the config's folder and those above it, then in the repository. Files of weights that it
     names, such as ``load_from`` or a metric's, are looked for in the working directory, beside the config, then as
     :func:`~pitikit.resources.find_weights` does.
+    An encoder that has no ``in_channels`` gets the channels of the condition that the pipelines load.
     A part of the model may be the path of its own config; see :func:`~pitikit.config.files.resolve_parts`.
 
     Returns:
@@ -46,8 +48,8 @@ def load_config(
 
     Raises:
         ConfigError: the file, or one that it names, is missing or cannot be read, it or an option has an unknown name
-            or a value of a wrong type, or an option gives the optimizer a learning rate that the stages replace (in
-            the file: a warning).
+            or a value of a wrong type, an encoder has other channels than the condition, or an option gives the
+            optimizer a learning rate that the stages replace (in the file: a warning).
         ImportError: a plugin failed to import.
     """
     path = find(path)
@@ -58,7 +60,7 @@ def load_config(
         tree["plugins"] = options.pop("plugins")
     folders = [
         find_plugin(folder, place)
-        for place, holder in {**parts, path: tree}.items()
+        for place, holder in [*((Path(part.filename), part) for part in parts.values()), (path, tree)]
         for folder in as_list(holder.get("plugins"))
     ]
     load_plugins(folders)
@@ -74,6 +76,7 @@ def load_config(
     tree.setdefault("work_dir", str(Path("work_dirs", path.stem)))
     try:
         check_config(tree)
+        tree = with_input_channels(tree, {name: part.to_dict() for name, part in parts.items()})
     except ConfigError as error:
         notes = [note for place, note in retyped.items() if _is_about(str(error), place)]
         raise ConfigError("\n".join([f"{path}: {error}", *notes])) from None

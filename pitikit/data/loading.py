@@ -39,6 +39,8 @@ class LoadImage(BaseTransform):
             not RGB uint8.
     """
 
+    channels = None  # No part of the condition.
+
     def __init__(self, source: str = "image") -> None:
         self.source = source
 
@@ -214,6 +216,8 @@ class LoadBlank(BaseTransform):
         channels: of the condition.
     """
 
+    channels = 3
+
     def __init__(self, channels: int = 3) -> None:
         if channels < 1:
             raise ValueError(f"channels={channels}; expected 1 or more")
@@ -254,6 +258,8 @@ class LoadCaption(BaseTransform):
     Raises:
         DataError: the caption is missing or is no text.
     """
+
+    channels = None  # Tokens have none.
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pitikit.config import with_input_channels
 from pitikit.config.writing import config_source, write_config
 from pitikit.data.loaders import build_loader
 from pitikit.engine.checkpoints.contents import collect, restore_optimizer, restore_progress, restore_schedulers
@@ -70,6 +71,13 @@ class TranslationRunner(Runner):
         if "work_dir" in arguments:
             make_work_dir(arguments["work_dir"])
         super().__init__(**arguments)
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> TranslationRunner:
+        """Build a runner; an encoder without ``in_channels`` gets those that the pipelines load."""
+        tree = with_input_channels(cfg.to_dict())
+        cfg.model = tree["model"]
+        return super().from_cfg(cfg)
 
     def register_hooks(
         self, default_hooks: dict[str, Hook | dict] | None = None, custom_hooks: list[Hook | dict] | None = None

@@ -2,7 +2,7 @@
 model = dict(
     type="DenoisingTranslator",
     denoiser=dict(
-        encoder=dict(type="SemanticEncoder", in_channels=3),
+        encoder=dict(type="SemanticEncoder"),
         decoder=dict(type="GlideUNet"),
     ),
     schedule=dict(type="NoiseSchedule", name="squaredcos_cap_v2"),

@@ -6,7 +6,7 @@
 model = dict(
     type="AdversarialUpsampler",
     denoiser=dict(
-        encoder=dict(type="SemanticEncoder", in_channels=3),
+        encoder=dict(type="SemanticEncoder"),
         decoder=dict(
             type="GlideUNet",
             image_size=256,

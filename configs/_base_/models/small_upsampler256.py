@@ -6,7 +6,6 @@ model = dict(
     denoiser=dict(
         encoder=dict(
             type="SemanticEncoder",
-            in_channels=3,
             channels=(16, 32, 48, 64, 64),
             strides=(2, 2, 2, 2, 1, 1),
             position_init=0.5,
