@@ -105,7 +105,12 @@ def make_child(parent: Registry, *locations: str, checked: bool = True) -> Regis
 
 
 ENCODERS = make_registry(
-    "encoder", "pitikit.networks.encoders", "pitikit.networks.text", "pitikit.networks.dual", "pitikit.networks.spatial"
+    "encoder",
+    "pitikit.networks.encoders",
+    "pitikit.networks.text",
+    "pitikit.networks.parts",
+    "pitikit.networks.dual",
+    "pitikit.networks.spatial",
 )
 TOKENIZERS = make_registry("tokenizer", "pitikit.networks.tokenizers", "pitikit.networks.bpe")
 DECODERS = make_registry("decoder", "pitikit.networks.decoders")

@@ -102,12 +102,15 @@ def changed_places(reader: ConditionReader, before: Item, after: Item, side: int
         DataError: an old condition that cannot be read or has another size, two that are equal, or that differ
             everywhere; or a condition without places, such as a text.
     """
-    old, new = reader.read_parts(before), reader.read_parts(after)
+    old, new = ([part for part in reader.read_parts(each) if not part.blank] for each in (before, after))
     if not new:
         raise DataError("a condition without places", "an image", "use mask in the place of before", item=after.id)
     if reader.source_size(before) != reader.source_size(after):
         found, wanted = ("{1}x{0}".format(*(reader.source_size(each) or (0, 0))) for each in (before, after))
         raise DataError(f"an old condition of {found} pixels", f"{wanted}, as the new one", "resize it", item=after.id)
+    found, wanted = (" and ".join(part.name for part in parts) for parts in (old, new))
+    if found != wanted:
+        raise DataError(f"an old condition of {found}", f"{wanted}, as the new one", item=after.id)
     places = np.zeros((side, side), bool)
     for one, other in zip(old, new, strict=True):
         places |= cover(_changed(one, other), side)

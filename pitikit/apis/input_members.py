@@ -6,6 +6,8 @@ A loader reads the member named in its attribute ``source``. Two more attributes
   from another member, as edges from the image; here the condition is given. The derived member is read in its place,
   or the loader returns itself to derive it from what there is. With no members it returns the loader of what is given.
 - ``optional``: names of further members that are read where an input has them, such as a mask of valid pixels.
+
+Of the conditions of a :class:`~pitikit.data.loading_conditions.LoadConditions` an input has one or more.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pitikit.data.loading import LoadBlank
+from pitikit.data.loading_conditions import LoadConditions, as_given, loaders_of
 
 
 class InputMembers:
@@ -24,6 +27,7 @@ class InputMembers:
 
     Attributes:
         members: names of what an input needs, such as ('normals', 'depth').
+        choices: those of them of which one is enough.
         optional: further names that it may have: a mask of valid pixels, or what a member could be derived from or
             is derived into.
 
@@ -33,10 +37,15 @@ class InputMembers:
 
     def __init__(self, steps: Sequence[Any]) -> None:
         self._steps = list(steps)
-        self.loaders = [step for step in steps if hasattr(step, "source")]
+        self.loaders = [loader for step in steps for loader in loaders_of(step)]
+        #: The loaders of conditions of which one is enough.
+        self._several = [each for step in steps if isinstance(step, LoadConditions) for each in loaders_of(step)]
+        self.choices = tuple(str(as_given(loader, ()).source) for loader in self._several)
         # What is read in any case decides whether a derived member can do without a file of its own.
-        anyhow = {str(step.source) for step in self.loaders if _as_given(step, ()).source == step.source}
-        self.members = tuple(dict.fromkeys(str(_as_given(step, anyhow).source) for step in self.loaders))
+        alone = [loader for loader in self.loaders if loader not in self._several]
+        anyhow = {str(step.source) for step in alone if as_given(step, ()).source == step.source}
+        needed = [str(as_given(step, anyhow).source) for step in alone]
+        self.members = tuple(dict.fromkeys([*needed, *self.choices]))
         names = [name for step in self.loaders for name in names_of(step)]
         self.optional = tuple(name for name in dict.fromkeys(names) if name not in self.members)
         if not self.members and any(isinstance(step, LoadBlank) for step in steps):
@@ -50,11 +59,24 @@ class InputMembers:
 
     def steps(self, members: Collection[str]) -> list[Any]:
         """The steps of an input that has ``members``."""
-        return [_as_given(step, members) if hasattr(step, "source") else step for step in self._steps]
+        return [as_given(step, members) if loaders_of(step) else step for step in self._steps]
 
     def are(self, members: Collection[str]) -> bool:
         """True if ``members`` are enough for an input, and none of them is idle."""
-        return self._read(members) == set(members)
+        enough = not self.choices or len(self.lacking(members)) < len(self.choices)
+        return enough and self._read(members) == set(members)
+
+    def lacking(self, members: Collection[str]) -> list[str]:
+        """The choices that an input of ``members`` does not have, for which the null condition stands."""
+        pairs = zip(self.choices, self._several, strict=True)
+        return [name for name, loader in pairs if as_given(loader, members).source not in members]
+
+    @property
+    def expected(self) -> str:
+        """The members that an input has, for messages."""
+        needed = [name for name in self.members if name not in self.choices]
+        some = f"one of {', '.join(map(repr, self.choices))} at least" if self.choices else ""
+        return " and ".join([*map(repr, needed), *filter(None, [some])])
 
     def besides(self, members: Collection[str]) -> list[str]:
         """The optional members that would be read beside ``members``."""
@@ -63,15 +85,13 @@ class InputMembers:
     def _read(self, members: Collection[str]) -> set[str]:
         if not self.loaders:
             return set(self.members)
-        read = [_as_given(step, members) for step in self.loaders]
+        lacking = set(self.lacking(members))
+        idle = [loader for name, loader in zip(self.choices, self._several, strict=True) if name in lacking]
+        read = [as_given(step, members) for step in self.loaders if step not in idle]
         further = {name for step in read for name in getattr(step, "optional", ()) if name in members}
         return {str(step.source) for step in read} | further
 
 
 def names_of(loader: Any) -> list[str]:
     """The members that a loader may read."""
-    return [str(loader.source), str(_as_given(loader, ()).source), *getattr(loader, "optional", ())]
-
-
-def _as_given(loader: Any, members: Collection[str]) -> Any:
-    return loader.as_given(members) if hasattr(loader, "as_given") else loader
+    return [str(loader.source), str(as_given(loader, ()).source), *getattr(loader, "optional", ())]

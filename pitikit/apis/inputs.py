@@ -25,6 +25,7 @@ from pitikit.data.degrading import Degrade, LoadLowRes
 from pitikit.data.empty_conditions import EmptyPart, NotedId
 from pitikit.data.errors import DataError
 from pitikit.data.listing import describe_passed
+from pitikit.data.loading_conditions import LoadConditions, loaders_of
 from pitikit.data.reading import is_bytes_image
 from pitikit.data.transforms import (
     LoadCaption,
@@ -103,7 +104,9 @@ class ConditionReader:
                 list of these. Of a plugin's member, which may have any C, (N, H, W) is several
                 where H = W, and otherwise one (H, W, C). A folder holds images (text files where
                 texts are translated), or one folder a member whose files share their stems; a file
-                of a model with several members has its partners in folders beside its own. Subfolders of a
+                of a model with several members has its partners in folders beside its own. Of several conditions,
+                each a member, an input has one at least; a warning counts those that are missing, in the place of
+                which the null condition is taken. Subfolders of a
                 folder are passed over, which a warning counts with all else that is passed over. Where
                 texts are translated, a str is a text, and a file is a ``pathlib.Path``.
             ids: names for the results, one an input, instead of the stems; of files with equal stems in several
@@ -114,7 +117,7 @@ class ConditionReader:
                 unknown, or something that is none of the above.
         """
         items: list[Item] = []
-        files = InputFiles(self.members, self._texts, self._given.besides(self.members))
+        files = InputFiles(self.members, self._texts, self._given.besides(self.members), self._given.choices)
         for value in _as_list(inputs, bool(self._foreign)):
             if isinstance(value, Path) or (isinstance(value, str) and not self.takes_texts):
                 if not str(value):
@@ -126,6 +129,7 @@ class ConditionReader:
             raise DataError("no input at all", "an image or several")
         if text := describe_passed(files.passed):
             warnings.warn(f"inputs: {text}", stacklevel=2)
+        self._report_lacking(items)
         if ids is None and len(items) == 1:
             return [replace(items[0], alone=True)]
         if ids is not None:
@@ -148,8 +152,10 @@ class ConditionReader:
         results = self._results(item)
         steps = self._given.steps(results["sources"])
         try:
-            for loader in steps:
-                check_kind(loader, results)
+            for step in steps:
+                for loader in loaders_of(step):
+                    if loader.source in results["sources"] or not isinstance(step, LoadConditions):
+                        check_kind(loader, results)
             sample = build_pipeline(steps)(results)
         except DataError as error:
             error.item = error.item if error.item is not None else item.id
@@ -184,8 +190,8 @@ class ConditionReader:
         """
         results: Any = self._results(item)
         for step in self._given.steps(results["sources"]):
-            results = step(results) if hasattr(step, "source") else results
-        parts = results.get("condition_parts")
+            results = step(results) if loaders_of(step) else results
+        parts = [part for part in results.get("condition_parts", ()) if not part.blank]
         return parts[0].array.shape[:2] if parts else None
 
     def fit(self, array: np.ndarray) -> np.ndarray:
@@ -208,6 +214,15 @@ class ConditionReader:
         keeping = [PackInputs(keep=["label"]) if isinstance(step, PackInputs) else step for step in steps]
         return build_pipeline(keeping)(results)["label"]
 
+    def _report_lacking(self, items: Sequence[Item]) -> None:
+        """Warn of each condition that some inputs lack."""
+        for name in self._given.choices:
+            lacking = [item.id for item in items if name in self._given.lacking(item.sources)]
+            if lacking:
+                shown = ", ".join(lacking[:5]) + f" and {len(lacking) - 5} more" * (len(lacking) > 5)
+                share = f"for {len(lacking)} of {len(items)}: {shown}" if len(items) > 1 else f"for {shown}"
+                warnings.warn(f"inputs: no {name} {share}; the null condition takes its place", stacklevel=3)
+
     def _results(self, item: Item) -> dict[str, Any]:
         """The beginning of a pipeline."""
         sources = {
@@ -221,28 +236,35 @@ class ConditionReader:
         remedy = note.remedy
         if remedy is None or not self._key:
             return ""
-        place = next(i for i, step in enumerate(self._all) if type(step).__name__ == remedy.loader)
-        key = f"{self._key}.{place}.{remedy.argument}"
+        places = [
+            f"{i}.conditions.{j}" if isinstance(step, LoadConditions) else str(i)
+            for i, step in enumerate(self._all)
+            for j, loader in enumerate(loaders_of(step) or [step])
+            if type(loader).__name__ == remedy.loader
+        ]
+        key = f"{self._key}.{places[0]}.{remedy.argument}"
         return (
             f" (--cfg-options {key}={shlex.quote(str(remedy.value))}, in Python options={{{key!r}: {remedy.value!r}}})"
         )
 
     def _of_value(self, value: Any, position: int) -> Item:
+        choices = self._given.choices
         if not isinstance(value, Mapping):
             if len(self.members) > 1:
                 raise DataError(
                     f"a single {type(value).__name__}",
-                    f"the members {list_names(self.members)}",
+                    self._given.expected if choices else f"the members {list_names(self.members)}",
                     f"give a dict: {{{', '.join(f'{name!r}: …' for name in self.members)}}}",
                     item=str(position),
                 )
             value = {self.members[0]: value}
+        # None stands for a condition that is missing, as leaving it out does.
+        value = {name: given for name, given in value.items() if given is not None or name not in choices}
         if not self._given.are(value):
             beside = self._given.besides(self.members)
             more = f"{list_names(beside)} may be given as well" if beside else ""
-            raise DataError(
-                f"the members {list_names(sorted(value))}", list_names(self.members), more, item=str(position)
-            )
+            found = f"the members {list_names(sorted(value))}" if value else "no member"
+            raise DataError(found, self._given.expected, more, item=str(position))
         name, sources = None, {}
         for member in (name for name in (*self.members, *self.optional) if name in value):
             given = value[member]

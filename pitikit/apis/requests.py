@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from pitikit.diffusion.guidance import check_parts
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler
 from pitikit.diffusion.schedule import NoiseSchedule, Steps
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator
 
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_OF_UPSAMPLER = ("steps", "scale", "sampler", "strength")
+_OF_UPSAMPLER = ("steps", "scale", "sampler", "strength", "weights", "intervals")
 
 
 def make_request(
@@ -29,6 +30,8 @@ def make_request(
     sampler: Sampler | Mapping[str, Any] | None = None,
     upsampler: Mapping[str, Any] | None = None,
     dtype: str | torch.dtype | None = None,
+    weights: Mapping[str, float] | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
 ) -> SamplingRequest:
     """Check the arguments of a call before anything is read.
 
@@ -37,7 +40,7 @@ def make_request(
         default: sampler of a call that names none.
         seeds: of :func:`make_seeds`.
         low_res: True where the images to enlarge are given.
-        steps, scale, sampler, upsampler, dtype: see :meth:`Translator.__call__
+        steps, scale, sampler, upsampler, dtype, weights, intervals: see :meth:`Translator.__call__
             <pitikit.apis.translator.Translator.__call__>`.
 
     Raises:
@@ -45,13 +48,17 @@ def make_request(
         TypeError: ``sampler`` is none.
     """
     if low_res and isinstance(model, Cascade):
-        idle = [name for name, value in (("steps", steps), ("scale", scale), ("sampler", sampler)) if value is not None]
+        given = dict(steps=steps, scale=scale, sampler=sampler, weights=weights or None, intervals=intervals or None)
+        idle = [name for name, value in given.items() if value is not None]
         if idle:
             raise ValueError(
                 f"{', '.join(idle)}: got a value beside low_res, expected none: the base model makes no image then; "
                 "those of the upsampler are upsampler=dict(...) (--cfg-options model.upsampler.sampler.steps=...)"
             )
-    chosen = _changed(model.schedule, default if sampler is None else as_sampler(sampler), steps, scale)
+    own = default if sampler is None else as_sampler(sampler)
+    chosen = _changed(model.schedule, own, steps, scale, weights, intervals)
+    # An unknown name is an error before anything is read.
+    check_parts(chosen.guidance, next(iter(model.parts.values())).denoiser.parts)
     request = SamplingRequest(seeds, chosen, precision=as_precision(dtype))
     if upsampler is None:
         return request
@@ -59,10 +66,10 @@ def make_request(
         raise ValueError(f"upsampler: got a {type(model).__name__}, expected a cascade")
     unknown = sorted(set(upsampler) - set(_OF_UPSAMPLER))
     if unknown:
-        raise ValueError(f"upsampler: got {', '.join(unknown)}, expected steps, scale, sampler or strength")
+        raise ValueError(f"upsampler: got {', '.join(unknown)}, expected some of {', '.join(_OF_UPSAMPLER)}")
     part, given = model.upsampler, upsampler.get("sampler")
     own = part.sampler if given is None else as_sampler(given)
-    chosen = _changed(part.schedule, own, upsampler.get("steps"), upsampler.get("scale"))
+    chosen = _changed(part.schedule, own, *map(upsampler.get, ("steps", "scale", "weights", "intervals")))
     return replace(request, upsampler=SamplingRequest(sampler=chosen, strength=upsampler.get("strength")))
 
 
@@ -123,7 +130,15 @@ def as_precision(value: str | torch.dtype | None) -> torch.dtype | None:
     return _PRECISIONS[name]
 
 
-def _changed(schedule: NoiseSchedule, sampler: Sampler, steps: Steps | None, scale: float | None) -> Sampler:
-    changed = sampler if steps is None and scale is None else sampler.changed(steps, scale)
+def _changed(
+    schedule: NoiseSchedule,
+    sampler: Sampler,
+    steps: Steps | None,
+    scale: float | None,
+    weights: Mapping[str, float] | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
+) -> Sampler:
+    same = steps is None and scale is None and not weights and not intervals
+    changed = sampler if same else sampler.changed(steps, scale, weights, intervals)
     changed.timesteps(schedule)  # Wrong steps are an error before anything is sampled.
     return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def make_translation_parser(text: str | None, inputs: str, required: str = "") -
     parser.add_argument("--device", help="such as cpu or cuda:1; by default cuda where there is one")
     parser.add_argument("--steps", help="sampling steps: a number, 'fast27', sections such as 10,10,3,2,2")
     parser.add_argument("--scale", type=float, help="of the guidance")
+    parser.add_argument(
+        "--weights", nargs="+", metavar="NAME=W", help="of several conditions the weight of each: mask=1 sketch=0.5"
+    )
+    parser.add_argument(
+        "--intervals",
+        nargs="+",
+        metavar="NAME=FROM,TO",
+        help="when each acts, from the noise (0) to the image (1): sketch=0,0.5",
+    )
     parser.add_argument("--dtype", help="precision of the products: bfloat16, float16; float32 by default")
     parser.add_argument(
         "--ids", nargs="+", metavar="ID", help="names of inputs and results, which the noise depends on"
@@ -48,6 +58,31 @@ def make_translation_parser(text: str | None, inputs: str, required: str = "") -
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_config_arguments(parser)
     return parser
+
+
+def read_named(option: str, given: Sequence[str] | None, count: int) -> dict[str, Any] | None:
+    """Numbers by name, of arguments NAME=NUMBER[,NUMBER]; None where there are none.
+
+    Args:
+        option: that has them, for messages.
+        given: the arguments.
+        count: of numbers; a tuple of them where it is more than one.
+
+    Raises:
+        ValueError: an argument of another form, or a name twice.
+    """
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, _, values = text.partition("=")
+        try:
+            numbers = tuple(map(float, values.split(",")))
+        except ValueError:
+            numbers = ()
+        if not name or len(numbers) != count or name in found:
+            form = "NAME=NUMBER" if count == 1 else "NAME=FROM,TO"
+            raise ValueError(f"{option}: got {text!r}, expected {form}, each name once")
+        found[name] = numbers if count > 1 else numbers[0]
+    return found or None
 
 
 def write_translations(given: Namespace, **further: Any) -> None:
@@ -81,6 +116,8 @@ def write_translations(given: Namespace, **further: Any) -> None:
         steps=given.steps,
         scale=given.scale,
         dtype=given.dtype,
+        weights=read_named("--weights", given.weights, 1),
+        intervals=read_named("--intervals", given.intervals, 2),
         **further,
     )
     for path in paths:

@@ -171,6 +171,8 @@ class Translator:
         output_type: str = "np",
         edit: Edit | None = None,
         instances: Any = None,
+        weights: Mapping[str, float] | None = None,
+        intervals: Mapping[str, Sequence[float]] | None = None,
     ) -> Any:
         """Translate.
 
@@ -198,6 +200,10 @@ class Translator:
             edit: images to begin from, see :meth:`edit`.
             instances: classes of a label map, by name or id, whose objects need not look alike: each is sampled with a
                 seed of its own, which takes as much time as a further image; the 8 largest of an image at most.
+            weights: of several conditions the weight of each by its name, ``{'mask': 1.0, 'sketch': 0.5}``; 0 leaves a
+                condition out.
+            intervals: of several conditions from where to where in the sampling each acts, ``{'sketch': (0, 0.5)}``
+                for the noisier half; see :class:`~pitikit.diffusion.guidance.PartsCFG`.
 
         Returns:
             In the order of the inputs: uint8 RGB (N, samples, H, W, 3); of 'pt' a tensor uint8 (N, samples, 3, H, W);
@@ -210,7 +216,7 @@ class Translator:
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type={output_type!r}: expected one of {', '.join(map(repr, OUTPUT_TYPES))}")
         sampling = dict(steps=steps, scale=scale, sampler=sampler, upsampler=upsampler, dtype=dtype)
-        more = dict(edit=edit, instances=instances, **sampling)
+        more = dict(edit=edit, instances=instances, weights=weights, intervals=intervals, **sampling)
         results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res, callback, **more)
         images = [result.images for result in results]
         if output_type == "pil":
@@ -235,7 +241,7 @@ class Translator:
         """Translate input after input: yields id, images and what they were enlarged from when they are ready.
 
         Arguments and errors are those of :meth:`__call__`, of which ``sampling`` holds ``steps``, ``scale``,
-        ``sampler``, ``upsampler`` and ``dtype``; errors are raised at once, not at the first item.
+        ``sampler``, ``upsampler``, ``dtype``, ``weights`` and ``intervals``; errors are raised at once, not at the first item.
         """
         seeds = make_seeds(seed, samples, self.model.seed)
         sampling = sampling if edit is None else edit.sampling(self.sampler, sampling)

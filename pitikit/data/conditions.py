@@ -52,6 +52,7 @@ class ConditionPart:
         tolerated: share of clipped values from which on they are too many; see
             :mod:`~pitikit.data.empty_conditions`.
         remedy: what is probably wrong with an array of which too much is clipped, if that can be named.
+        condition: name of the condition that it belongs to, of several; empty for the only one.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ConditionPart:
     blank: bool = False
     tolerated: float = 0.95
     remedy: Callable[[np.ndarray], Remedy | None] | None = None
+    condition: str = ""
 
     def with_array(self, array: np.ndarray) -> ConditionPart:
         """The same part with another array."""

@@ -99,6 +99,8 @@ class PairedImageDataset(Dataset):
             puts the next readable item of the set in its place, with the augmentation of the draw.
             Which one that is depends on the files alone, never on workers or on what was read before.
         max_bad: with 'skip', the largest share of bad items that is allowed.
+        optional: members of ``conditions`` that an item may lack, if it has another one; for
+            :class:`~pitikit.data.loading_conditions.LoadConditions`. How many items lack each is in ``lacking``.
 
     A template fits suffixes in any case, and other spellings of them ('.jpeg' for '.jpg'). A file in another format
     that is read here is taken for a partner that is missing otherwise, and, beside those that fit, for an item whose
@@ -139,6 +141,7 @@ class PairedImageDataset(Dataset):
         on_error: str = "raise",
         max_bad: float = 0.05,
         split: str | Path | None = None,
+        optional: Sequence[str] = (),
     ) -> None:
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error={on_error!r}; expected one of {ON_ERROR}")
@@ -154,15 +157,20 @@ class PairedImageDataset(Dataset):
         self.metainfo = dict(metainfo or {})
         chosen = dict(mask="labels/{id}.png") if conditions is None else dict(conditions)
         templates = chosen if image is None else {"image": image, **chosen}
+        if unknown := sorted(set(optional) - set(chosen)):
+            raise ValueError(f"optional={list(optional)}: {unknown[0]!r} is none of the conditions, {list(chosen)}")
+        self.optional = tuple(optional)
         if not self.root.is_dir():
             place = "" if self.root.is_absolute() else f" in the working directory, {Path.cwd()}"
             raise DataError(f"no such folder{place}", "the dataset's root", _WHERE, self.root)
-        files = MemberFiles(self.root, templates)
+        files = MemberFiles(self.root, templates, self.optional)
         listed = self._listed(files, list_file, ids, split)
         captions = self._read_captions(caption_file) if caption_file is not None else None
         self.items = self._resolve(files, listed, captions)
         self.passed_over: Passed = files.passed
         self.items = [self.items[i] for i in nested_subset(len(self.items), subset, subset_seed)]
+        lacking = {name: sum(name not in item["sources"] for item in self.items) for name in self.optional}
+        self.lacking = {name: count for name, count in lacking.items() if count}
         self.pipeline = build_pipeline(pipeline)
 
     # ---- finding the items
@@ -255,6 +263,8 @@ class PairedImageDataset(Dataset):
                     place = files.tree.find(places[0])
                 else:
                     places, place = files.places(member, name), files.file(member, name, taken)
+                if place is None and member in self.optional and member not in entry:
+                    continue
                 if place is None:
                     tried = " or ".join(str(self.root / path) for path in places)
                     missing.append(DataError(f"no {member}", "every member of the pair", path=tried, item=name))
@@ -262,7 +272,10 @@ class PairedImageDataset(Dataset):
                 sources[member] = Path(files.tree.real(place))
                 taken.append(place)
             else:
-                if captions is None or name in captions:
+                if self.optional and captions is None and not set(sources) - {"image"}:
+                    expected = f"one of {', '.join(self.optional)} at least"
+                    missing.append(DataError("an image without a condition", expected, item=name))
+                elif captions is None or name in captions:
                     caption = {} if captions is None else {"caption": captions[name]}
                     items.append({"id": name, "sources": {**sources, **caption}})
                 else:
@@ -275,12 +288,18 @@ class PairedImageDataset(Dataset):
             raise missing[0]
         if not items:
             raise DataError("no item", "at least one that is whole", path=self.root)
+        for member in self.optional:
+            if not any(member in item["sources"] for item in items):
+                shown = " or ".join(each.text for each in files.templates[member])
+                advice = "or leave it out of conditions and optional"
+                raise DataError(f"no file of the optional {member}", f"some like {shown!r}", advice, self.root)
         return items
 
     @property
     def passed_over_report(self) -> str:
-        """Line about the files that were passed over; empty where there is none."""
-        text = describe_passed(self.passed_over)
+        """Line about the files that were passed over, and about missing conditions; empty where there is none."""
+        lacking = [f"no {name} for {count} of {len(self)} items" for name, count in self.lacking.items()]
+        text = "; ".join(filter(None, [describe_passed(self.passed_over), *lacking]))
         return f"{self.root}: {text}" if text else ""
 
     # ---- reading

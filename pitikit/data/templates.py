@@ -92,6 +92,7 @@ class MemberFiles:
     Args:
         root: folder that the templates start from.
         templates: member -> templates; alternatives as '{jpg,png}'.
+        optional: members that an item may lack.
 
     Attributes:
         passed: the files of the first member's folders that were passed over.
@@ -101,7 +102,8 @@ class MemberFiles:
         ValueError: a template without '{id}', or with other braces.
     """
 
-    def __init__(self, root: str | Path, templates: Mapping[str, str]) -> None:
+    def __init__(self, root: str | Path, templates: Mapping[str, str], optional: Collection[str] = ()) -> None:
+        self.optional = optional
         self.templates = {
             member: [Template(each, member) for each in expand_template(text)] for member, text in templates.items()
         }
@@ -138,7 +140,7 @@ class MemberFiles:
         self.names = [name for level in levels for name, _ in level]
         for level in (SAME_FORMAT, OTHER_FORMAT):
             # Beside files that fit; where none does, the template is wrong.
-            others = [each for each in self.templates if each != member and self.found]
+            others = [e for e in self.templates if e != member and e not in self.optional and self.found]
             for name, path in sorted(levels[level], key=lambda pair: pair[1]):
                 self._take(member, name, path, level, others)
         if not self.found:

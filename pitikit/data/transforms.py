@@ -17,6 +17,7 @@ from pitikit.data.conditions import ConditionPart
 from pitikit.data.empty_conditions import NotedId, empty_part
 from pitikit.data.errors import DataError
 from pitikit.data.loading import LoadBlank, LoadCaption, LoadImage, LoadMask
+from pitikit.data.loading_conditions import LoadConditions
 from pitikit.data.loading_geometry import LoadDepth, LoadNormals
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.registry import TRANSFORMS
@@ -24,6 +25,7 @@ from pitikit.registry import TRANSFORMS
 __all__ = [
     "LoadBlank",
     "LoadCaption",
+    "LoadConditions",
     "LoadDepth",
     "LoadImage",
     "LoadMask",
@@ -168,6 +170,12 @@ class RandomFlip(BaseTransform):
         return results
 
 
+def _joined(codes: list[np.ndarray]) -> torch.Tensor:
+    """Parts (H, W, c) as one condition, uint8 (C, H, W)."""
+    joined = codes[0] if len(codes) == 1 else np.concatenate(codes, axis=2)
+    return torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
+
+
 @TRANSFORMS.register_module()
 class PackInputs(BaseTransform):
     """Make the final sample: ``id``, ``image`` and ``low_res`` uint8 (3, h, w), ``condition`` and what
@@ -175,7 +183,8 @@ class PackInputs(BaseTransform):
 
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
     or int64 (L,) tokens; of a caption beside other parts a dict of both, ``condition`` and ``text``, as
-    :class:`~pitikit.networks.dual.DualEncoder` takes it. A sample without an image (translation only) or without a
+    :class:`~pitikit.networks.dual.DualEncoder` takes it; of several conditions
+    (:class:`~pitikit.data.loading_conditions.LoadConditions`) a dict of each by its name. A sample without an image (translation only) or without a
     condition (a plain image set) lacks that key. Where a part carries nothing, or a loader has put an
     :class:`~pitikit.data.empty_conditions.EmptyPart` into ``results['notes']``, ``id`` is a
     :class:`~pitikit.data.empty_conditions.NotedId`.
@@ -199,15 +208,22 @@ class PackInputs(BaseTransform):
                 sample[key] = torch.from_numpy(np.ascontiguousarray(results[key].transpose(2, 0, 1)))
         parts = [part for part in results.get("condition_parts", []) if part.encode is not None]
         notes = list(results.get("notes", ()))
-        text = torch.as_tensor(results["condition"]) if "condition" in results else None
-        if parts:
-            codes = self._encode(parts, results["id"])
-            notes += [note for note in map(empty_part, parts, codes) if note is not None]
-            joined = codes[0] if len(codes) == 1 else np.concatenate(codes, axis=2)
-            coded = torch.from_numpy(np.ascontiguousarray(joined.transpose(2, 0, 1)))
-            sample["condition"] = coded if text is None else {"condition": coded, "text": text}
-        elif text is not None:
-            sample["condition"] = text
+        codes = self._encode(parts, results["id"])
+        notes += [note for note in map(empty_part, parts, codes) if note is not None]
+        images: dict[str, list[np.ndarray]] = {}
+        for part, code in zip(parts, codes, strict=True):
+            images.setdefault(part.condition, []).append(code)
+        texts = dict(results.get("condition_texts", {}))
+        if "condition" in results:
+            texts[""] = results["condition"]
+        condition = {
+            **{name or "condition": _joined(own) for name, own in images.items()},
+            **{name or "text": torch.as_tensor(tokens) for name, tokens in texts.items()},
+        }
+        if len(condition) == 1 and "" in {*images, *texts}:
+            (sample["condition"],) = condition.values()
+        elif condition:
+            sample["condition"] = condition
         if notes:
             sample["id"] = NotedId(results["id"], tuple(notes))
         for key in self.keep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -74,6 +74,18 @@ def checked_drop(place: str, drop: Drop) -> float | dict[str, float]:
     return dict(drop) if isinstance(drop, Mapping) else drop
 
 
+def check_drop_names(place: str, drop: Drop, names: Collection[str]) -> None:
+    """Check that probabilities by name are those of the parts ``names`` of a condition, of which there may be none.
+
+    Raises:
+        ValueError: a name of another part.
+    """
+    unknown = sorted(set(drop) - set(names)) if isinstance(drop, Mapping) else []
+    if unknown:
+        found = ", ".join(names) or "one condition without parts"
+        raise ValueError(f"{place}drop: got {', '.join(unknown)}, expected the parts of the condition: {found}")
+
+
 def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -> Condition | None:
     """Draw, for each part of a condition on its own, the rows to leave out: (B,) bool; None where there are none.
 
@@ -87,11 +99,8 @@ def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -
         ValueError: probabilities by name for a condition without such parts.
     """
     names = list(condition) if isinstance(condition, Mapping) else [""]
+    check_drop_names("", drop, list(condition) if isinstance(condition, Mapping) else [])
     if isinstance(drop, Mapping):
-        unknown = sorted(set(drop) - set(names))
-        if unknown:
-            found = ", ".join(filter(None, names)) or "one condition without parts"
-            raise ValueError(f"drop: got {', '.join(unknown)}, expected the parts of the condition: {found}")
         chances = {name: drop.get(name, 0.0) for name in names}
     else:
         chances = dict.fromkeys(names, drop)

@@ -219,6 +219,21 @@ Decode = Callable[[Tensor, Tensor, Conditioning], Tensor]
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The conditions of a batch by their names, of a network that takes several.
+
+    Attributes:
+        names: of all that the network takes, in the order of its encoder.
+        given: those that are not null in every row of the batch, in that order.
+        encode: encodes the conditions again, with those of the given names alone and null in the place of the others.
+    """
+
+    names: tuple[str, ...]
+    given: tuple[str, ...]
+    encode: Callable[[Sequence[str]], Conditioning]
+
+
+@dataclass(frozen=True)
 class BoundDenoiser:
     """A network, its schedule and the conditions of a batch, as one :data:`Denoise`.
 
@@ -227,14 +242,14 @@ class BoundDenoiser:
         schedule: the process that it was trained on.
         cond: of B rows.
         predicted: see :meth:`Prediction.from_output`.
-        encode_without: encodes the conditions again without the part of that name; None for one condition.
+        parts: of several conditions each by its name; None for one condition.
     """
 
     decode: Decode
     schedule: NoiseSchedule
     cond: Conditioning
     predicted: str = "eps"
-    encode_without: Callable[[str], Conditioning] | None = None
+    parts: Parts | None = None
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         """Run the network on (B, 3, H, W) at timesteps (B,)."""

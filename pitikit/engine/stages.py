@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from mmengine.hooks import Hook
 
 from pitikit.arguments import check_arguments
-from pitikit.diffusion.conditions import checked_drop
+from pitikit.diffusion.conditions import check_drop_names, checked_drop
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.registry import HOOKS
 
@@ -88,8 +88,12 @@ class StageHook(Hook):
         Not only in the first iteration: the EMA of what is frozen takes no memory.
 
         Raises:
-            ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated.
+            ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated;
+                or it drops a condition that the model does not have.
         """
+        for stage in self.stages:
+            if stage.drop is not None:
+                check_drop_names(f"stage {stage.name!r}: ", stage.drop, runner.model.denoiser.parts)
         wrapper = runner.optim_wrapper
         counts = [each._accumulative_counts for each in getattr(wrapper, "optim_wrappers", {"": wrapper}).values()]
         for stage in self.stages[:-1]:

@@ -39,9 +39,13 @@ def flip(targets: Tensor) -> Tensor:
 
 
 def loading_steps(config: Mapping[str, Any], drop: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Copies of the steps of a dataset's pipeline that load and resize: no flip, no packing, nothing of ``drop``."""
+    """Copies of the steps of a dataset's pipeline that load and resize: no flip, no packing, nothing of ``drop``.
+
+    The loaders of several conditions become steps of their own.
+    """
     left_out = ("RandomFlip", "PackInputs", *drop)
-    return [dict(step) for step in config.get("pipeline", ()) if step["type"] not in left_out]
+    steps = [loader for step in config.get("pipeline", ()) for loader in step.get("conditions", [step])]
+    return [dict(step) for step in steps if step["type"] not in left_out]
 
 
 def build_dataset(config: Mapping[str, Any], steps: Sequence[dict[str, Any]], keep: Sequence[str] = ()) -> Any:

@@ -27,13 +27,15 @@ class TokenAlignment(Loss):
     Args:
         weight: factor on the value; 0.05 leaves the noise estimate in charge.
         grid: cells at a side.
+        parts: conditions whose tokens stand one after the other, with as many cells each; a pixel may look at its own
+            in any of them.
     """
 
-    def __init__(self, weight: float = 0.05, name: str = "align", grid: int = 16) -> None:
+    def __init__(self, weight: float = 0.05, name: str = "align", grid: int = 16, parts: int = 1) -> None:
         super().__init__(weight, name)
-        if grid < 1:
-            raise ValueError(f"grid={grid}: expected 1 or more")
-        self.grid = grid
+        if grid < 1 or parts < 1:
+            raise ValueError(f"grid={grid}, parts={parts}: expected 1 or more of each")
+        self.grid, self.parts = grid, parts
         self._found: list[Tensor] = []
 
     def watch(self, denoiser: nn.Module) -> None:
@@ -56,11 +58,14 @@ class TokenAlignment(Loss):
             return
         height, width = x.shape[2:]
         cells = own_cells(height, width, self.grid).to(x.device)  # (HW, k)
-        if token_kv.shape[2] < self.grid**2:
+        count = self.grid**2
+        if token_kv.shape[2] < self.parts * count:
+            shown = f"grid={self.grid}" + f", parts={self.parts}" * (self.parts > 1)
             raise ValueError(
-                f"TokenAlignment(grid={self.grid}): expected at least {self.grid**2} tokens, "
+                f"TokenAlignment({shown}): expected at least {self.parts * count} tokens, "
                 f"found {token_kv.shape[2]}: set grid to the cells of the encoder at a side"
             )
+        cells = torch.cat([cells + part * count for part in range(self.parts)], dim=1)  # (HW, parts * k)
         log_attention = block.log_attention(x, token_kv)  # (B, HW, L + HW)
         own = log_attention.gather(2, cells.expand(len(x), -1, -1)).logsumexp(dim=-1)  # (B, HW)
         self._found.append(-own.mean(dim=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -61,20 +61,37 @@ class Denoiser(nn.Module):
             shown, wanted = (" and ".join(names) or "one tensor" for names in (found, self.parts))
             raise ValueError(
                 f"condition: got {shown}, expected {wanted} for {type(self.encoder).__name__}; for a text beside a "
-                "condition use DualEncoder, and load masks or depth for metrics alone with condition=False"
+                "condition use DualEncoder, for several conditions LoadConditions and PartsEncoder, and load masks or "
+                "depth for metrics alone with condition=False"
             )
 
-    def encode_without(self, part: str, condition: Condition, low_res: Tensor | None = None) -> Conditioning:
-        """Encode a condition of several parts, one of them null.
+    def encode_only(
+        self, names: Collection[str], condition: Condition, low_res: Tensor | None = None
+    ) -> Conditioning:
+        """Encode a condition of several parts, all but those of ``names`` null.
 
         Raises:
             ValueError: the encoder has no such part.
         """
-        if part not in self.parts or not isinstance(condition, Mapping):
+        unknown = sorted(set(names) - set(self.parts))
+        if unknown or not isinstance(condition, Mapping):
             known = ", ".join(self.parts) or "none"
-            raise ValueError(f"got the part {part!r} to leave out, expected one of those of the encoder: {known}")
-        null = self.encoder.null_condition(1)[part].expand_as(condition[part]).to(condition[part].dtype)
-        return self.encode({**condition, part: null}, low_res)
+            raise ValueError(f"got the parts {', '.join(unknown or names)}, expected some of the encoder's: {known}")
+        self.check(condition)
+        null = self.encoder.null_condition(1)
+        kept = {
+            name: part if name in names else null[name].expand_as(part).to(part.dtype)
+            for name, part in condition.items()
+        }
+        return self.encode(kept, low_res)
+
+    def given_parts(self, condition: Condition) -> tuple[str, ...]:
+        """The parts that are not null in every row, in the encoder's order; none of a condition without parts."""
+        if not isinstance(condition, Mapping):
+            return ()
+        self.check(condition)
+        null = self.encoder.null_condition(1)
+        return tuple(name for name in self.parts if (condition[name] != null[name].to(condition[name].dtype)).any())
 
     def null(self, batch: int, low_res: Tensor | None = None) -> Conditioning:
         """The unconditional conditioning: one row is encoded, ``batch`` are returned."""

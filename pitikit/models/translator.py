@@ -15,6 +15,7 @@ from pitikit.diffusion.conditions import (
     Condition,
     Drop,
     any_part,
+    check_drop_names,
     checked_drop,
     draw_dropped,
     flat_items,
@@ -22,13 +23,13 @@ from pitikit.diffusion.conditions import (
     sample_of,
     unseen_rows,
 )
-from pitikit.diffusion.guidance import GuidanceInputs
+from pitikit.diffusion.guidance import GuidanceInputs, check_parts
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
 from pitikit.diffusion.resampling import order_of_steps
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Prediction, Target, known_part
+from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Parts, Prediction, Target, known_part
 from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
@@ -138,7 +139,9 @@ class DenoisingTranslator(BaseModel):
         self.sampler: Sampler = build_sampler(sampler or default)
         # Wrong steps would show at the first sample grid only.
         self.sampler.timesteps(self.schedule)
+        check_parts(self.sampler.guidance, self.denoiser.parts)
         self.drop = checked_drop("", drop)
+        check_drop_names("", self.drop, self.denoiser.parts)
         self.seed = seed
         self.predicts = predicts
         # No submodule: neither saved nor trained with the model.
@@ -323,13 +326,15 @@ class DenoisingTranslator(BaseModel):
             decoders: list[CountedDecoder] = []
 
             def bound_to(denoiser: Denoiser) -> BoundDenoiser:
-                def encode_without(part: str) -> Conditioning:
-                    return denoiser.encode_without(part, condition, low_res)._replace(known=known)
+                @torch.no_grad()  # Even where a guidance by a classifier needs gradients of x_t.
+                def encode_only(names: Sequence[str]) -> Conditioning:
+                    return denoiser.encode_only(names, condition, low_res)._replace(known=known)
 
                 decoders.append(CountedDecoder(denoiser.decode))
                 cond = denoiser.encode(condition, low_res)._replace(known=known)
-                several = encode_without if denoiser.parts else None
-                return BoundDenoiser(decoders[-1], self.schedule, cond, self.predicts, several)
+                several = Parts(denoiser.parts, denoiser.given_parts(condition), encode_only)
+                parts = several if denoiser.parts else None
+                return BoundDenoiser(decoders[-1], self.schedule, cond, self.predicts, parts)
 
             bound = bound_to(self.denoiser)
             null = self.denoiser.null(rows, low_res)._replace(known=known) if sampler.needs_null else None

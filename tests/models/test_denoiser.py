@@ -159,15 +159,28 @@ def test_each_of_two_conditions_is_dropped_on_its_own():
 
 
 @torch.no_grad()
-def test_a_condition_is_encoded_without_one_of_its_parts():
+def test_a_condition_is_encoded_with_some_of_its_parts_alone():
     network = with_text()
-    alone = network.encode_without("text", BOTH)
+    alone = network.encode_only(["condition"], BOTH)
     expected = network.encode({**BOTH, "text": torch.full((2, 5), -1)})
     assert torch.equal(alone.tokens, expected.tokens) and not torch.equal(alone.tokens, network.encode(BOTH).tokens)
-    with pytest.raises(ValueError, match="part 'caption' to leave out, expected .* condition, text"):
-        network.encode_without("caption", BOTH)
-    with pytest.raises(ValueError, match="expected one of those of the encoder: none"):
-        tiny().encode_without("text", CONDITION)
+    torch.testing.assert_close(network.encode_only([], BOTH).tokens, network.null(2).tokens)
+    with pytest.raises(ValueError, match="got the parts caption, expected some of the encoder's: condition, text"):
+        network.encode_only(["caption"], BOTH)
+    with pytest.raises(ValueError, match="expected some of the encoder's: none"):
+        tiny().encode_only(["text"], CONDITION)
+
+
+@torch.no_grad()
+def test_a_part_that_is_null_in_every_row_is_not_given():
+    network = with_text()
+    null = network.encoder.null_condition(2)
+    assert network.given_parts(BOTH) == ("condition", "text")
+    assert network.given_parts({**BOTH, "text": null["text"]}) == ("condition",)
+    assert network.given_parts(null) == ()
+    mixed = {**BOTH, "condition": torch.stack([null["condition"][0], CONDITION[1]])}
+    assert network.given_parts(mixed) == ("condition", "text")
+    assert tiny().given_parts(CONDITION) == ()
 
 
 def test_a_condition_of_other_parts_is_refused():

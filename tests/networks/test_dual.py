@@ -21,8 +21,9 @@ def test_tokens_stand_one_after_the_other_and_pooled_are_added():
 
 
 def test_the_null_condition_is_that_of_both():
-    null = DualEncoder(CONDITION, TEXT).null_condition(2)
-    assert tuple(null) == DualEncoder.parts
+    encoder = DualEncoder(CONDITION, TEXT)
+    null = encoder.null_condition(2)
+    assert tuple(null) == encoder.parts == ("condition", "text")
     assert (null["condition"] == 1).all() and null["condition"].shape == (2, 3, 32, 32)
     assert (null["text"] == -1).all() and null["text"].shape == (2, 5)
 

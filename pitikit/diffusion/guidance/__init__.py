@@ -28,6 +28,7 @@ from pitikit.diffusion.guidance.free import (
 )
 from pitikit.diffusion.guidance.levels import Interval, ScaleSchedule
 from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, needs_label
+from pitikit.diffusion.guidance.parts import PartsCFG, check_parts, with_parts
 from pitikit.diffusion.guidance.threshold import DynamicThreshold
 
 __all__ = [
@@ -45,14 +46,17 @@ __all__ = [
     "Interval",
     "NeedsInputs",
     "NormalizedCFG",
+    "PartsCFG",
     "RescaledCFG",
     "ScaleSchedule",
     "Scaled",
     "build_guidance",
+    "check_parts",
     "has_scale",
     "innermost",
     "needs_label",
     "renoises_null",
     "with_inputs",
+    "with_parts",
     "with_scale",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from numbers import Real
@@ -24,6 +24,7 @@ from pitikit.diffusion.guidance import (
     needs_label,
     renoises_null,
     with_inputs,
+    with_parts,
     with_scale,
 )
 from pitikit.diffusion.inversion import FixedNoise, invert, mix, noise_of_steps, vary
@@ -211,14 +212,22 @@ class Sampler(ABC):
         """True where a guidance needs the class ids of the conditions."""
         return any(map(needs_label, self.guidance))
 
-    def changed(self, steps: Steps | None = None, scale: float | None = None) -> Sampler:
+    def changed(
+        self,
+        steps: Steps | None = None,
+        scale: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        intervals: Mapping[str, Sequence[float]] | None = None,
+    ) -> Sampler:
         """Copy the sampler with other ``steps`` or another guidance ``scale``; None leaves what is there.
 
         A guidance with a scale gets it wherever it stands, within an interval too; a sampler without one gets
-        :class:`~pitikit.diffusion.guidance.CFG` of that scale.
+        :class:`~pitikit.diffusion.guidance.CFG` of that scale. ``weights`` and ``intervals`` are those of
+        :class:`~pitikit.diffusion.guidance.PartsCFG`, for the conditions that they name.
 
         Raises:
-            ValueError: ``scale`` is no finite number, or two guidances have one each.
+            ValueError: ``scale`` is no finite number, or two guidances have one each; weights or intervals of a
+                guidance that has none.
         """
         other = copy(self)
         if steps is not None:
@@ -229,6 +238,8 @@ class Sampler(ABC):
                 raise ValueError(f"scale={scale}: got {' and '.join(names)}, which have one each; set it in the config")
             guidance = [with_scale(g, scale) if has_scale(g) else g for g in self.guidance]
             other.guidance = self._checked(build_guidance(guidance if names else [CFG(scale), *guidance]))
+        if weights or intervals:
+            other.guidance = self._checked(build_guidance(with_parts(other.guidance, weights or {}, intervals or {})))
         return other
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 
 from pitikit.diffusion.guidance import CFG, DualCFG, build_guidance
 from pitikit.diffusion.schedule import NoiseSchedule
-from pitikit.diffusion.types import BoundDenoiser, Conditioning
+from pitikit.diffusion.types import BoundDenoiser, Conditioning, Parts
 from pitikit.registry import GUIDANCES
 
 SCHEDULE = NoiseSchedule()
@@ -30,7 +30,9 @@ class Network:
 
 def denoisers(alone=0.5):
     network = Network()
-    both = BoundDenoiser(network, SCHEDULE, conditioning(1.0), encode_without={"text": conditioning(alone)}.get)
+    names = ("condition", "text")
+    parts = Parts(names, names, {("condition",): conditioning(alone)}.__getitem__)
+    both = BoundDenoiser(network, SCHEDULE, conditioning(1.0), parts=parts)
     return network, both, BoundDenoiser(network, SCHEDULE, conditioning(-1.0))
 
 
