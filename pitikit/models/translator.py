@@ -83,7 +83,8 @@ class DenoisingTranslator(BaseModel):
 
     Args:
         denoiser: config of :class:`~pitikit.models.denoiser.Denoiser`.
-        schedule: config; squaredcos_cap_v2 with 1000 steps by default.
+        schedule: config; by default that which the decoder was trained on where it states it, and otherwise
+            squaredcos_cap_v2 with 1000 steps.
         losses: configs; their weighted sum is minimised.
         timestep_sampler: config or name; loss-second-moment by default, as in the released code.
         sampler: config of what :meth:`sample` uses; 250 steps of DDPM with CFG 1.3 by default.
@@ -91,7 +92,10 @@ class DenoisingTranslator(BaseModel):
             of several parts that of each on its own, or by name, ``dict(condition=0.1, text=0.2)``.
         seed: of sampling; an image depends on it and on the sample's id alone.
         data_preprocessor: config; uint8 images to [-1, 1] by default.
-        predicts: what the decoder predicts, 'eps' (GLIDE), 'v' or 'x0'.
+        predicts: what the decoder predicts, 'eps' (GLIDE), 'v' or 'x0'; by default what it states itself, or 'eps'.
+
+    Raises:
+        ValueError: an argument contradicts another one, or what the decoder states of its own training.
     """
 
     #: Names of the parts that have weights of their own; none, since the model is one.
@@ -109,15 +113,22 @@ class DenoisingTranslator(BaseModel):
         drop: float | dict[str, float] = 0.0,
         seed: int = 0,
         data_preprocessor: Annotated[Any, MODELS] = None,
-        predicts: str = "eps",
+        predicts: str | None = None,
     ) -> None:
         # Built here: mmengine would look for it in its own registry when no runner has set the default scope.
         super().__init__(MODELS.build(data_preprocessor or dict(type="ImagePreprocessor")))
-        if predicts not in PREDICTED:
+        if predicts is not None and predicts not in PREDICTED:
             raise ValueError(f"predicts={predicts!r}: expected one of {', '.join(map(repr, PREDICTED))}")
         config = denoiser if not isinstance(denoiser, dict) else {"type": "Denoiser", **denoiser}
         self.denoiser: Denoiser = MODELS.build(config) if isinstance(config, dict) else config
-        self.schedule: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
+        decoder = self.denoiser.decoder
+        self.schedule: NoiseSchedule = _schedule_for(schedule, decoder.alpha_bar)
+        if None not in (predicts, decoder.predicts) and predicts != decoder.predicts:
+            raise ValueError(
+                f"predicts: got {predicts!r}, expected {decoder.predicts!r}, which the decoder was trained to predict; "
+                "leave out predicts"
+            )
+        self.predicts = predicts or decoder.predicts or "eps"
         self.losses = torch.nn.ModuleList(LOSSES.build(loss) for loss in losses)
         for term in self.losses:
             if not isinstance(term, Loss):
@@ -143,7 +154,6 @@ class DenoisingTranslator(BaseModel):
         self.drop = checked_drop("", drop)
         check_drop_names("", self.drop, self.denoiser.parts)
         self.seed = seed
-        self.predicts = predicts
         # No submodule: neither saved nor trained with the model.
         self._weak: dict[str, Denoiser] = {}
 
@@ -400,6 +410,31 @@ class DenoisingTranslator(BaseModel):
         if not self.denoiser.decoder.takes_known or request.start is None or request.mask is None:
             return None
         return known_part(request.start, request.mask)
+
+
+def _schedule_for(schedule: Any, trained: Tensor | None) -> NoiseSchedule:
+    """Build the schedule of a config, which has to be that of the decoder's training, ``trained``, where it is known.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if schedule is None and trained is not None:
+        return NoiseSchedule(alpha_bar=trained)
+    built: NoiseSchedule = SCHEDULES.build(schedule or dict(type="NoiseSchedule"))
+    if trained is None:
+        return built
+    wrong = ""
+    if len(built) != len(trained):
+        wrong = f"got {len(built)} steps, expected {len(trained)}"
+    else:
+        # Other programs compute in float32. Schedules differ by far more.
+        off = (built.alpha_bar / trained).log().abs() > 1e-2
+        if off.any():
+            t = int(off.nonzero()[0])
+            wrong = f"got alpha_bar={float(built.alpha_bar[t]):.4g} at t={t}, expected {float(trained[t]):.4g}"
+    if wrong:
+        raise ValueError(f"schedule: {wrong}, on which the decoder was trained; leave out schedule (schedule=None)")
+    return built
 
 
 def to_uint8(image: Tensor, truncate: bool = False) -> Tensor:

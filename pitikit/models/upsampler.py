@@ -61,7 +61,7 @@ class Upsampler(DenoisingTranslator):
         data_preprocessor: Annotated[Any, MODELS] = None,
         crop: int | None = None,
         strength: float = 1.0,
-        predicts: str = "eps",
+        predicts: str | None = None,
     ) -> None:
         super().__init__(
             denoiser,
@@ -220,7 +220,7 @@ class AdversarialUpsampler(Upsampler):
         discriminator: Annotated[Any, DISCRIMINATORS] = None,
         adversarial: Annotated[Any, LOSSES] = None,
         strength: float = 1.0,
-        predicts: str = "eps",
+        predicts: str | None = None,
     ) -> None:
         super().__init__(
             denoiser,

@@ -23,6 +23,9 @@ class Decoder(nn.Module):
         takes_known: True for an inpainting model, whose condition may have ``known``.
         multiple: the side of an image has to be a multiple of it.
         feature_places: feature maps to which it adds the ``features`` of the condition; empty where it takes none.
+        predicts: 'eps', 'v' or 'x0' where a pretrained decoder states what it was trained to predict, else None.
+        alpha_bar: (T,) float64, the schedule that it was trained on where it states it, else None. A model takes both
+            over; a config that contradicts them is an error.
     """
 
     image_size: int
@@ -30,6 +33,8 @@ class Decoder(nn.Module):
     takes_known: bool = False
     multiple: int = 1
     feature_places: tuple[FeaturePlace, ...] = ()
+    predicts: str | None = None
+    alpha_bar: Tensor | None = None
 
     def prepare(self, cond: Conditioning) -> Conditioning:
         """Compute once per image what does not depend on x_t or t; by default nothing."""
