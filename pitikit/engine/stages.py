@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from mmengine.hooks import Hook
+from torch import nn
 
-from pitikit.arguments import check_arguments
+from pitikit.arguments import check_arguments, nearest
 from pitikit.diffusion.conditions import check_drop_names, checked_drop
 from pitikit.engine.ema import DenoiserEMA
 from pitikit.registry import HOOKS
@@ -23,7 +24,9 @@ class Stage:
     Attributes:
         name: for the logs.
         until: iteration at which the next stage begins; None for the end of the training.
-        train: parts that learn: 'encoder', 'decoder'. The others are frozen: in eval mode, without gradients.
+        train: what learns: 'encoder', 'decoder', or modules of these such as 'encoder.text' or 'decoder.middle_block'.
+            Everything else is frozen: without gradients, and in eval mode where nothing of the encoder or the decoder
+            learns.
         lr: learning rate, None to leave the optimizer's.
         encoder_lr: learning rate of the encoder as a multiple of ``lr``; other than 1 it needs the optimizer that
             :class:`~pitikit.engine.optim.PartwiseConstructor` builds.
@@ -49,13 +52,34 @@ class Stage:
         return rise * (self.lr + (end - self.lr) * iteration / max(1, length))
 
     def __post_init__(self) -> None:
-        unknown = [part for part in self.train if part not in PARTS]
-        if unknown or not self.train:
-            raise ValueError(f"stage {self.name!r}: train={list(self.train)}: expected a choice of {PARTS}")
+        unknown = [name for name in self.train if part_of(name) not in PARTS]
+        if isinstance(self.train, str) or unknown or not self.train:
+            raise ValueError(
+                f"stage {self.name!r}: train={self.train!r}: expected a choice of {PARTS} and of modules of these "
+                "such as 'decoder.middle_block', as a list"
+            )
         if self.lr is None and (self.lr_end is not None or self.warmup):
             raise ValueError(f"stage {self.name!r}: lr_end and warmup need lr")
         if self.drop is not None:
             checked_drop(f"stage {self.name!r}: ", self.drop)
+
+
+def part_of(name: str) -> str:
+    """The part, 'encoder' or 'decoder', that a module of the denoiser belongs to."""
+    return name.partition(".")[0]
+
+
+def check_modules(stage: Stage, denoiser: nn.Module) -> None:
+    """Raise ValueError if a stage trains a module that the denoiser does not have, or one without parameters."""
+    modules = {name: each for name, each in denoiser.named_modules() if any(True for _ in each.parameters())}
+    for name in stage.train:
+        if name not in modules:
+            found = "has no parameters" if name in dict(denoiser.named_modules()) else "does not exist"
+            known = [each for each in modules if part_of(each) == part_of(name)]
+            raise ValueError(
+                f"stage {stage.name!r}: train: {name!r} {found}, expected a module of the {part_of(name)} that learns; "
+                f"{nearest(name, known)}"
+            )
 
 
 @HOOKS.register_module()
@@ -88,8 +112,9 @@ class StageHook(Hook):
         Not only in the first iteration: the EMA of what is frozen takes no memory.
 
         Raises:
-            ValueError: a stage would end between two steps of gradient accumulation, and lose what was accumulated;
-                or it drops a condition that the model does not have.
+            ValueError: a stage trains a module that the model does not have, or one without parameters; it drops a
+                condition that the model does not have; or it would end between two steps of gradient accumulation, and
+                lose what was accumulated.
         """
         for stage in self.stages:
             if stage.drop is not None:
@@ -102,6 +127,8 @@ class StageHook(Hook):
                     raise ValueError(
                         f"stage {stage.name!r}: until={stage.until}: expected a multiple of accumulative_counts={count}"
                     )
+        for stage in self.stages:
+            check_modules(stage, runner.model.denoiser)
         self._freeze(runner.model, self.stage_at(runner.iter)[0])
         for stage, later in zip(self.stages, self.stages[1:], strict=False):
             if stage.until is not None and stage.until >= runner.max_iters > runner.iter:
@@ -131,15 +158,18 @@ class StageHook(Hook):
             self.set_lr(runner.optim_wrapper.optimizer, stage, lr)
         if stage.drop is not None and data_batch is not None:
             data_batch["drop"] = checked_drop(f"stage {stage.name!r}: ", stage.drop)
+        learning = {part_of(name) for name in stage.train}
         for part in PARTS:
-            if part not in stage.train:
+            if part not in learning:
                 # Called for every iteration because the loop sets the whole model to training mode.
                 getattr(model.denoiser, part).eval()
 
     @staticmethod
     def _freeze(model: Any, stage: Stage) -> None:
         for part in PARTS:
-            getattr(model.denoiser, part).requires_grad_(part in stage.train)
+            getattr(model.denoiser, part).requires_grad_(False)
+        for name in stage.train:
+            model.denoiser.get_submodule(name).requires_grad_(True)
 
     @staticmethod
     def set_lr(optimizer: Any, stage: Stage, lr: float) -> None:

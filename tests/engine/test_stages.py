@@ -188,6 +188,36 @@ def test_only_at_its_border_a_stage_forgets_gradients_and_the_optimizer(iteratio
     assert (model.denoiser["encoder"].weight.grad is None) == (not optimizer.state) == fresh
 
 
+def test_a_module_of_the_decoder_learns_alone(run, prior, tmp_path):
+    """With it the whole decoder is in training mode; its neighbours and their EMA stay as they were loaded."""
+    watcher = Watcher()
+    stages = [dict(name="a", until=1, train=["encoder"]), dict(name="b", train=["encoder", "decoder.middle_block"])]
+    hooks = [dict(type="StageHook", stages=stages), dict(type="DenoiserEMA", decay=0.9)]
+    run(tmp_path, hooks=(watcher,), train_cfg__max_iters=3, custom_hooks=hooks)
+    middle = {name for name in watcher.seen[0]["before"] if name.startswith("decoder.middle_block.")}
+    assert watcher.seen[0]["modes"] == (True, False)
+    assert watcher.seen[1]["modes"] == (True, True) and watcher.seen[1]["deep_modes"] == {True}
+    assert {f"decoder.{name}" for name in watcher.seen[1]["gradients"]["decoder"]} == middle
+    weights, last = read_weights(prior), watcher.seen[-1]
+    for state in (last["after"], last["ema_after"]):
+        moved = set(changed(weights, state, "decoder."))
+        assert moved <= middle and len(moved) > 0.9 * len(middle)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("decoder.midle_block", r"stage .b.: train: .decoder.midle_block. does not exist.*mean .decoder.middle"),
+        ("decoder.out.1", "'decoder.out.1' has no parameters, expected a module of the decoder that learns"),
+        ("encoder.nothing.like.it", "a module of the encoder"),
+    ],
+)
+def test_a_module_that_cannot_learn_is_named_before_the_first_iteration(run, tmp_path, name, message):
+    stages = [dict(name="a", until=5, train=["encoder"]), dict(name="b", train=["encoder", name])]
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, custom_hooks=[dict(type="StageHook", stages=stages)])
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
@@ -196,6 +226,8 @@ def test_only_at_its_border_a_stage_forgets_gradients_and_the_optimizer(iteratio
         ([dict(name="a", until=5), dict(name="b", until=4), dict(name="c")], "ascending"),
         ([dict(name="a", train=["encodr"])], "expected a choice of"),
         ([dict(name="a", train=[])], "expected a choice of"),
+        ([dict(name="a", train="encoder")], "train='encoder': expected .*, as a list"),
+        ([dict(name="a", train=["discriminator.head"])], "expected a choice of"),
         ([dict(name="a", lr_end=0.1)], "need lr"),
         ([dict(name="a", drop=2)], "expected a probability"),
     ],
