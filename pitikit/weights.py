@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pitikit.files import first_line, write_atomically
+from pitikit.files import file_sha256, first_line, write_atomically
 from pitikit.resources import find_weights, looked_for_weights
 
 
@@ -139,8 +139,8 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
 def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | None = None) -> dict[str, Tensor]:
     """Float32 weights of a denoiser, named 'encoder.*' and 'decoder.*'.
 
-    Takes an exported file (safetensors), a training checkpoint, of which the EMA is used where there is one, or a
-    file of another program; see :func:`read_tensors`, also for ``wanted`` and ``prefix``.
+    Takes an exported file (safetensors), a training checkpoint, of which the EMA is used where there is one, a file of
+    :func:`save_on_prior`, or a file of another program; see :func:`read_tensors`, also for ``wanted`` and ``prefix``.
     """
     state = read_tensors(path, wanted, prefix)
     weights = {name: value.float() for name, value in state.items() if isinstance(value, Tensor)}
@@ -150,7 +150,9 @@ def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | N
         weights = {name[len(own) :]: value for name, value in weights.items() if name.startswith(own)}
     if not weights:
         raise WeightsError(f"{path}: holds no tensors of a denoiser (top level: {sorted(map(str, state))[:5]})")
-    return weights
+    path = existing_file(path)
+    prior = read_header(path).get(_PRIOR)
+    return {**_of_prior(path, prior), **weights} if isinstance(prior, Mapping) else weights
 
 
 def read_header(path: str | Path) -> dict[str, Any]:
@@ -169,6 +171,71 @@ def _value(text: str) -> Any:
     except ValueError:
         return text
 
+
+# ---- on top of a prior
+
+#: Key of the header under which a file names the prior that it needs.
+_PRIOR = "pitikit_prior"
+
+
+def save_on_prior(
+    path: str | Path,
+    weights: Mapping[str, Tensor],
+    prior: str | Path,
+    parts: Collection[str] = ("decoder",),
+    metadata: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> list[str]:
+    """Write what a training has changed or added, for :func:`read_weights` to put on top of the prior.
+
+    Args:
+        path, metadata, dtype: see :func:`save_weights`.
+        weights: of the whole denoiser.
+        prior: file that the training began with; the header keeps its path as given and its hash.
+        parts: of the denoiser that began with it; tensors that are equal to the bit are left out.
+
+    Returns:
+        Names of the tensors that were left out.
+
+    Raises:
+        WeightsError: the prior has other tensors than the parts, or none is as it was.
+    """
+    file = existing_file(prior)
+    own = _within_parts(read_weights(file), parts)
+    foreign = sorted(own.keys() - weights.keys())
+    if foreign:
+        raise WeightsError(f"{prior}: its {foreign[0]!r} is not in the weights; expected the prior of this training")
+    equal = [name for name, value in own.items() if torch.equal(value, weights[name].float())]
+    if not equal:
+        raise WeightsError(
+            f"{prior}: no tensor of its {', '.join(parts)} is as in the weights; expected the prior of a training that "
+            "left some as they were, or use the weights as they are"
+        )
+    header = {"file": Path(prior).as_posix(), "sha256": file_sha256(file), "parts": sorted(parts)}
+    rest = {name: value for name, value in weights.items() if name not in set(equal)}
+    save_weights(path, rest, {**(metadata or {}), _PRIOR: header}, dtype)
+    return equal
+
+
+def _of_prior(path: Path, entry: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of the prior that a file of :func:`save_on_prior` needs."""
+    name = entry["file"]
+    # Where it was, or of that name beside the file and among all weights.
+    files = [find_weights(place, path.parent) for place in (name, Path(name).name)]
+    found = next((each for each in files if each and file_sha256(each) == entry["sha256"]), None)
+    if found is None:
+        other = next((f"{each} has other bytes" for each in files if each), looked_for_weights(name, path.parent))
+        raise WeightsError(
+            f"{path}: needs the prior {name!r} with the SHA-256 {entry['sha256'][:12]}; {other}; put that file beside it"
+        )
+    return _within_parts(read_weights(found), entry["parts"])
+
+
+def _within_parts(weights: Mapping[str, Tensor], parts: Collection[str]) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if name.partition(".")[0] in parts}
+
+
+# ---- kinds of files
 
 #: Kinds of files that are none of weights, by their first bytes, and a remedy.
 _KINDS = {

@@ -17,7 +17,9 @@ from pitikit.weights import (
     read_checkpoint,
     read_header,
     read_tensors,
+    read_weights,
     save_checkpoint_file,
+    save_on_prior,
     save_weights,
 )
 
@@ -250,3 +252,74 @@ def test_other_kinds_of_files_are_named(tmp_path, content, words, suffix):
     path.write_bytes(content) if isinstance(content, bytes) else content(path)
     with pytest.raises(DamagedFileError, match=words):
         read_checkpoint(path)
+
+
+# ---- on top of a prior
+
+
+@pytest.fixture
+def trained():
+    """A prior in float16, and what a training has made of it: an encoder of its own, one layer of the decoder moved."""
+    generator = torch.Generator().manual_seed(0)
+    prior = {
+        name: torch.randn(shape, generator=generator).half()
+        for name, shape in (("decoder.a", (4, 3)), ("decoder.b", (5,)), ("encoder.text", (2,)))
+    }
+    weights = {
+        "decoder.a": prior["decoder.a"].float(),
+        "decoder.b": prior["decoder.b"].float() + 1e-3,
+        "decoder.new": torch.ones(2, 2),
+        "encoder.text": prior["encoder.text"].float(),
+    }
+    return prior, weights
+
+
+def test_what_a_training_changed_is_read_on_top_of_its_prior(tmp_path, trained):
+    prior, weights = trained
+    file = save_weights(tmp_path / "prior.safetensors", prior)
+    path = tmp_path / "adapter.safetensors"
+    assert save_on_prior(path, weights, file, metadata=dict(config="a.py")) == ["decoder.a"]
+    # Of the encoder nothing is left out: it did not begin with the prior.
+    assert read_checkpoint(path).keys() == {"decoder.b", "decoder.new", "encoder.text"}
+    assert read_header(path)["config"] == "a.py"
+    found = read_weights(path)
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def test_a_prior_is_found_beside_the_file_and_among_the_weights(tmp_path, trained, monkeypatch):
+    prior, weights = trained
+    (tmp_path / "elsewhere").mkdir()
+    file = save_weights(tmp_path / "made" / "prior.safetensors", prior)
+    path = tmp_path / "sent" / "adapter.safetensors"
+    save_on_prior(path, weights, file)
+    for folder in ("sent", "elsewhere"):
+        file = file.rename(tmp_path / folder / file.name)
+        monkeypatch.setenv("PITIKIT_WEIGHTS", str(tmp_path / "elsewhere"))
+        assert torch.equal(read_weights(path)["decoder.a"], weights["decoder.a"])
+    file.unlink()
+    with pytest.raises(WeightsError, match="adapter.safetensors: needs the prior .*looked for.*put that file beside"):
+        read_weights(path)
+    save_weights(tmp_path / "sent" / "prior.safetensors", weights)
+    with pytest.raises(WeightsError, match="prior.safetensors has other bytes; put that file beside"):
+        read_weights(path)
+
+
+def test_a_file_on_a_file_on_a_prior(tmp_path, trained):
+    prior, weights = trained
+    file = save_weights(tmp_path / "prior.safetensors", prior)
+    save_on_prior(tmp_path / "one.safetensors", weights, file)
+    more = {**weights, "decoder.new": torch.zeros(2, 2)}
+    assert save_on_prior(tmp_path / "two.safetensors", more, tmp_path / "one.safetensors") == ["decoder.a", "decoder.b"]
+    found = read_weights(tmp_path / "two.safetensors")
+    assert all(torch.equal(found[name], more[name]) for name in more)
+
+
+def test_a_prior_that_is_none_of_these_weights(tmp_path, trained):
+    prior, weights = trained
+    file = save_weights(tmp_path / "prior.safetensors", {**prior, "decoder.deeper": torch.ones(1)})
+    with pytest.raises(WeightsError, match="its 'decoder.deeper' is not in the weights"):
+        save_on_prior(tmp_path / "out.safetensors", weights, file)
+    file = save_weights(tmp_path / "prior.safetensors", {name: value + 1 for name, value in prior.items()})
+    with pytest.raises(WeightsError, match="no tensor of its decoder is as in the weights"):
+        save_on_prior(tmp_path / "out.safetensors", weights, file)
+    assert not (tmp_path / "out.safetensors").exists()
