@@ -108,8 +108,10 @@ class Copies:
 
     def _python(self, config: Path, text: str, variables: Variables) -> str | None:
         source = python_source(config, variables)
+        is_computed = any(isinstance(node, ast.Assign) and _is_computed_start(node) for node in ast.parse(source).body)
+        is_moved = is_computed or source != text
         for node, names in _assigned(source):
-            found = self._bases(config, names, source != text)
+            found = self._bases(config, names, is_moved)
             if found is None:
                 continue
             lines = source.split("\n")
@@ -117,7 +119,7 @@ class Copies:
             # As many lines as before: an error names the line of the config.
             lines[node.lineno - 1 : node.end_lineno] = [f"{BASE} = {found!r}", *[""] * height]
             source = "\n".join(lines)
-        if any(isinstance(node, ast.Assign) and _is_computed_start(node) for node in ast.parse(source).body):
+        if is_computed:
             source += (
                 f"\nif isinstance(load_from, dict):\n    {PARTS_OF_START}, load_from = load_from, {PARTS_OF_START!r}\n"
             )

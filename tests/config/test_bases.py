@@ -165,3 +165,11 @@ def test_parts_to_load_in_the_place_of_a_path_and_the_other_way_round(write):
         cfg = load_config(write("last.py", f"_base_ = 'more.py'\nload_from = {value}\n"))
         assert cfg.load_from == eval(value) and "load_from_parts" not in cfg
     assert load_config(write_config(load_config(more), Path("run"))).load_from == load_config(more).load_from
+
+
+def test_a_start_in_parts_beside_a_base_of_another_folder(write, tmp_path):
+    for folder in ("bases", "own"):
+        (tmp_path / folder).mkdir()
+    write("bases/plain.py", "load_from = 'a.pth'\n")
+    path = write("own/parts.py", "_base_ = ['../bases/plain.py']\nload_from = dict(decoder='b.pth')\n")
+    assert load_config(path).load_from == dict(decoder="b.pth")
