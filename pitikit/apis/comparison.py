@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
-from pitikit.engine.checkpoints.loading import files_of
+from pitikit.engine.checkpoints.loading import files_of, start_keys
 from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
@@ -114,7 +114,7 @@ def plan(
             raise ValueError(f"{path}: has no train_cfg; expected the config of a training (a cascade is not trained)")
         given = dict(options or {})
         if prior is not None and cfg.get("load_from"):
-            given["load_from"] = str(prior)
+            given |= dict.fromkeys(start_keys(cfg.load_from), str(prior))
         if iterations is not None:
             total = cfg.train_cfg.max_iters
             given["train_cfg.max_iters"] = iterations

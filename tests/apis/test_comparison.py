@@ -9,6 +9,7 @@ import pytest
 
 from pitikit.apis import comparison
 from pitikit.apis.comparison import ComparisonError, compare, plan, table
+from pitikit.config import load_config
 
 TWO = "configs/scenes/piti_small_mask.py"
 ONE = "configs/scenes/piti_small_mask_one-stage.py"
@@ -78,6 +79,16 @@ def test_another_prior_is_not_forced_on_what_starts_from_scratch(tmp_path):
     scratch = "configs/scenes/piti_small_mask_from-scratch.py"
     runs = plan([TWO, scratch], [1], tmp_path, prior="other.safetensors")
     assert [run.options.get("load_from") for run in runs] == ["other.safetensors", None]
+
+
+def test_another_prior_takes_the_place_of_the_files_and_leaves_what_may_be_new(tmp_path):
+    config = tmp_path / "parts.py"
+    config.write_text(
+        f"_base_ = [{str(Path(TWO).resolve())!r}]\n"
+        "load_from = dict(decoder=dict(path='a.pth', prefix='net.'), allow_new='decoder.new.*')\n"
+    )
+    run = plan([config], [1], tmp_path, prior="other.safetensors")[0]
+    assert load_config(config, run.options).load_from == dict(decoder="other.safetensors", allow_new="decoder.new.*")
 
 
 def test_a_comparison_gives_a_table_and_does_nothing_twice(tmp_path, tools):

@@ -105,8 +105,19 @@ def files_of(start: Start | None) -> list[str]:
     """Paths of the files that ``load_from`` names."""
     if start is None or isinstance(start, (str, Path)):
         return [] if start is None else [str(start)]
-    entries = [value for key, value in start.items() if key not in ("prefix", "allow_new")]
+    entries = [start[key] for key in _entries(start)]
     return [str(entry["path"] if isinstance(entry, Mapping) else entry) for entry in entries]
+
+
+def start_keys(start: Start) -> list[str]:
+    """Dotted keys of a config under which ``load_from`` names its files."""
+    if isinstance(start, (str, Path)):
+        return ["load_from"]
+    return [f"load_from.{key}" for key in _entries(start)]
+
+
+def _entries(start: Mapping[str, Any]) -> list[str]:
+    return [key for key in start if key not in ("prefix", "allow_new")]
 
 
 def _read_part(entry: Any, part: str, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
