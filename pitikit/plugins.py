@@ -46,6 +46,7 @@ from pitikit.registry import (
 from pitikit.registry import PLUGIN_API as API_VERSION
 from pitikit.scenes import CLASSES as SCENE_CLASSES
 from pitikit.scenes import SceneWorld
+from pitikit.weights import WeightsError, read_header, read_weights, save_on_prior, save_weights
 
 Metric = ImageMetric
 
@@ -101,6 +102,7 @@ __all__ = [
     "SemanticEncoder",
     "SpatialEncoder",
     "Target",
+    "WeightsError",
     "add_part",
     "build_guidance",
     "build_pipeline",
@@ -113,9 +115,13 @@ __all__ = [
     "load_config",
     "read_depth",
     "read_grey",
+    "read_header",
     "read_ids",
     "read_image",
     "read_normals",
+    "read_weights",
+    "save_on_prior",
+    "save_weights",
     "timestep_embedding",
     "to_bytes",
 ]

@@ -158,7 +158,7 @@ def read_weights(path: str | Path, wanted: Collection[str] = (), prefix: str | N
 def read_header(path: str | Path) -> dict[str, Any]:
     """Metadata of a safetensors file, values read as JSON where they are; empty for any other file."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(find_weights(path) or path, "pt") as file:
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError):
         return {}
@@ -226,7 +226,7 @@ def _of_prior(path: Path, entry: Mapping[str, Any]) -> dict[str, Tensor]:
     if found is None:
         other = next((f"{each} has other bytes" for each in files if each), looked_for_weights(name, path.parent))
         raise WeightsError(
-            f"{path}: needs the prior {name!r} with the SHA-256 {entry['sha256'][:12]}; {other}; put that file beside it"
+            f"{path}: needs the prior {name!r}, SHA-256 {entry['sha256'][:12]}...; {other}; put that file beside it"
         )
     return _within_parts(read_weights(found), entry["parts"])
 

@@ -36,7 +36,7 @@ INSIDE = {
     | {"data.images", "data.listing", "data.loaders", "data.reading", "data.errors", "models", "weights"},
     "scenes": FLOOR_1 | {"data"},
     # What plugins may import, of any floor below the library's verbs.
-    "plugins": FLOOR_1 | {"config", "data", "models", "scenes", "evaluation"},
+    "plugins": FLOOR_1 | {"config", "data", "models", "scenes", "weights", "evaluation"},
     "apis": FLOOR_1 | {"config", "kernels", "data", "models", "scenes", "engine", "evaluation", "weights"},
 }
 # The bottom of the house, and what `import pitikit` itself has.
