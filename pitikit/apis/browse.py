@@ -21,7 +21,7 @@ from pitikit.data.reading import read_image
 from pitikit.data.sampler import Draw
 from pitikit.degradations.operation import Degradation, built, degrade
 from pitikit.degradations.resampling import imresize
-from pitikit.diffusion.conditions import image_part
+from pitikit.diffusion.conditions import image_parts
 from pitikit.files import write_atomically
 from pitikit.registry import DATASETS, SCOPE
 from pitikit.resources import find
@@ -167,17 +167,16 @@ def write_sheet(path: Path, pairs: Sequence[tuple[dict[str, Any], str]]) -> None
     rows = []
     small = any(isinstance(sample.get("low_res"), Tensor) for sample, _ in pairs)
     for sample, caption in pairs:
-        image, condition = sample.get("image"), image_part(sample.get("condition"))
-        shown: list[AnyImage] = []
-        if condition is not None:
-            shown.append(_condition(condition))
-        elif caption:
+        image, conditions = sample.get("image"), image_parts(sample.get("condition"))
+        shown: list[AnyImage] = [_condition(part) for part in conditions.values()]
+        if not conditions and caption:
             shown.append(_text(caption))
         for part in (sample.get("low_res"), image):
             if isinstance(part, Tensor):
                 shown.append(_stretched(part))
         rows.append(shown or [_text(str(sample.get("id", "")))])
-    titles = ["condition", *(["low_res"] if small else []), "image"] if max(map(len, rows)) > 1 else []
+    names = list(image_parts(pairs[0][0].get("condition")) or ["condition"]) if pairs else []
+    titles = [*names, *(["low_res"] if small else []), "image"] if max(map(len, rows)) > 1 else []
     write_grid(path, rows, titles)
 
 

@@ -36,7 +36,7 @@ from pitikit.apis.results import save_image
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
 from pitikit.data.listing import is_leftover
-from pitikit.diffusion.conditions import image_part, sample_of
+from pitikit.diffusion.conditions import image_parts, sample_of
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.bad_items import BadItems
 from pitikit.engine.distributed.failures import lost_contact, on_main
@@ -400,12 +400,12 @@ def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
 def grid_rows(done: GeneratedBatch) -> Iterator[dict[str, Tensor]]:
     """Title -> image; tokens are no image, and there may be no ground truth."""
     for row, made in enumerate(done.images):
-        condition = image_part(sample_of(done.batch, row)["condition"])
-        shown = {"condition": condition, "result": made.image}
+        conditions = image_parts(sample_of(done.batch, row)["condition"])
+        shown = {title: condition_image(part) for title, part in conditions.items() if part.dtype == torch.uint8}
+        shown["result"] = made.image
         if "image" in done.batch:
             shown["ground truth"] = done.batch["image"][row]
-        images = {title: p for title, p in shown.items() if p is not None and p.ndim == 3 and p.dtype == torch.uint8}
-        yield {title: condition_image(p) if title == "condition" else p for title, p in images.items()}
+        yield {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
 
 
 def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:

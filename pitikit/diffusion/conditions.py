@@ -28,10 +28,16 @@ def any_part(condition: Condition) -> Tensor:
     return next(iter(condition.values())) if isinstance(condition, Mapping) else condition
 
 
+def image_parts(condition: Any) -> dict[str, Tensor]:
+    """The images (C, H, W) in the condition of one sample by name, 'condition' of the only one; none of a text."""
+    parts = condition if isinstance(condition, Mapping) else {"condition": condition}
+    images = {name: part for name, part in parts.items() if isinstance(part, Tensor) and part.ndim == 3}
+    return images if len(images) > 1 else dict(zip(["condition"], images.values(), strict=False))
+
+
 def image_part(condition: Any) -> Tensor | None:
-    """The image (C, H, W) in the condition of one sample; None where it has none, such as that of a text alone."""
-    parts = condition.values() if isinstance(condition, Mapping) else [condition]
-    return next((part for part in parts if isinstance(part, Tensor) and part.ndim == 3), None)
+    """The first of :func:`image_parts`; None where there is none, such as of a text alone."""
+    return next(iter(image_parts(condition).values()), None)
 
 
 def member_of(batch: Mapping[str, Any], name: str) -> Tensor | None:

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import default_collate
 
 from pitikit.data.images import condition_image, write_grid
-from pitikit.diffusion.conditions import image_part, sample_of
+from pitikit.diffusion.conditions import image_parts, sample_of
 from pitikit.diffusion.noise import iteration_draws, iteration_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.ema import DenoiserEMA
@@ -130,8 +130,7 @@ class SampleGridHook(Hook):
 
         rows = []
         for row in range(len(self._batch["id"])):
-            condition = image_part(sample_of(self._batch, row)["condition"])
-            shown = [] if condition is None else [condition_image(condition)]
+            shown = map(condition_image, image_parts(sample_of(self._batch, row)["condition"]).values())
             own = made.images[row * len(self.seeds) : (row + 1) * len(self.seeds)]
             rows.append([*shown, *(each.image for each in own), self._batch["image"][row]])
         write_grid(Path(runner.work_dir) / "samples" / f"{runner.iter + 1:07d}.png", rows)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_bytes
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, condition_images, member, to_bytes
 from pitikit.registry import METRICS, TRANSFORMS
 
 EXTRACTOR = dict(type="LoadSketch", source="image", edges="canny", canny=(50, 100))
@@ -52,8 +52,10 @@ def _distance(edges: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _is_sketch(condition: Tensor | None) -> bool:
-    return condition is not None and condition.ndim == 3 and condition.shape[0] == 1
+def _sketch(sample: Mapping[str, Any]) -> Tensor | None:
+    """The sketch in the condition of a sample: of several that of this name, otherwise the first of one channel."""
+    parts = condition_images(sample)
+    return next((part for part in [parts.get("sketch"), *parts.values()] if part is not None and len(part) == 1), None)
 
 
 @METRICS.register_module()
@@ -76,8 +78,9 @@ class EdgeError(ImageMetric):
         tolerance: pixels of the sketch within which edges agree; half a pixel of an image of 64 by default.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
-    Reads of a sample: ``pred`` uint8 (3, h, w); ``condition`` (1, H, W) in [-1, 1] or uint8, distances to the edges,
-    which are where it is lowest; and ``image`` (3, h, w) in [-1, 1] if there is one.
+    Reads of a sample: ``pred`` uint8 (3, h, w); ``condition`` (1, H, W) in [-1, 1] or uint8, or one of several
+    conditions, distances to the edges, which are where it is lowest; and ``image`` (3, h, w) in [-1, 1] if there is
+    one.
     """
 
     def __init__(
@@ -98,13 +101,13 @@ class EdgeError(ImageMetric):
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value."""
-        return "" if _is_sketch(member(sample, "condition")) else _NO_SKETCH
+        return _NO_SKETCH if _sketch(sample) is None else ""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep precision, recall and F1 of each image and, where there is one, F1 of its truth."""
         for sample in data_samples:
-            sketch, image = member(sample, "condition"), member(sample, "pred")
-            if sketch is None or image is None or not _is_sketch(sketch):
+            sketch, image = _sketch(sample), member(sample, "pred")
+            if sketch is None or image is None:
                 self.results.append(None)
                 continue
             wanted = to_bytes(sketch)[0].numpy() == 0

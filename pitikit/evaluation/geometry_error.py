@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from pitikit.diffusion.conditions import image_part
-from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_unit
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, condition_images, member, to_unit
 from pitikit.registry import METRICS, MODELS
 
 _REASONS = {
@@ -154,7 +153,7 @@ class GeometryError(ImageMetric):
         """The reason why samples like this one lack a value; raises where the channels hold no normals."""
         if self.estimator is None:
             return ""
-        depth, normals = member(sample, "depth"), self._normals(member(sample, "condition"))
+        depth, normals = member(sample, "depth"), self._normals(sample)
         geometry_target(depth, normals, (1, 1), str(sample.get("id", "a sample")))
         absent = [_REASONS[name] for name, part in (("depth", depth), ("normal", normals)) if part is None]
         return "; ".join(absent)
@@ -168,16 +167,17 @@ class GeometryError(ImageMetric):
                 continue
             target = geometry_target(
                 member(sample, "depth"),
-                self._normals(member(sample, "condition")),
+                self._normals(sample),
                 (image.shape[-2], image.shape[-1]),
                 str(sample.get("id", "a sample")),
             )
             truth = member(sample, "image")
             self.results.append((self._errors(image, target), None if truth is None else self._errors(truth, target)))
 
-    def _normals(self, condition: Any) -> Tensor | None:
+    def _normals(self, sample: Mapping[str, Any]) -> Tensor | None:
         """Channels of the normals, if the condition has as many."""
-        condition = image_part(condition)
+        parts = condition_images(sample)
+        condition = parts.get("normals", next(iter(parts.values()), None))
         if condition is None or self.normals is None:
             return None
         channels = condition[self.normals : self.normals + 3]

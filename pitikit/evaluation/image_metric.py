@@ -11,11 +11,23 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+from pitikit.diffusion.conditions import image_parts, map_condition
+
 
 def member(sample: Mapping[str, Any], name: str) -> Tensor | None:
     """A tensor of a sample, on the CPU; None where the sample has none."""
     value = sample.get(name)
     return None if value is None else torch.as_tensor(value).cpu()
+
+
+def condition_images(sample: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The images (C, H, W) in a sample's condition by name, on the CPU; see
+    :func:`~pitikit.diffusion.conditions.image_parts`.
+    """
+    condition = sample.get("condition")
+    if condition is None:
+        return {}
+    return image_parts(map_condition(lambda part: torch.as_tensor(part).cpu(), condition))
 
 
 def to_unit(image: Tensor) -> Tensor:

@@ -66,6 +66,14 @@ def test_a_sheet_of_pairs_has_low_res(config, tmp_path):
         browse_dataset(config, count=0, out=tmp_path / "p.png")
 
 
+def test_a_sheet_of_pairs_has_each_condition(config, tmp_path):
+    loaders = "conditions=[dict(type='LoadMask', num_classes=22), dict(type='LoadSketch')]"
+    text = DATASET.replace('dict(type="LoadMask", num_classes=22)', f"dict(type='LoadConditions', {loaders})")
+    config.write_text(text.replace('"mask"]', '"mask", "sketch"]'))
+    sheet = np.asarray(Image.open(browse_dataset(config, count=2, out=tmp_path / "p.png")))
+    assert sheet.shape[1] == 4 * 132 + 4
+
+
 def test_where_the_degradation_is_found(config, recipe, tmp_path, repo):
     assert type(degradation_of(config)).__name__ == "Downscale"
     plain = tmp_path / "plain.py"

@@ -444,6 +444,13 @@ def test_a_grid_shows_the_image_of_a_condition_with_a_text_and_none_of_a_text_al
         assert list(row) == titles and ("condition" not in row or torch.equal(row["condition"], mask[0]))
 
 
+def test_the_grid_has_each_of_several_conditions():
+    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
+    condition = {"mask": image[None], "sketch": image[None, :1], "text": torch.tensor([[1, -1]])}
+    (row,) = module.grid_rows(GeneratedBatch({"condition": condition}, {}, [Generated("a", 0, image, None, True)]))
+    assert list(row) == ["mask", "sketch", "result"] and row["sketch"].shape == (1, 16, 16)
+
+
 def test_a_text_beside_the_condition_is_evaluated_as_well(trained, tmp_path):
     words = dict(type="WordTokenizer", words="pitikit.scenes:VOCABULARY")
     cfg = Config.fromfile(trained[0]).to_dict()

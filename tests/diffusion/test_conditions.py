@@ -6,10 +6,12 @@ from mmengine import ConfigDict
 
 from pitikit.diffusion.conditions import (
     any_part,
+    check_drop_names,
     checked_drop,
     draw_dropped,
     flat_items,
     image_part,
+    image_parts,
     map_condition,
     member_of,
     replace_rows,
@@ -36,6 +38,22 @@ def test_one_function_for_one_tensor_and_for_several():
     assert one["id"] == "b" and one["condition"]["text"].tolist() == [2, 3]
     names = [name for name, _ in flat_items({"id": "a", "condition": BOTH})]
     assert names == ["id", "condition.condition", "condition.text"]
+
+
+def test_images_of_several_conditions_keep_their_names():
+    mask, sketch, text = torch.zeros(3, 4, 4), torch.zeros(1, 4, 4), torch.arange(2)
+    assert list(image_parts({"mask": mask, "text": text, "sketch": sketch})) == ["mask", "sketch"]
+    assert list(image_parts({"mask": mask, "text": text})) == list(image_parts(mask)) == ["condition"]
+    assert image_parts(text) == image_parts(None) == {}
+
+
+def test_names_of_probabilities_are_those_of_the_parts():
+    for drop in (0.5, {}, {"text": 0.5}):
+        check_drop_names("", drop, ["condition", "text"])
+    with pytest.raises(ValueError, match="^stage 'a': drop: got txt, expected the parts .*: condition, text"):
+        check_drop_names("stage 'a': ", {"txt": 0.5}, ["condition", "text"])
+    with pytest.raises(ValueError, match="one condition without parts"):
+        check_drop_names("", {"text": 0.5}, [])
 
 
 def test_each_part_is_dropped_on_its_own():

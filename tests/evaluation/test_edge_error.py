@@ -125,3 +125,12 @@ def test_true_photographs_beat_those_of_others(shared):
     metric.process(None, [sample(p, wanted, true) for p, (wanted, true) in zip(others, items, strict=True)])
     found = metric.evaluate(len(items))
     assert found["edge_F1"] < 0.35 and found["edge_F1_ground_truth"] > 0.75, found
+
+
+def test_of_several_conditions_the_sketch_is_read():
+    metric = METRICS.build(dict(type="EdgeError"))
+    several = {"mask": torch.zeros(3, 32, 32), "depth": torch.zeros(1, 32, 32), "sketch": sketch(line(16))}
+    metric.process(None, [{**sample(step(16), line(16)), "condition": several}])
+    assert metric.evaluate(1)["edge_F1"] == 1
+    metric.process(None, [{**sample(step(16), line(16)), "condition": {"mask": several["mask"]}}])
+    assert metric.evaluate(1)["edge_F1"] is None

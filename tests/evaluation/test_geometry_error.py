@@ -203,3 +203,12 @@ def test_means_leave_out_what_is_not_known():
     found = mean_errors(pairs)
     assert found[:2] == pytest.approx((0.2, 0.5)) and math.isnan(found[2])
     assert all(math.isnan(value) for value in mean_errors([]))
+
+
+def test_of_several_conditions_the_normals_are_read():
+    depth = torch.ones(8, 8)
+    item = sample(image(depth), depth)
+    item["condition"] = {"mask": torch.zeros(3, 8, 8), "normals": plane(UP) / 127.5 - 1}
+    metric = METRICS.build(dict(type="GeometryError", estimator=Reader()))
+    metric.process(None, [item])
+    assert metric.evaluate(1)["normal_angle"] == pytest.approx(90, abs=0.5)

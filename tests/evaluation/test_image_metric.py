@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pitikit.evaluation.image_metric import ImageMetric, image_pair, member, to_bytes, to_unit
+from pitikit.evaluation.image_metric import ImageMetric, condition_images, image_pair, member, to_bytes, to_unit
 
 
 def test_bytes_and_unit_are_each_other_s_inverse():
@@ -42,3 +42,10 @@ def test_reasons_are_those_of_the_last_evaluation():
     for values, notes in (({"A": None, "B": None}, dict.fromkeys("AB", "no weights")), ({"A": 1.0}, {})):
         metric.process(None, [{}])
         assert metric.evaluate(1) == values and metric.notes == notes
+
+
+def test_images_of_a_condition():
+    mask, text = torch.zeros(3, 4, 4), torch.zeros(5)
+    assert condition_images({}) == {} == condition_images({"condition": text})
+    assert list(condition_images({"condition": mask.numpy()})) == ["condition"]
+    assert list(condition_images({"condition": {"mask": mask, "sketch": mask[:1], "text": text}})) == ["mask", "sketch"]
