@@ -17,7 +17,6 @@ _base_ = [
 ]
 encoder = dict(
     type="SemanticEncoder",
-    in_channels=3,
     channels=(16, 32, 48, 64, 64),
     strides=(2, 2, 2, 2, 1, 1),
     position_init=0.5,
@@ -28,9 +27,7 @@ encoder = dict(
 drop = dict(mask=0.3, sketch=0.3)
 model = dict(
     denoiser=dict(
-        encoder=dict(
-            _delete_=True, type="PartsEncoder", encoders=dict(mask=encoder, sketch=dict(encoder, in_channels=1))
-        ),
+        encoder=dict(_delete_=True, type="PartsEncoder", encoders=dict(mask=encoder, sketch=encoder)),
     ),
     losses=[
         dict(type="EpsMSE", v_weight=5.0),
@@ -55,9 +52,7 @@ val_dataloader = dict(dataset=val_dataset)
 test_dataloader = dict(dataset=val_dataset)
 stages = [
     dict(name="encoder", until=500, train=["encoder"], lr=1e-3, warmup=50, drop=drop),
-    dict(
-        name="joint", train=["encoder", "decoder"], lr=1e-3, lr_end=2e-5, encoder_lr=0.5, warmup=50, drop=drop
-    ),
+    dict(name="joint", train=["encoder", "decoder"], lr=1e-3, lr_end=2e-5, encoder_lr=0.5, warmup=50, drop=drop),
 ]
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]

@@ -48,15 +48,15 @@ def make_request(
         TypeError: ``sampler`` is none.
     """
     if low_res and isinstance(model, Cascade):
-        given = dict(steps=steps, scale=scale, sampler=sampler, weights=weights or None, intervals=intervals or None)
-        idle = [name for name, value in given.items() if value is not None]
+        beside = dict(steps=steps, scale=scale, sampler=sampler, weights=weights or None, intervals=intervals or None)
+        idle = [name for name, value in beside.items() if value is not None]
         if idle:
             raise ValueError(
                 f"{', '.join(idle)}: got a value beside low_res, expected none: the base model makes no image then; "
                 "those of the upsampler are upsampler=dict(...) (--cfg-options model.upsampler.sampler.steps=...)"
             )
-    own = default if sampler is None else as_sampler(sampler)
-    chosen = _changed(model.schedule, own, steps, scale, weights, intervals)
+    named = default if sampler is None else as_sampler(sampler)
+    chosen = _changed(model.schedule, named, steps, scale, weights, intervals)
     # An unknown name is an error before anything is read.
     check_parts(chosen.guidance, next(iter(model.parts.values())).denoiser.parts)
     request = SamplingRequest(seeds, chosen, precision=as_precision(dtype))

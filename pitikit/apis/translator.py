@@ -241,7 +241,8 @@ class Translator:
         """Translate input after input: yields id, images and what they were enlarged from when they are ready.
 
         Arguments and errors are those of :meth:`__call__`, of which ``sampling`` holds ``steps``, ``scale``,
-        ``sampler``, ``upsampler``, ``dtype``, ``weights`` and ``intervals``; errors are raised at once, not at the first item.
+        ``sampler``, ``upsampler``, ``dtype``, ``weights`` and ``intervals``; errors are raised at once, not at the
+        first item.
         """
         seeds = make_seeds(seed, samples, self.model.seed)
         sampling = sampling if edit is None else edit.sampling(self.sampler, sampling)

@@ -184,9 +184,9 @@ class PackInputs(BaseTransform):
     The condition is uint8 (C, H, W), its parts encoded and joined in the order they were loaded,
     or int64 (L,) tokens; of a caption beside other parts a dict of both, ``condition`` and ``text``, as
     :class:`~pitikit.networks.dual.DualEncoder` takes it; of several conditions
-    (:class:`~pitikit.data.loading_conditions.LoadConditions`) a dict of each by its name. A sample without an image (translation only) or without a
-    condition (a plain image set) lacks that key. Where a part carries nothing, or a loader has put an
-    :class:`~pitikit.data.empty_conditions.EmptyPart` into ``results['notes']``, ``id`` is a
+    (:class:`~pitikit.data.loading_conditions.LoadConditions`) a dict of each by its name. A sample without an image
+    (translation only) or without a condition (a plain image set) lacks that key. Where a part carries nothing, or a
+    loader has put an :class:`~pitikit.data.empty_conditions.EmptyPart` into ``results['notes']``, ``id`` is a
     :class:`~pitikit.data.empty_conditions.NotedId`.
 
     Args:

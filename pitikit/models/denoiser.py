@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
 
 from pitikit.diffusion.conditions import Condition, replace_rows
-from pitikit.diffusion.types import Conditioning
+from pitikit.diffusion.types import Conditioning, Parts
 from pitikit.networks.decoders import Decoder
 from pitikit.networks.encoders import Encoder
 from pitikit.registry import DECODERS, ENCODERS, MODELS
@@ -65,9 +66,7 @@ class Denoiser(nn.Module):
                 "depth for metrics alone with condition=False"
             )
 
-    def encode_only(
-        self, names: Collection[str], condition: Condition, low_res: Tensor | None = None
-    ) -> Conditioning:
+    def encode_only(self, names: Collection[str], condition: Condition, low_res: Tensor | None = None) -> Conditioning:
         """Encode a condition of several parts, all but those of ``names`` null.
 
         Raises:
@@ -92,6 +91,17 @@ class Denoiser(nn.Module):
         self.check(condition)
         null = self.encoder.null_condition(1)
         return tuple(name for name in self.parts if (condition[name] != null[name].to(condition[name].dtype)).any())
+
+    def parts_of(
+        self, condition: Condition, low_res: Tensor | None = None, known: Tensor | None = None
+    ) -> Parts | None:
+        """The parts of a condition, for a guidance by part; None where the encoder takes one condition."""
+
+        @torch.no_grad()  # Even where a guidance by a classifier needs gradients of x_t.
+        def encode(names: Collection[str]) -> Conditioning:
+            return self.encode_only(names, condition, low_res)._replace(known=known)
+
+        return Parts(self.parts, self.given_parts(condition), encode) if self.parts else None
 
     def null(self, batch: int, low_res: Tensor | None = None) -> Conditioning:
         """The unconditional conditioning: one row is encoded, ``batch`` are returned."""

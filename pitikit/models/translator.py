@@ -29,7 +29,15 @@ from pitikit.diffusion.resampling import order_of_steps
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler, steps_of
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
-from pitikit.diffusion.types import PREDICTED, BoundDenoiser, Conditioning, Decode, Parts, Prediction, Target, known_part
+from pitikit.diffusion.types import (
+    PREDICTED,
+    BoundDenoiser,
+    Conditioning,
+    Decode,
+    Prediction,
+    Target,
+    known_part,
+)
 from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
@@ -336,14 +344,9 @@ class DenoisingTranslator(BaseModel):
             decoders: list[CountedDecoder] = []
 
             def bound_to(denoiser: Denoiser) -> BoundDenoiser:
-                @torch.no_grad()  # Even where a guidance by a classifier needs gradients of x_t.
-                def encode_only(names: Sequence[str]) -> Conditioning:
-                    return denoiser.encode_only(names, condition, low_res)._replace(known=known)
-
                 decoders.append(CountedDecoder(denoiser.decode))
                 cond = denoiser.encode(condition, low_res)._replace(known=known)
-                several = Parts(denoiser.parts, denoiser.given_parts(condition), encode_only)
-                parts = several if denoiser.parts else None
+                parts = denoiser.parts_of(condition, low_res, known)
                 return BoundDenoiser(decoders[-1], self.schedule, cond, self.predicts, parts)
 
             bound = bound_to(self.denoiser)

@@ -166,3 +166,22 @@ def test_depth_that_was_written_again_has_not_changed():
     other[10:12, 10:14] = 90
     assert np.argwhere(changed_places(reader, *reader.find([depth, other]), 32)).min(axis=0).tolist() == [10, 10]
     assert changed_places(reader, *reader.find([depth, other]), 32).sum() == 8
+
+
+def test_of_several_conditions_what_differs_in_any(reader):
+    load = dict(type="LoadConditions", conditions=[dict(type="LoadMask", num_classes=22), dict(type="LoadSketch")])
+    reader = reader_of(load)
+    scene = render_scene(0, 5, 32)
+    changed = scene.label.copy()
+    changed[4:8, 4:8] = (changed[4:8, 4:8] + 1) % 22
+    before, after = reader.find(
+        [{"mask": scene.label, "sketch": scene.sketch}, {"mask": changed, "sketch": scene.sketch}]
+    )
+    assert np.argwhere(changed_places(reader, before, after, 32)).tolist() == [
+        [y, x] for y in range(4, 8) for x in range(4, 8)
+    ]
+    with pytest.warns(UserWarning, match="no sketch for 2 of 2"):
+        alone = reader.find([{"mask": scene.label}, {"mask": changed}])
+    assert changed_places(reader, *alone, 32).sum() == 16
+    with pytest.raises(DataError, match="an old condition of mask; expected mask and sketch, as the new one"):
+        changed_places(reader, alone[0], after, 32)

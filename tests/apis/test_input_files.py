@@ -94,3 +94,41 @@ def test_what_is_passed_over_is_a_warning(tmp_path):
     fill(tmp_path, "1.png", "._1.png")
     with pytest.warns(UserWarning, match=r"inputs: 1 file passed over: 1 hidden, .*/\._1\.png"):
         assert len(ConditionReader(MASK).find(tmp_path)) == 1
+
+
+# ---- several conditions, of which an input has one at least
+
+CHOICES = dict(members=["mask", "sketch"], choices=["mask", "sketch"])
+
+
+def test_of_several_conditions_a_folder_has_what_there_is(tmp_path):
+    fill(tmp_path, "mask/a.png", "mask/b.png", "sketch/b.tif", "sketch/c.png", "sketch/sub/d.png", "mask/notes.md")
+    sources = {path.stem: sorted(given) for path, given in InputFiles(**CHOICES).at(tmp_path)}
+    assert sources == {"a": ["mask"], "b": ["mask", "sketch"], "c": ["sketch"]}
+    files = InputFiles(**CHOICES)
+    files.at(tmp_path)
+    assert any("sketch/sub/" in name for names in files.passed.values() for name in names)
+    # A folder of one of them has its own files, with what lies beside; and so has a file, or a pattern.
+    expected = {"b": ["mask", "sketch"], "c": ["sketch"]}
+    for place in (tmp_path / "sketch", tmp_path / "sketch/*"):
+        assert {path.stem: sorted(given) for path, given in InputFiles(**CHOICES).at(place)} == expected
+    ((_, alone),) = InputFiles(**CHOICES).at(tmp_path / "mask/a.png")
+    assert list(alone) == ["mask"]
+
+
+def test_of_several_conditions_one_folder_is_enough(tmp_path):
+    fill(tmp_path, "sketch/c.png")
+    assert [list(given) for _, given in InputFiles(**CHOICES).at(tmp_path)] == [["sketch"]]
+    needs_depth = InputFiles(["depth", "mask", "sketch"], choices=["mask", "sketch"])
+    with pytest.raises(DataError, match="no depth beside it"):
+        needs_depth.at(tmp_path)
+
+
+def test_files_of_no_condition_are_refused(tmp_path):
+    fill(tmp_path, "a.png", "mask/notes.md")
+    with pytest.raises(
+        DataError, match="a folder without files of a member; expected folders named 'mask' or 'sketch'"
+    ):
+        InputFiles(**CHOICES).at(tmp_path)
+    with pytest.raises(DataError, match="one file; expected one of 'mask' and 'sketch' at least. keep them in folders"):
+        InputFiles(**CHOICES).at(tmp_path / "a.png")

@@ -13,6 +13,7 @@ from pitikit.data.conditions import ConditionPart
 from pitikit.data.dataset import PairedImageDataset
 from pitikit.data.errors import DataError
 from pitikit.data.loading import add_part, fetch
+from pitikit.data.loading_conditions import LoadConditions
 from pitikit.data.transforms import LoadDepth, LoadMask, LoadNormals, LoadSketch
 from tests.data.pairs import lines
 
@@ -167,3 +168,73 @@ def test_the_shipped_configs(repo, config, members, optional):
     cfg = load_config(repo / config)
     reader = ConditionReader(cfg.test_dataloader.dataset.pipeline)
     assert (reader.members, reader.optional) == (members, optional)
+
+
+# ---- several conditions, of which an input has one at least
+
+SEVERAL = [
+    dict(
+        type="LoadConditions",
+        conditions=[dict(type="LoadMask", num_classes=5), dict(type="LoadSketch", source="image", edges="canny")],
+    ),
+    *RESIZE,
+]
+LABELS = np.random.default_rng(0).integers(0, 5, (64, 64), dtype=np.uint8)
+
+
+def test_one_of_several_conditions_is_enough():
+    members = InputMembers([LoadConditions(SEVERAL[0]["conditions"])])
+    assert (members.members, members.choices, members.optional) == (("mask", "sketch"), ("mask", "sketch"), ("image",))
+    for given in (["mask"], ["sketch"], ["mask", "sketch"], ["mask", "image"]):
+        assert members.are(given)
+    assert not members.are([]) and not members.are(["mask", "depth"]) and not members.are(["sketch", "image"])
+    assert members.lacking(["mask"]) == ["sketch"] and members.lacking(["image"]) == ["mask"]
+    beside = InputMembers([LoadDepth(), LoadConditions(SEVERAL[0]["conditions"])])
+    assert beside.members == ("depth", "mask", "sketch") and beside.choices == ("mask", "sketch")
+    assert beside.are(["depth", "mask"]) and not beside.are(["mask", "sketch"]) and not beside.are(["depth"])
+    assert beside.expected == "'depth' and one of 'mask', 'sketch' at least"
+
+
+def test_derived_conditions_among_several():
+    geometry = InputMembers([LoadConditions([LoadNormals(derive=True), LoadDepth()])])
+    assert geometry.choices == ("normals", "depth")
+    assert geometry.are(["depth"]) and geometry.are(["normals"]) and geometry.are(["normals", "depth"])
+    # Depth alone gives the normals, as in training; normals alone give no depth.
+    assert geometry.lacking(["depth"]) == [] and geometry.lacking(["normals"]) == ["depth"]
+
+
+@pytest.mark.parametrize("given", [{"mask": LABELS}, {"sketch": lines()}, {"sketch": lines(), "mask": None}])
+def test_what_is_missing_is_null_and_reported(given):
+    kept = next(name for name, value in given.items() if value is not None)
+    missing = {"mask": "sketch", "sketch": "mask"}[kept]
+    with pytest.warns(UserWarning, match=f"inputs: no {missing} for 0; the null condition takes its place"):
+        condition = read(SEVERAL, given)
+    assert {name: bool((part == 255).all()) for name, part in condition.items()} == {kept: False, missing: True}
+    both = read(SEVERAL, {"mask": LABELS, "sketch": lines()})
+    assert torch.equal(both[kept], condition[kept]) and (both[missing] != 255).any()
+
+
+def test_an_input_without_any_condition_is_refused():
+    reader = ConditionReader(SEVERAL)
+    for given, found in (({}, "no member"), ({"mask": None}, "no member"), ({"photo": LABELS}, "the members 'photo'")):
+        with pytest.raises(DataError, match=f"found {found}; expected one of 'mask', 'sketch' at least"):
+            reader.find(given)
+    with pytest.raises(DataError, match="a single ndarray; expected one of 'mask', 'sketch' at least. give a dict"):
+        reader.find(LABELS)
+
+
+def test_a_bad_label_among_several_conditions_names_its_option(tmp_path):
+    metres = np.full((64, 64), 2000, np.uint16)
+    metres[:32] = 9000
+    steps = [dict(type="LoadConditions", conditions=[dict(type="LoadSketch"), dict(type="LoadDepth", unit="m")])]
+    reader = ConditionReader([*steps, *RESIZE], "test_dataloader.dataset.pipeline")
+    (item,) = reader.find({"depth": metres, "sketch": lines()})
+    with pytest.raises(DataError, match=r"--cfg-options test_dataloader.dataset.pipeline.0.conditions.1.unit=mm"):
+        reader.read(item)
+
+
+def test_a_photograph_among_several_conditions_is_of_the_wrong_kind():
+    reader = ConditionReader(SEVERAL)
+    (item,) = reader.find({"mask": lines(), "sketch": lines()})
+    with pytest.raises(DataError, match="this looks like a sketch"):
+        reader.read(item)

@@ -47,7 +47,7 @@ def test_a_request_has_both_samplers_of_a_cascade(cascade):
     assert (request.seeds, request.sampler.steps, request.precision) == ([1], 4, torch.bfloat16)
     assert (request.upsampler.sampler.steps, request.upsampler.strength) == (2, 0.5)
     assert request.upsampler.sampler.guidance[0].scale == 3.0 and cascade.sampler.steps == 3
-    with pytest.raises(ValueError, match="upsampler: got guidance, expected steps, scale, sampler or strength"):
+    with pytest.raises(ValueError, match="upsampler: got guidance, expected some of steps, scale, sampler"):
         make_request(cascade, cascade.sampler, [1], upsampler=dict(guidance=None))
 
 
@@ -60,3 +60,15 @@ def test_settings_of_a_base_that_makes_no_image_are_refused(cascade, translators
     assert make_request(cascade, cascade.sampler, [1], low_res=True, upsampler=dict(steps=2)).upsampler is not None
     # An upsampler alone makes its steps.
     make_request(translators["mask"].model, cascade.sampler, [1], low_res=True, **given)
+
+
+def test_weights_and_intervals_of_a_model_of_one_condition_are_refused(cascade, translators):
+    model = translators["mask"].model
+    for given in (dict(weights={"mask": 0.5}), dict(intervals={"mask": (0, 0.5)})):
+        with pytest.raises(ValueError, match="got mask, expected a model whose guidance has them, as PartsCFG"):
+            make_request(model, model.sampler, [0], **given)
+    sampler = dict(type="DDIMSampler", guidance=dict(type="PartsCFG", scale=2.0))
+    with pytest.raises(ValueError, match="expected a model of several conditions"):
+        make_request(model, model.sampler, [0], sampler=sampler)
+    with pytest.raises(ValueError, match="weights: got a value beside low_res"):
+        make_request(cascade, cascade.sampler, [0], True, weights={"mask": 0.5})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pitikit.apis.translation_command import make_translation_parser, write_translations
+from pitikit.apis.translation_command import make_translation_parser, read_named, write_translations
 
 
 def read(*arguments):
@@ -27,3 +27,13 @@ def test_no_input_and_a_value_given_twice_are_refused(repo, tmp_path):
     twice = read(config, "random", "a.png", "--out", "o", "--seed", "1", "--cfg-options", "model.seed=2")
     with pytest.raises(ValueError, match="seed=1: got model.seed=2 in the options"):
         write_translations(twice)
+
+
+def test_numbers_by_name():
+    given = read("a.py", "b.pth", "c.png", "--out", "o", "--weights", "mask=1", "sketch=-0.5", "--intervals", "a=0,.5")
+    assert read_named("--weights", given.weights, 1) == {"mask": 1.0, "sketch": -0.5}
+    assert read_named("--intervals", given.intervals, 2) == {"a": (0.0, 0.5)}
+    assert read_named("--weights", None, 1) is None
+    for texts, count in (["mask"], 1), (["mask=a"], 1), (["=1"], 1), (["a=1,2"], 1), (["a=1"], 2), (["a=1", "a=2"], 1):
+        with pytest.raises(ValueError, match=r"--some: got '.*', expected NAME=.*, each name once"):
+            read_named("--some", texts, count)

@@ -232,3 +232,15 @@ def test_a_part_of_a_cascade_has_those_of_its_own_config(write, repo, tmp_path):
 def test_the_shipped_models_have_them(repo):
     cfg = load_config(repo / "configs" / "scenes" / "piti_small_geometry.py")
     assert MODELS.build(cfg.model).denoiser.encoder.in_channels == 6
+
+
+def test_each_of_several_conditions_has_those_of_its_loader():
+    load = dict(type="LoadConditions", conditions=[MASK, SKETCH, dict(CAPTION)])
+    encoder = dict(type="PartsEncoder", encoders=dict(mask=SEMANTIC, sketch=SEMANTIC, caption=dict(type="TextEncoder")))
+    made = channels(encoder, train=loader(load))["encoders"]
+    assert (made["mask"]["in_channels"], made["sketch"]["in_channels"]) == (3, 1) and "in_channels" not in made[
+        "caption"
+    ]
+    encoder["encoders"]["sketch"] = dict(SEMANTIC, in_channels=3)
+    text = complaint(config(encoder, train=loader(load)))
+    assert "encoders.sketch.in_channels: got 3, expected 1, the channels that train_dataloader.dataset.pipeline" in text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from itertools import islice
 
 import numpy as np
@@ -417,3 +418,42 @@ def test_splits_by_list(root, tmp_path_factory, monkeypatch):
     (root / "val.txt").write_text("\n")
     with pytest.raises(DataError, match="an empty list"):
         PairedImageDataset(root, split="val.txt")
+
+
+# ---- members that an item may lack
+
+
+def several(root, **options):
+    templates = dict(mask="labels/{id}.png", sketch="lines/{id}.png")
+    return PairedImageDataset(root, "images/{id}.jpg", templates, **options)
+
+
+def test_an_optional_member_may_be_missing_but_not_all_of_them(root):
+    names = PairedImageDataset(root).ids
+    with pytest.raises(DataError, match="no sketch"):
+        several(root)
+    with pytest.raises(DataError, match=r"no file of the optional sketch; expected some like 'lines/\{id\}.png'"):
+        several(root, optional=["sketch"])
+    (root / "lines").mkdir()
+    shutil.copy(root / "labels" / f"{names[0]}.png", root / "lines" / f"{names[0]}.png")
+    data = several(root, optional=["sketch"])
+    assert data.ids == names and data.lacking == {"sketch": len(names) - 1}
+    assert f"no sketch for {len(names) - 1} of {len(names)} items" in data.passed_over_report
+    (root / "labels" / f"{names[1]}.png").unlink()
+    with pytest.raises(DataError, match=f"item '{names[1]}'.*no mask"):
+        several(root, optional=["sketch"])
+    with pytest.raises(DataError, match=f"item '{names[1]}'.*an image without a condition; expected one of mask, sk"):
+        several(root, optional=["mask", "sketch"])
+    data = several(root, optional=["mask", "sketch"], on_error="skip", max_bad=0.5)
+    assert data.ids == [names[0], *names[2:]] and [error.item for error in data.missing] == [names[1]]
+    with pytest.raises(ValueError, match="'depth' is none of the conditions"):
+        several(root, optional=["depth"])
+
+
+def test_an_image_of_another_format_needs_no_optional_partner(root):
+    (root / "lines").mkdir()
+    names = PairedImageDataset(root).ids
+    shutil.copy(root / "labels" / f"{names[0]}.png", root / "lines" / f"{names[0]}.png")
+    Image.open(root / "images" / f"{names[1]}.jpg").save(root / "images" / f"{names[1]}.png")
+    (root / "images" / f"{names[1]}.jpg").unlink()
+    assert several(root, optional=["sketch"]).ids == names

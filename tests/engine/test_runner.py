@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from PIL import Image
 
 from pitikit import Translator
 from pitikit.config import ConfigError, load_config
@@ -220,3 +222,68 @@ def test_a_text_beside_a_condition_is_trained(run, prior, tmp_path):
     assert len({image.tobytes() for image in images}) == 3
     with pytest.raises(DataError, match="'mask' and 'caption'"):
         translator("night red car")
+
+
+def test_several_conditions_are_trained_and_each_may_be_missing(run, tmp_path):
+    for position in range(4):
+        scene, members = render_scene(0, position, 32), ("image", "mask", "sketch")
+        for name in members[: 2 if position == 3 else 3]:
+            (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+            array = scene.label if name == "mask" else getattr(scene, name)
+            Image.fromarray(array).save(tmp_path / "data" / name / f"{position}.png")
+    encoder = load_config(CONFIG).model.denoiser.encoder
+    loaders = [dict(type="LoadMask", num_classes=22), dict(type="LoadSketch")]
+    dataset = dict(
+        _delete_=True,
+        type="PairedImageDataset",
+        root=str(tmp_path / "data"),
+        image="image/{id}.png",
+        conditions=dict(mask="mask/{id}.png", sketch="sketch/{id}.png"),
+        optional=["sketch"],
+        pipeline=[
+            dict(type="LoadImage"),
+            dict(type="LoadConditions", conditions=loaders, optional=["sketch"]),
+            dict(type="ResizePair", size=32, image_size=16),
+            dict(type="PackInputs"),
+        ],
+    )
+    guidance = dict(type="PartsCFG", scale=2.0, weights=dict(mask=1.0, sketch=1.0))
+    grid = dict(
+        type="SampleGridHook", interval=2, dataset={k: v for k, v in dataset.items() if k != "_delete_"}, rows=2
+    )
+    stages = [dict(name="joint", lr=1e-3, drop=dict(mask=0.3, sketch=0.3))]
+    runner = run(
+        tmp_path / "run",
+        train_cfg__max_iters=2,
+        load_parts=["decoder"],
+        model__denoiser__encoder=dict(
+            type="PartsEncoder", encoders=dict(mask=encoder, sketch=dict(encoder, in_channels=1)), _delete_=True
+        ),
+        model__sampler__guidance=guidance,
+        train_dataloader__dataset=dataset,
+        test_dataloader__dataset=dataset,
+        custom_hooks=[dict(type="StageHook", stages=stages), dict(type="DenoiserEMA", decay=0.9), grid],
+    )
+    assert (tmp_path / "run" / "samples" / "0000002.png").is_file()
+    config = tmp_path / "config.py"
+    config.write_text(runner.cfg.pretty_text + "\ntest_dataloader = dict(dataset=train_dataloader['dataset'])\n")
+    translator = Translator.from_config(config, tmp_path / "run" / "ema.safetensors", "cpu")
+    assert translator.members == ("mask", "sketch")
+    scene, other = render_scene(0, 5, 32), render_scene(0, 8, 32)
+    both = {"mask": scene.label, "sketch": scene.sketch}
+    images = [
+        translator(given, seed=1) for given in (both, {**both, "mask": other.label}, {**both, "sketch": other.sketch})
+    ]
+    with pytest.warns(UserWarning, match="inputs: no sketch for 0; the null condition takes its place"):
+        images.append(translator({"mask": scene.label}, seed=1))
+    with pytest.warns(UserWarning, match="inputs: no mask for 0"):
+        images.append(translator({"sketch": scene.sketch}, seed=1))
+    images.append(translator(both, seed=1, weights={"sketch": 2.0}))
+    images.append(translator(both, seed=1, intervals={"sketch": (0.5, 1)}))
+    assert len({image.tobytes() for image in images}) == len(images)
+    # A weight of 0, or an interval without a step, is a condition that is missing.
+    assert np.array_equal(translator(both, seed=1, weights={"sketch": 0}), images[3])
+    with pytest.raises(ValueError, match="got depth, expected some of mask, sketch"):
+        translator(both, weights={"depth": 1.0})
+    with pytest.warns(UserWarning, match="no sketch for 1 of 4: 3"):
+        assert len(list(translator.write(tmp_path / "data", tmp_path / "made"))) == 4

@@ -284,3 +284,14 @@ def test_a_border_counts_the_steps_of_every_optimizer():
 def test_a_border_between_two_steps_of_accumulation_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="stage 'encoder': until=4: expected a multiple of accumulative_counts=3"):
         run(tmp_path, optim_wrapper__accumulative_counts=3)
+
+
+def test_a_later_stage_that_drops_an_unknown_condition_is_refused_at_the_start():
+    model = nn.Module()
+    model.denoiser = nn.ModuleDict(dict(encoder=nn.Linear(1, 1), decoder=nn.Linear(1, 1)))
+    model.denoiser.parts = ("mask", "sketch")
+    wrapper = SimpleNamespace(_accumulative_counts=1)
+    runner = SimpleNamespace(optim_wrapper=wrapper, max_iters=20, iter=0, model=model)
+    stages = [dict(name="a", until=10, drop=dict(mask=0.1)), dict(name="b", drop=dict(mask=0.1, skech=0.1))]
+    with pytest.raises(ValueError, match="stage 'b': drop: got skech, expected the parts .*: mask, sketch"):
+        StageHook(stages).before_train(runner)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pitikit.evaluation.image_training import augment, train_on_images
+from pitikit.evaluation.image_training import augment, loading_steps, train_on_images
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.segmenter_training import LabelledImages, measure
 
@@ -52,3 +52,10 @@ def test_augmentation_moves_label_and_image_together():
     assert bright - dark > 0.8
     again, _ = augment(data.images / 127.5 - 1, data.labels.long(), torch.Generator().manual_seed(0))
     assert torch.equal(image, again)
+
+
+def test_loaders_of_several_conditions_are_steps_of_their_own():
+    load = dict(type="LoadConditions", conditions=[dict(type="LoadMask"), dict(type="LoadSketch")])
+    config = dict(pipeline=[dict(type="LoadImage"), load, dict(type="RandomFlip"), dict(type="PackInputs")])
+    assert [step["type"] for step in loading_steps(config)] == ["LoadImage", "LoadMask", "LoadSketch"]
+    assert [step["type"] for step in loading_steps(config, drop=["LoadSketch"])] == ["LoadImage", "LoadMask"]

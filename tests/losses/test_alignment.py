@@ -125,3 +125,35 @@ def test_too_few_tokens_and_no_tokens_at_all_are_told(denoiser):
         TokenAlignment().watch(torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="grid=0"):
         TokenAlignment(grid=0)
+
+
+def test_a_pixel_may_look_at_its_own_cell_in_any_part(denoiser):
+    class Twice(torch.nn.Module):
+        in_channels, parts = 3, ()
+
+        def __init__(self, encoder):
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, condition):
+            tokens, pooled = self.encoder(condition)
+            return torch.cat([tokens, tokens], dim=2), pooled
+
+        def null_condition(self, batch):
+            return self.encoder.null_condition(batch)
+
+    twice = Denoiser(Twice(denoiser.encoder), denoiser.decoder)
+    values = []
+    for parts in (1, 2):
+        loss = TokenAlignment(grid=GRID, parts=parts)
+        loss.watch(twice)
+        torch.manual_seed(1)
+        values.append(run(twice, loss).mean())
+    # Both parts have the same tokens: each has half of the attention to a cell.
+    torch.testing.assert_close(values[0] - values[1], torch.tensor(math.log(2)))
+    with pytest.raises(ValueError, match=r"TokenAlignment\(grid=4, parts=2\): expected at least 32 tokens, found 16"):
+        loss = TokenAlignment(grid=GRID, parts=2)
+        loss.watch(denoiser)
+        run(denoiser, loss)
+    with pytest.raises(ValueError, match="grid=4, parts=0: expected 1 or more of each"):
+        TokenAlignment(grid=4, parts=0)

@@ -382,8 +382,77 @@ def test_a_loss_gets_what_it_needs_of_the_batch():
     assert loss.given.members["condition"] is CONDITION and loss.given.dropped is None
     model.loss(image=IMAGE, condition=CONDITION, label=label, drop=1.0)
     assert loss.given.dropped.tolist() == [True] * 4
-    expected = (
-        r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
-    )
+    expected = r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
     with pytest.raises(ValueError, match=expected):
         model.loss(image=IMAGE, condition=CONDITION, id=IDS)
+
+
+# ---- several conditions
+
+BOTH = {"mask": CONDITION, "sketch": torch.rand(4, 1, 32, 32, generator=GENERATOR) * 2 - 1}
+
+
+def of_two(guidance, **options):
+    part = dict(type="SemanticEncoder", input_size=32, channels=(4, 4, 8, 8, 8), width=16, layers=1, heads=2)
+    encoder = dict(type="PartsEncoder", encoders=dict(mask=part, sketch=dict(part, in_channels=1)))
+    sampler = dict(type="DDIMSampler", steps=4, spacing="trailing", guidance=guidance)
+    decoder = tiny().denoiser.decoder
+    torch.manual_seed(0)
+    model = DenoisingTranslator(dict(encoder=encoder, decoder=decoder), sampler=sampler, **options)
+    for parameter in model.denoiser.encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def made_of(model, condition, sampler=None):
+    request = SamplingRequest([sample_seed(0, name) for name in IDS], sampler)
+    return model.sample(condition, request)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "calls"),
+    [
+        (dict(), 2),
+        (dict(scale=1.0), 1),
+        (dict(weights=dict(sketch=0.5)), 3),
+        (dict(weights=dict(sketch=0)), 2),
+        (dict(weights=dict(mask=0, sketch=0)), 1),
+        # Of the four steps, at shares 0, 0.25, 0.5 and 0.75 of the process, two have both.
+        (dict(weights=dict(sketch=0.5), intervals=dict(sketch=(0, 0.5))), 2.5),
+    ],
+)
+def test_a_step_evaluates_what_it_needs(guidance, calls):
+    model = of_two(dict(type="PartsCFG", **{"scale": 2.0, **guidance}))
+    assert made_of(model, BOTH).calls == calls * 4 * len(IDS)
+
+
+def test_a_missing_condition_changes_nothing_beside_one_that_is_left_out():
+    model = of_two(dict(type="PartsCFG", scale=2.0, weights=dict(mask=1.0, sketch=1.5)))
+    white = torch.ones_like(BOTH["sketch"])
+    missing = made_of(model, {**BOTH, "sketch": white})
+    assert missing.calls == 2 * 4 * len(IDS)
+    left_out = made_of(model, BOTH, model.sampler.changed(weights=dict(sketch=0)))
+    both = made_of(model, BOTH)
+    assert torch.equal(missing.images, left_out.images) and not torch.allclose(missing.images, both.images, atol=1e-3)
+    # In a batch in which others have it.
+    mixed = made_of(model, {**BOTH, "sketch": torch.cat([white[:1], BOTH["sketch"][1:]])})
+    torch.testing.assert_close(mixed.images[0], missing.images[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(mixed.images[1:], both.images[1:], atol=1e-4, rtol=1e-4)
+
+
+def test_an_interval_of_no_step_leaves_a_condition_out():
+    model = of_two(dict(type="PartsCFG", scale=2.0))
+    closed = made_of(model, BOTH, model.sampler.changed(intervals=dict(sketch=(0.9, 0.95))))
+    left_out = made_of(model, BOTH, model.sampler.changed(weights=dict(sketch=0)))
+    assert torch.equal(closed.images, left_out.images)
+
+
+def test_names_of_other_conditions_are_refused_at_the_start():
+    with pytest.raises(ValueError, match="weights: got skech, expected some of mask, sketch"):
+        of_two(dict(type="PartsCFG", weights=dict(skech=1.0)))
+    with pytest.raises(ValueError, match="drop: got skech, expected the parts of the condition: mask, sketch"):
+        of_two(dict(type="PartsCFG"), drop=dict(skech=0.1))
+    with pytest.raises(ValueError, match="use CFG for a model of one condition"):
+        tiny(sampler=dict(type="DDIMSampler", guidance=dict(type="PartsCFG", scale=2.0)))
+    with pytest.raises(ValueError, match="drop: got mask, expected .* one condition without parts"):
+        tiny(drop=dict(mask=0.1))

@@ -75,9 +75,7 @@ class PartsCFG(Scaled):
         self.weights = {**self.weights, **given}
         self.intervals = {**self.intervals, **bounds}
 
-    def with_parts(
-        self: AnyParts, weights: Mapping[str, float], intervals: Mapping[str, Sequence[float]]
-    ) -> AnyParts:
+    def with_parts(self: AnyParts, weights: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> AnyParts:
         """Copy the guidance with other weights and intervals of the conditions that are named."""
         changed = copy(self)
         changed._set(weights, intervals)
@@ -126,9 +124,7 @@ class PartsCFG(Scaled):
         self.check_parts(() if parts is None else parts.names)
         assert isinstance(denoise, BoundDenoiser) and parts is not None
         if not isinstance(null_denoise, BoundDenoiser) or not denoise.is_network_of(null_denoise):
-            raise ValueError(
-                f"{type(self).__name__}: expected the same network without its conditions as null_denoise"
-            )
+            raise ValueError(f"{type(self).__name__}: expected the same network without its conditions as null_denoise")
         chains: dict[tuple[str, ...], _Chain] = {}
 
         def chain(names: tuple[str, ...]) -> _Chain:
@@ -157,7 +153,7 @@ class PartsCFG(Scaled):
     def _acts(self, name: str, by_step: bool) -> bool:
         """False for a condition that is left out all the time."""
         share = self.share(name)
-        return (share.factor if by_step else share.at(self.scale)) != 0
+        return share.factor != 0 and bool(by_step or share.at(self.scale) != 0)
 
     def _open(self, name: str, place: float) -> bool:
         low, high = self.intervals.get(name, (0, 1))
