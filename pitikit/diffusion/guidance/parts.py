@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from pitikit.diffusion.guidance.base import Around, Guidance, Scaled, ScaleOf, finite
+from pitikit.diffusion.guidance.base import Around, Guidance, Scaled, ScaleOf, finite, innermost
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import BoundDenoiser, Conditioning, Denoise, Parts, Prediction
 from pitikit.registry import GUIDANCES
@@ -220,7 +220,7 @@ def _interval(name: str, ends: Sequence[float]) -> tuple[float, float]:
 
 def check_parts(guidance: Sequence[Guidance], names: Collection[str]) -> None:
     """Check those of some guidances that are by condition, see :meth:`PartsCFG.check_parts`."""
-    for each in map(_innermost, guidance):
+    for each in map(_by_part, guidance):
         if each is not None and each.needs_null:
             each.check_parts(names)
 
@@ -233,7 +233,7 @@ def with_parts(
     Raises:
         ValueError: there is none.
     """
-    if not any(map(_innermost, guidance)):
+    if not any(map(_by_part, guidance)):
         given = ", ".join(dict.fromkeys([*weights, *intervals]))
         raise ValueError(f"weights and intervals: got {given}, expected a model whose guidance has them, as PartsCFG")
     return [_with_parts(each, weights, intervals) for each in guidance]
@@ -245,7 +245,6 @@ def _with_parts(guidance: Guidance, weights: Mapping[str, float], intervals: Map
     return guidance.with_parts(weights, intervals) if isinstance(guidance, PartsCFG) else guidance
 
 
-def _innermost(guidance: Guidance) -> PartsCFG | None:
-    while isinstance(guidance, Around):
-        guidance = guidance.guidance
-    return guidance if isinstance(guidance, PartsCFG) else None
+def _by_part(guidance: Guidance) -> PartsCFG | None:
+    inner = innermost(guidance)
+    return inner if isinstance(inner, PartsCFG) else None
