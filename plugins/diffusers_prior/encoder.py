@@ -26,8 +26,12 @@ class ProjectedEncoder(Encoder):
         self.in_channels, self.parts = self.encoder.in_channels, self.encoder.parts
         self.project = nn.Linear(inner, width)
 
+    def fit(self, decoder: Any) -> None:
+        """Let the inner encoder take the sizes that follow from the decoder."""
+        self.encoder.fit(decoder)
+
     def null_condition(self, batch: int) -> Any:
-        """That of the inner encoder."""
+        """The unconditional input of the inner encoder."""
         return self.encoder.null_condition(batch)
 
     def forward(self, condition: Any) -> tuple[Tensor, ...]:
