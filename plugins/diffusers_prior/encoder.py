@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from pitikit.networks.encoders import Encoder
-from pitikit.registry import ENCODERS
+from pitikit.plugins import ENCODERS, Encoder
 
 
 @ENCODERS.register_module()
@@ -26,8 +25,12 @@ class ProjectedEncoder(Encoder):
         self.in_channels, self.parts = self.encoder.in_channels, self.encoder.parts
         self.project = nn.Linear(inner, width)
 
+    def fit(self, decoder: Any) -> None:
+        """Let the inner encoder take the sizes that follow from the decoder."""
+        self.encoder.fit(decoder)
+
     def null_condition(self, batch: int) -> Any:
-        """That of the inner encoder."""
+        """The unconditional input of the inner encoder."""
         return self.encoder.null_condition(batch)
 
     def forward(self, condition: Any) -> tuple[Tensor, ...]:

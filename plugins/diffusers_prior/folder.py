@@ -109,7 +109,9 @@ class UNetFolder:
                 output_loading_info=True,
             )
         except (OSError, RuntimeError, ValueError, LookupError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            # The second line of torch's messages has the first tensor that does not fit.
+            lines = (str(error).strip() or type(error).__name__).splitlines()
+            reason = " ".join(line.strip() for line in lines[:2])
             raise ValueError(
                 f"{self.path}: got weights that cannot be loaded ({reason}), expected whole ones"
             ) from error

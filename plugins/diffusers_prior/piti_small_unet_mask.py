@@ -1,7 +1,10 @@
-# SceneWorld label maps: a small U-Net of diffusers, read from its folder, adapted in two stages with 2,000 pairs.
-# The folder is that of pretrain_small_unet_layouts.py; another one goes into model.denoiser.decoder.unet.
-#   python tools/train.py plugins/diffusers_prior/piti_small_unet_mask.py
-#   python tools/test.py plugins/diffusers_prior/piti_small_unet_mask.py work_dirs/piti_small_unet_mask/ema.safetensors
+"""SceneWorld label maps: a small U-Net of diffusers, read from its folder, adapted in two stages with 2,000 pairs.
+The folder is that of pretrain_small_unet_layouts.py; another one goes into model.denoiser.decoder.unet.
+
+python tools/train.py plugins/diffusers_prior/piti_small_unet_mask.py
+python tools/test.py plugins/diffusers_prior/piti_small_unet_mask.py work_dirs/piti_small_unet_mask/ema.safetensors
+"""
+
 _base_ = [
     "./small_unet.py",
     "../../configs/_base_/datasets/scenes_mask.py",

@@ -1,5 +1,8 @@
-# From scratch: the same U-Net without its prior, and so one stage.
-#   python tools/train.py plugins/diffusers_prior/piti_small_unet_mask_from-scratch.py
+"""From scratch: the same U-Net without its prior, and so one stage.
+
+python tools/train.py plugins/diffusers_prior/piti_small_unet_mask_from-scratch.py
+"""
+
 _base_ = [
     "./small_unet.py",
     "../../configs/_base_/datasets/scenes_mask.py",

@@ -1,7 +1,10 @@
-# A small U-Net of diffusers pretrained on SceneWorld from texts, and then written as a folder of diffusers.
-#   python tools/train.py plugins/diffusers_prior/pretrain_small_unet_layouts.py
-#   python plugins/diffusers_prior/export.py plugins/diffusers_prior/pretrain_small_unet_layouts.py \
-#       work_dirs/pretrain_small_unet_layouts/ema.safetensors work_dirs/small_unet_prior
+r"""A small U-Net of diffusers pretrained on SceneWorld from texts, and then written as a folder of diffusers.
+
+python tools/train.py plugins/diffusers_prior/pretrain_small_unet_layouts.py
+python plugins/diffusers_prior/export.py plugins/diffusers_prior/pretrain_small_unet_layouts.py \
+    work_dirs/pretrain_small_unet_layouts/ema.safetensors work_dirs/small_unet_prior
+"""
+
 _base_ = [
     "./small_unet.py",
     "../../configs/_base_/datasets/scenes_layout.py",

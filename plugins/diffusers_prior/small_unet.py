@@ -1,4 +1,5 @@
-# A small UNet2DConditionModel at 64x64 that a laptop trains in an hour: 1.9 M values, with the small models' encoder.
+"""A small UNet2DConditionModel at 64x64, 1.9 M values, behind the encoder of the other small models."""
+
 _base_ = ["../../configs/_base_/models/small64.py"]
 plugins = ["plugins/diffusers_prior"]
 model = dict(

@@ -8,6 +8,7 @@ import torch
 
 from pitikit.diffusion.noise import BatchDraws, sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
+from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.timesteps import TimestepSampler
 from pitikit.losses.denoising import EpsMSE
 from pitikit.models.translator import DenoisingTranslator, NonFiniteImageError, to_uint8
@@ -296,6 +297,26 @@ def test_a_network_may_predict_another_thing():
     assert not torch.equal(kinds["eps"], kinds["v"]) and not torch.equal(kinds["v"], kinds["x0"])
     with pytest.raises(ValueError, match="predicts='score': expected one of 'eps', 'v', 'x0'"):
         tiny(predicts="score")
+
+
+def test_a_pretrained_decoder_may_state_its_schedule_and_what_it_predicts():
+    denoiser = tiny().denoiser
+    assert (tiny().predicts, len(tiny().schedule)) == ("eps", 1000)
+    linear = NoiseSchedule("linear", 500)
+    denoiser.decoder.predicts, denoiser.decoder.alpha_bar = "v", linear.alpha_bar
+    model = DenoisingTranslator(denoiser)
+    assert model.predicts == "v" and torch.allclose(model.schedule.betas, linear.betas)
+    assert len(model.timestep_sampler.weights()) == 500
+    # The same in a config, and in single precision, is no contradiction.
+    denoiser.decoder.alpha_bar = linear.alpha_bar.float().double()
+    same = DenoisingTranslator(denoiser, schedule=dict(type="NoiseSchedule", name="linear", steps=500), predicts="v")
+    assert torch.equal(same.schedule.alpha_bar, linear.alpha_bar)
+    with pytest.raises(ValueError, match="predicts: got 'x0', expected 'v', which the decoder was trained to predict"):
+        DenoisingTranslator(denoiser, predicts="x0")
+    with pytest.raises(ValueError, match="schedule: got 1000 steps, expected 500, on which the decoder was trained"):
+        DenoisingTranslator(denoiser, schedule=dict(type="NoiseSchedule", name="linear"))
+    with pytest.raises(ValueError, match=r"schedule: got alpha_bar=.* at t=16, expected .*; leave out schedule"):
+        DenoisingTranslator(denoiser, schedule=dict(type="NoiseSchedule", steps=500))
 
 
 def test_a_request_may_ask_for_another_precision():
