@@ -382,8 +382,6 @@ def test_a_loss_gets_what_it_needs_of_the_batch():
     assert loss.given.members["condition"] is CONDITION and loss.given.dropped is None
     model.loss(image=IMAGE, condition=CONDITION, label=label, drop=1.0)
     assert loss.given.dropped.tolist() == [True] * 4
-    expected = (
-        r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
-    )
+    expected = r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
     with pytest.raises(ValueError, match=expected):
         model.loss(image=IMAGE, condition=CONDITION, id=IDS)
