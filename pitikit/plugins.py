@@ -20,7 +20,7 @@ from pitikit.diffusion.samplers import NoiseLevel, Sampler, SamplingRequest, Sam
 from pitikit.diffusion.types import Conditioning, Denoise, Prediction, Target, joined
 from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
 from pitikit.losses.denoising import Loss
-from pitikit.losses.perceptual import ClampedImageLoss
+from pitikit.losses.perceptual import ClampedImageLoss, GatedImageLoss
 from pitikit.models.denoiser import Denoiser
 from pitikit.networks.decoders import Decoder, GlideUNet
 from pitikit.networks.encoders import Encoder, SemanticEncoder
@@ -79,6 +79,7 @@ __all__ = [
     "Denoiser",
     "DepthCode",
     "Encoder",
+    "GatedImageLoss",
     "GlideUNet",
     "Guidance",
     "GuidanceInputs",

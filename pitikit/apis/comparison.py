@@ -22,6 +22,7 @@ from tqdm import tqdm
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.engine.checkpoints.loading import files_of, start_keys
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import file_sha256, write_text
 from pitikit.resources import find_weights
 
@@ -210,7 +211,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     rows: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
     for result in results:
         rows.setdefault((Path(result["config"]).stem, result["share"]), []).append(result["metrics"])
-    keys = list(dict.fromkeys(key for row in results for key in row["metrics"] if "/" not in key))
+    keys = list(dict.fromkeys(key for row in results for key in row["metrics"] if not is_of_class(key)))
     several = any(len(found) > 1 for found in rows.values())
     lines = [
         "| config | pairs | " + " | ".join(keys) + " |",

@@ -43,6 +43,7 @@ from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.evaluation.preparation import prepare_metrics, size_made
 from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.files import check_writable, ensure_folder, write_atomically
@@ -86,7 +87,7 @@ class EvaluationReport:
 
     def table(self) -> str:
         """The metrics as text, those of single classes last."""
-        ordered = sorted(self.metrics, key=lambda name: "/" in name)
+        ordered = sorted(self.metrics, key=is_of_class)
         width = max((len(name) for name in ordered), default=0)
         values = {name: "-" if (v := self.metrics[name]) is None else f"{v:.4f}" for name in ordered}
         lines = [f"{name:{width}s}  {values[name]:>9s}" for name in ordered]

@@ -209,10 +209,19 @@ class ConditionReader:
         Raises:
             DataError: the condition is no label map.
         """
+        return self.read_kept(item, ["label"])["label"]
+
+    def read_kept(self, item: Item, names: Sequence[str]) -> dict[str, Tensor]:
+        """Members of an input that its loaders keep beside the condition, such as 'label' and 'depth'.
+
+        Raises:
+            DataError: no loader keeps one of that name.
+        """
         results = self._results(item)
         steps = self._given.steps(results["sources"])
-        keeping = [PackInputs(keep=["label"]) if isinstance(step, PackInputs) else step for step in steps]
-        return build_pipeline(keeping)(results)["label"]
+        keeping = [PackInputs(keep=names) if isinstance(step, PackInputs) else step for step in steps]
+        packed = build_pipeline(keeping)(results)
+        return {name: packed[name] for name in names}
 
     def _report_lacking(self, items: Sequence[Item]) -> None:
         """Warn of each condition that some inputs lack."""

@@ -15,6 +15,7 @@ from pitikit.apis.plot_log import read_curves, run_names
 from pitikit.apis.protocol import flat
 from pitikit.arguments import nearest
 from pitikit.engine.logs import LOG_NAME
+from pitikit.evaluation.mean_iou import is_of_class
 
 FORMATS = ("text", "md", "csv")
 #: The file that a test leaves in its folder.
@@ -157,7 +158,7 @@ def results_table(
         raise ValueError(f"kind={kind!r}: expected one of {', '.join(FORMATS)}")
     values = [run.columns() for run in runs]
     if columns is None:
-        columns = list(dict.fromkeys(name for run in runs for name in run.metrics if "/" not in name))
+        columns = list(dict.fromkeys(name for run in runs for name in run.metrics if not is_of_class(name)))
     known = {name for each in values for name in each}
     for column in columns:
         if column not in known:

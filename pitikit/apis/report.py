@@ -16,6 +16,7 @@ from pitikit.apis.plot_log import run_names
 from pitikit.apis.protocol import flat
 from pitikit.apis.seeds import mean_and_spread
 from pitikit.config import load_config
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import ensure_folder, write_text
 from pitikit.resources import ROOT
 
@@ -92,7 +93,9 @@ def write_report(
     ensure_folder(folder)
     sections, csv_rows = ["# Report"], []
     for number, rows in enumerate(tables, start=1):
-        own = list(dict.fromkeys(name for row in rows for run in row.runs for name in run.metrics if "/" not in name))
+        own = list(
+            dict.fromkeys(name for row in rows for run in row.runs for name in run.metrics if not is_of_class(name))
+        )
         shown = [name for name in columns or own if any(row.mean(name) is not None for row in rows)]
         beside = [each for each in published if any(fnmatch(row.config, each["configs"]) for row in rows)]
         sections += _section(number, rows, shown, beside)

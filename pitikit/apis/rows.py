@@ -30,7 +30,7 @@ class InputRows(Dataset):
         low_res: the images that are enlarged, uint8 (S, S, 3), one an input; None where there are none.
         edits: of the images to edit; None where images are made from noise alone.
         instances: of the objects that are made apart; None where there are none.
-        labelled: True where the label map of each condition is needed too.
+        needs: members that a guidance compares with, such as 'label', see :meth:`ConditionReader.read_kept`.
     """
 
     def __init__(
@@ -40,10 +40,11 @@ class InputRows(Dataset):
         low_res: list[np.ndarray] | None = None,
         edits: EditReader | None = None,
         instances: InstanceReader | None = None,
-        labelled: bool = False,
+        needs: Sequence[str] = (),
     ) -> None:
         self.reader, self.items, self.low_res, self.edits, self.instances = reader, items, low_res, edits, instances
-        self.labelled = labelled
+        # What is part of the condition is there already.
+        self.needs = tuple(name for name in needs if name.partition(".")[0] != "condition")
         self._kept: dict[int, dict[str, Condition]] = {}
         for index in range(len(items)):
             row = self._read(index)
@@ -61,8 +62,7 @@ class InputRows(Dataset):
         row: dict[str, Condition] = {"condition": self.reader.read(self.items[index])}
         if self.low_res is not None:
             row["low_res"] = torch.tensor(self.low_res[index]).permute(2, 0, 1)
-        if self.labelled:
-            row["label"] = self.reader.read_label(self.items[index])
+        row.update(self.reader.read_kept(self.items[index], self.needs) if self.needs else {})
         if self.instances is not None:
             row["regions"] = torch.from_numpy(self.instances.read(index))[None]
         return row if self.edits is None else {**row, **self.edits.read(index)}
@@ -98,14 +98,6 @@ def make_rows(
     sides = [part.denoiser.decoder.image_size for part in model.parts.values()]
     edits = None if edit is None else EditReader(edit, reader, items, sides[-1])
     objects = None if instances is None else InstanceReader(instances, names, reader, items, sides[0])
-    rows = InputRows(reader, items, low_res, edits, objects, _needs_label(model, request))
+    rows = InputRows(reader, items, low_res, edits, objects, model.needs(request))
     request = request if edit is None else edit.request(request)
     return rows, request if objects is None else objects.request(request)
-
-
-def _needs_label(model: DenoisingTranslator | Cascade, request: SamplingRequest) -> bool:
-    """True if a sampler of the call is guided by a classifier."""
-    first, *rest = model.parts.values()
-    given = request.upsampler.sampler if request.upsampler is not None else None
-    samplers = [request.sampler or first.sampler, *(given or part.sampler for part in rest)]
-    return any(sampler.needs_label for sampler in samplers)

@@ -22,6 +22,7 @@ from pitikit.config import load_config
 from pitikit.data.images import write_grid
 from pitikit.diffusion.guidance import Around, Scaled
 from pitikit.diffusion.samplers import Sampler, build_sampler
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import file_sha256, write_text
 from pitikit.registry import GUIDANCES, find_class
 
@@ -273,7 +274,7 @@ def compare_samplers(
                     scale=setting.scale,
                     network_calls=report.network_calls,
                     seconds=report.seconds_per_image,
-                    metrics={name: value for name, value in report.metrics.items() if "/" not in name},
+                    metrics={name: value for name, value in report.metrics.items() if not is_of_class(name)},
                 )
             )
             # After each, so that an interruption loses none.

@@ -17,6 +17,7 @@ from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.evaluation.image_metric import to_unit
 from pitikit.evaluation.lpips import HOW_TO_GET, SMALLEST, build_lpips, find_alexnet
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import file_sha256
 
 DIVERSITY = "Diversity"
@@ -45,7 +46,7 @@ class SeedsReport:
 
     def values(self) -> dict[str, list[float | None]]:
         """The metrics of the tests by name, a value a seed, those of single classes last."""
-        names = sorted(self.tests[0].metrics, key=lambda name: "/" in name)
+        names = sorted(self.tests[0].metrics, key=is_of_class)
         return {name: [test.metrics.get(name) for test in self.tests] for name in names}
 
     def table(self) -> str:

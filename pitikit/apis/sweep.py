@@ -21,6 +21,7 @@ from pitikit.arguments import nearest
 from pitikit.config import load_config, read_option
 from pitikit.diffusion.samplers import build_sampler
 from pitikit.diffusion.schedule import NoiseSchedule
+from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import file_sha256, write_text
 from pitikit.registry import SCHEDULES
 from pitikit.weights import existing_file
@@ -184,7 +185,7 @@ def _is_finished(point: Point) -> bool:
 def sweep_rows(points: Sequence[Point], results: Sequence[RunResults]) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of the table: the swept values, then the metrics but for those of single classes."""
     keys = list(points[0].values)
-    metrics = list(dict.fromkeys(name for each in results for name in each.metrics if "/" not in name))
+    metrics = list(dict.fromkeys(name for each in results for name in each.metrics if not is_of_class(name)))
     rows = [
         [*(str(point.values[key]) for key in keys), *(each.metrics.get(name) for name in metrics)]
         for point, each in zip(points, results, strict=True)

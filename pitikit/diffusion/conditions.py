@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -52,6 +52,18 @@ def member_of(batch: Mapping[str, Any], name: str) -> Tensor | None:
     elif isinstance(value, Mapping):
         value = next((each for each in value.values() if each.ndim == 4), None)
     return value if isinstance(value, Tensor) else None
+
+
+def members_of(batch: Mapping[str, Any], names: Iterable[str]) -> dict[str, Tensor]:
+    """The members of those names that a batch has, see :func:`member_of`."""
+    found = {name: member_of(batch, name) for name in names}
+    return {name: member for name, member in found.items() if member is not None}
+
+
+def parts_by_member(condition: Condition) -> dict[str, Tensor]:
+    """A condition by the names that :func:`member_of` has for it and for its parts."""
+    parts = condition if isinstance(condition, Mapping) else ()
+    return members_of({"condition": condition}, ["condition", *(f"condition.{part}" for part in parts)])
 
 
 def sample_of(batch: Mapping[str, Any], row: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pitikit.data.loaders import build_loader
-from pitikit.diffusion.conditions import map_condition
+from pitikit.diffusion.conditions import map_condition, members_of
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -92,8 +92,8 @@ def generate(
     Args:
         model: a :class:`~pitikit.models.translator.DenoisingTranslator` or a cascade of two. It is in evaluation mode
             while it samples, and then in the mode that it was in.
-        loader: batches with ``id`` and ``condition``; ``low_res``, ``start``, ``mask``, ``regions`` and ``label`` where
-            they are needed.
+        loader: batches with ``id`` and ``condition``; ``low_res``, ``start``, ``mask``, ``regions``, ``label`` and
+            others that a guidance compares with, where they are needed.
         request: ``seeds`` are those of the run, an image of every item for each; the model's own by default.
         store: where images are kept; what is there is read instead of made.
         rows: images at once; as many as the batch has items by default.
@@ -154,7 +154,8 @@ def _chunk(
 
     row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
     start, mask, regions, label = map(rows_of, ("start", "mask", "regions", "label"))
-    call = replace(request, seeds=row_seeds, start=start, mask=mask, regions=regions, label=label)
+    members = {name: member[rows] for name, member in members_of(prepared, model.needs(request)).items()}
+    call = replace(request, seeds=row_seeds, start=start, mask=mask, regions=regions, label=label, members=members)
     # By way of `forward`, where a sharded model gathers its parameters.
     begin = time.perf_counter()
     condition = map_condition(itemgetter(rows), prepared["condition"])

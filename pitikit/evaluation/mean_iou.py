@@ -16,6 +16,7 @@ from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_un
 from pitikit.registry import METRICS, MODELS
 
 IGNORE = 255
+SMALLEST = 5
 
 _NO_LABEL = "no sample has a 'label': load the masks (LoadMask) and keep them, PackInputs(keep=['label'])"
 
@@ -65,9 +66,25 @@ def iou_of_areas(areas: np.ndarray) -> tuple[list[float | None], float | None, f
     return ious, (sum(known) / len(known) if known else None), accuracy
 
 
+def iou_of_smallest(areas: np.ndarray, count: int = SMALLEST) -> float | None:
+    """Mean IoU of the ``count`` classes of (3, K) areas with the fewest pixels in the labels; None without a label."""
+    ious, _, _ = iou_of_areas(areas)
+    there = [(int(size), iou) for size, iou in zip(areas[2], ious, strict=True) if size and iou is not None]
+    smallest = [iou for _, iou in sorted(there, key=lambda each: each[0])[:count]]
+    return sum(smallest) / len(smallest) if smallest else None
+
+
+def is_of_class(column: str) -> bool:
+    """True for a value of a single class, 'IoU/sky', of a metric with a prefix too."""
+    return "IoU" in column.split("/")[:-1]
+
+
 @METRICS.register_module()
 class MeanIoU(ImageMetric):
     """``mIoU`` and pixel ``accuracy`` of a segmenter on the images, and ``IoU/<class>``, all 0 to 1.
+
+    ``mIoU_small`` is that of the five classes with the fewest pixels in the labels, of those that were measured. Of two
+    segmenters one has ``prefix='other'``, and its columns are ``other/mIoU`` and so on.
 
     The label goes to the image's size by nearest neighbour. ``mIoU_ground_truth`` is the value of the same
     segmenter on the true images, which a perfect model reaches, and not 1. Where the segmenter's file is
@@ -176,6 +193,11 @@ class MeanIoU(ImageMetric):
             found.update(mIoU_ground_truth=mean, accuracy_ground_truth=accuracy)
         else:
             found.update(self.unknown(NO_TRUTH, *names[2:]))
+        found["mIoU_small"] = iou_of_smallest(np.stack(made).sum(0, dtype=np.int64))
+        if true:
+            found["mIoU_small_ground_truth"] = iou_of_smallest(np.stack(true).sum(0, dtype=np.int64))
+        else:
+            found.update(self.unknown(NO_TRUTH, "mIoU_small_ground_truth"))
         found.update({f"IoU/{name}": iou for name, iou in zip(self.classes, ious, strict=True)})
         return found
 

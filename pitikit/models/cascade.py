@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from pitikit.diffusion.conditions import Condition, sample_of
+from pitikit.diffusion.conditions import Condition, parts_by_member, sample_of
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import Sampler, SamplingRequest
 from pitikit.diffusion.schedule import NoiseSchedule
@@ -104,6 +104,12 @@ class Cascade(BaseModel):
         enlarging = self.upsampler.sampling_steps(request.upsampler)
         return enlarging if low_res else self.base.sampling_steps(request) + enlarging
 
+    def needs(self, request: SamplingRequest | None = None) -> tuple[str, ...]:
+        """Members of a batch that the samplings of both take beside what the models themselves do, each once."""
+        request = request or SamplingRequest()
+        own = request.upsampler or SamplingRequest()
+        return tuple(dict.fromkeys((*self.base.needs(request), *self.upsampler.needs(own))))
+
     def forward(self, mode: str = "predict", **batch: Any) -> Any:
         """Entry of mmengine's Runner; ``mode`` is 'predict', or 'sample' for :meth:`sample`.
 
@@ -155,6 +161,8 @@ class Cascade(BaseModel):
             if request.mask is not None:
                 own = replace(own, start=request.start, mask=request.mask)
             request = reduced(request, side)
+        # The condition itself, though the upsampler may not see it.
+        members = {**parts_by_member(condition), **request.members}
         calls = 0
         if low_res is None:
             small = self.base.sample(condition, request)
@@ -170,6 +178,7 @@ class Cascade(BaseModel):
             precision=request.precision,
             progress=request.progress,
             label=request.label,
+            members=members,
         )
         large = self.upsampler.sample(condition, own, low_res)
         return large._replace(calls=calls + large.calls)

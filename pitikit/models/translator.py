@@ -19,7 +19,8 @@ from pitikit.diffusion.conditions import (
     checked_drop,
     draw_dropped,
     flat_items,
-    member_of,
+    members_of,
+    parts_by_member,
     sample_of,
     unseen_rows,
 )
@@ -248,19 +249,14 @@ class DenoisingTranslator(BaseModel):
         Raises:
             ValueError: one is not there.
         """
-        found = {}
-        for term in self.losses:
-            assert isinstance(term, Loss)
-            for name in term.needs:
-                member = member_of(batch, name)
-                if member is None:
-                    have = ", ".join(sorted(key for key, _ in flat_items(batch)))
-                    raise ValueError(
-                        f"losses: {type(term).__name__} got a batch with {have}, expected {name!r} in it; keep it: "
-                        f"PackInputs(keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform "
-                        "that loads it"
-                    )
-                found[name] = member
+        needs = {name: type(term).__name__ for term in self.losses if isinstance(term, Loss) for name in term.needs}
+        found = members_of(batch, needs)
+        for name in needs.keys() - found.keys():
+            have = ", ".join(sorted(key for key, _ in flat_items(batch)))
+            raise ValueError(
+                f"losses: {needs[name]} got a batch with {have}, expected {name!r} in it; keep it: PackInputs("
+                f"keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform that loads it"
+            )
         return found
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -296,6 +292,10 @@ class DenoisingTranslator(BaseModel):
         # Objects that are made apart, and the rest, which is one more.
         apart = (request.objects + 1) * steps if request.objects else 0
         return apart + inverted + len(order_of_steps(made, request.resample))
+
+    def needs(self, request: SamplingRequest | None = None) -> tuple[str, ...]:
+        """Members of a batch that a sampling takes beside what the model itself does, such as 'label'."""
+        return ((request and request.sampler) or self.sampler).needs
 
     def strength_of(self, request: SamplingRequest) -> float:
         """Share of the sampling steps that a request makes: all of them where there is no ``start``."""
@@ -361,7 +361,11 @@ class DenoisingTranslator(BaseModel):
                 request.mask,
                 request.callback,
                 request.progress,
-                GuidanceInputs(request.label, lambda weights: bound_to(self.weak_denoiser(weights))),
+                GuidanceInputs(
+                    request.label,
+                    lambda weights: bound_to(self.weak_denoiser(weights)),
+                    {**parts_by_member(condition), **request.members},
+                ),
                 resample=request.resample,
                 variation=request.variation,
             )

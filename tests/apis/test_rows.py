@@ -29,3 +29,14 @@ def test_a_row_has_what_was_given(translators, scene, monkeypatch):
     monkeypatch.setattr(rows, "KEPT", 0)
     again = edited()[1]
     assert all(torch.equal(again[key], row[key]) for key in ("condition", "start", "mask", "blend"))
+
+
+def test_a_row_has_what_a_guidance_compares_with(translators, scene):
+    reader = translators["geometry"].reader
+    items = reader.find([dict(depth=scene.depth, normals=scene.normals)])
+    row = InputRows(reader, items, needs=("depth", "condition"))[0]
+    assert row.keys() == {"id", "condition", "depth"} and row["depth"].dtype == torch.float32
+    assert row["depth"].shape == row["condition"].shape[1:]
+    labels = translators["mask"].reader
+    row = InputRows(labels, labels.find([scene.label]), needs=("label",))[0]
+    assert torch.equal(row["label"], labels.read_label(labels.find([scene.label])[0]))

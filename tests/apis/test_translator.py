@@ -7,6 +7,7 @@ from PIL import Image
 
 from pitikit.apis import rows
 from pitikit.apis.translator import Translator
+from pitikit.data.errors import DataError
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -258,3 +259,25 @@ def test_a_classifier_gets_the_label_maps_that_are_translated():
     guided = translator([ids, ids.T], sampler={**sampler, "guidance": guidance}, progress=False)
     assert (guided != plain).any(axis=(1, 2, 3, 4)).all()
     assert translator.reader.read_label(translator.reader.find(ids)[0]).tolist() == np.array(ids)[::2, ::2].tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "channels"),
+    [("mask", "label", 22), ("sketch", "edges", 1), ("geometry", "depth", 1), ("geometry", "normals", 3)],
+)
+def test_a_network_that_reads_images_guides_any_model(translators, scene, kind, target, channels):
+    geometry = dict(depth=scene.depth, normals=scene.normals.astype(np.float32))
+    inputs = dict(mask=scene.label, sketch=scene.sketch, geometry=geometry)
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, channels, 3, padding=1)
+    guidance = dict(type="ConsistencyGuidance", network=network, target=target, scale=30.0)
+    sampler = dict(type="DDIMSampler", steps=2)
+    plain = translators[kind](inputs[kind], sampler=sampler, progress=False)
+    guided = translators[kind](inputs[kind], sampler={**sampler, "guidance": guidance}, progress=False)
+    assert (guided != plain).any()
+
+
+def test_a_guidance_by_what_the_inputs_do_not_have(translators, scene):
+    guidance = dict(type="ConsistencyGuidance", network=torch.nn.Conv2d(3, 1, 1), target="depth")
+    with pytest.raises(DataError, match="a key 'depth' to keep"):
+        translators["mask"](scene.label, sampler=dict(type="DDIMSampler", steps=2, guidance=guidance))

@@ -14,6 +14,8 @@ from pitikit.diffusion.conditions import (
     image_parts,
     map_condition,
     member_of,
+    members_of,
+    parts_by_member,
     replace_rows,
     sample_of,
     unseen_rows,
@@ -105,6 +107,10 @@ def test_members_of_a_batch_by_name():
     for name in ("label", "condition.sketch", "id", "id.x"):
         assert member_of(both, name) is None
     assert member_of({"condition": {"text": text}}, "condition") is None
+    assert members_of(both, ["condition", "label"]).keys() == {"condition"}
+    assert parts_by_member(image) == {"condition": image}
+    found = parts_by_member(both["condition"])
+    assert found.keys() == {"condition", "condition.text", "condition.mask"} and found["condition.text"] is text
 
 
 def test_rows_of_which_no_image_was_seen():

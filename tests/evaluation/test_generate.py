@@ -154,3 +154,22 @@ def test_a_batch_has_what_its_sampling_cost_and_its_labels(model):
     shelf.images.pop(("i0", 0))
     again = list(generate(model, loader(labels), request, shelf))
     assert [(done.sampled, done.calls) for done in again] == [(2, 12), (0, 0), (0, 0)] and again[1].seconds == 0
+
+
+def test_a_guidance_gets_what_it_needs_of_the_batch(model):
+    items = [
+        dict(each, depth=torch.full((4, 4), float(place)), other=torch.ones(1)) for place, each in enumerate(ITEMS)
+    ]
+    seen = []
+
+    class Seeing(type(model.sampler)):
+        needs = ("depth", "condition")
+
+        def __call__(self, *arguments, **more):
+            seen.append(arguments[-1].members)
+            return super().__call__(*arguments, **more)
+
+    list(generate(model, loader(items), SamplingRequest([1, 2], Seeing(steps=1))))
+    assert [each["depth"][:, 0, 0].tolist() for each in seen] == [[0, 0], [1, 1], [2, 2], [3, 3], [4], [4]]
+    assert all(found.keys() == {"depth", "condition"} for found in seen)
+    assert seen[0]["condition"].shape[1:] == ITEMS[0]["condition"].shape

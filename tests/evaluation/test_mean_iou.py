@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from pitikit.evaluation.mean_iou import MeanIoU, count_areas, iou_of_areas, resize_label
+from pitikit.evaluation.mean_iou import (
+    MeanIoU,
+    count_areas,
+    iou_of_areas,
+    iou_of_smallest,
+    is_of_class,
+    resize_label,
+)
+from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.registry import METRICS
 
 
@@ -126,3 +134,25 @@ def test_an_absent_segmenter_leaves_the_columns_empty():
     assert set(metric.evaluate(1).values()) == {None}
     assert "weights/nowhere.safetensors" in metric.notes["mIoU"]
     assert "tools/train_segmenter.py" in metric.notes["mIoU"] and "PITIKIT_WEIGHTS" in metric.notes["mIoU"]
+
+
+def test_the_smallest_classes_are_those_with_the_fewest_pixels_in_the_labels():
+    areas = np.array([[90, 4, 1, 0, 0, 2, 3], [100, 9, 3, 7, 0, 4, 3], [95, 8, 2, 0, 0, 6, 3]])
+    # Class 3 is in the images alone and class 4 nowhere: neither is in the labels.
+    ious = iou_of_areas(areas)[0]
+    assert iou_of_smallest(areas, 2) == pytest.approx((ious[2] + ious[6]) / 2)
+    assert iou_of_smallest(areas, 9) == pytest.approx(sum(ious[k] for k in (0, 1, 2, 5, 6)) / 5)
+    assert iou_of_smallest(np.zeros((3, 4), int)) is None
+
+
+def test_two_segmenters_have_columns_of_their_own():
+    metrics = [MeanIoU(ByRed()), MeanIoU(ByRed(), prefix="other")]
+    ranked = RankedMetrics(metrics, {})
+    label = [[0, 0, 0, 1]] * 2
+    ranked.process(0, None, [sample([[0, 0, 0, 0]] * 2, label, truth=label)])
+    found = ranked.compute()
+    assert found["mIoU"] == found["other/mIoU"] == found["mIoU_small"] == pytest.approx(3 / 4 / 2)
+    assert found["other/mIoU_small_ground_truth"] == 1
+    assert [name for name in found if is_of_class(name)] == [
+        f"{prefix}IoU/{name}" for prefix in ("", "other/") for name in "abcd"
+    ]

@@ -467,3 +467,16 @@ def test_a_network_that_reads_images_is_tried_before_the_training():
     model = Upsampler(DENOISER, losses=[dict(type="ConsistencyLoss", network=reader)])
     with pytest.raises(ValueError, match="ConsistencyLoss: got images of 32x32 .*expected a size"):
         model.init_weights()
+
+
+def test_a_reader_of_labels_beside_a_discriminator_and_squares():
+    torch.manual_seed(0)
+    term = dict(type="ConsistencyLoss", network=torch.nn.Conv2d(3, 5, 1), max_t=None)
+    model = adversarial(losses=[*PLAIN, term], crop=24)
+    wrapper, label = optimizers(model), torch.randint(0, 5, (4, SIDE, SIDE), dtype=torch.uint8)
+    before = state(model.losses[2])
+    logs = step(model, wrapper, {**BATCH, "label": label})
+    assert logs["loss_consistency"] > 0 and logs["loss_d"].isfinite()
+    assert not moved(model.losses[2], before) and not any("losses" in name for name, _ in model.named_parameters())
+    with pytest.raises(ValueError, match="ConsistencyLoss got a batch with .*expected 'label'"):
+        step(model, wrapper)

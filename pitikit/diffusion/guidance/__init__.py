@@ -27,7 +27,7 @@ from pitikit.diffusion.guidance.free import (
     renoises_null,
 )
 from pitikit.diffusion.guidance.levels import Interval, ScaleSchedule
-from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, needs_label
+from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, ConsistencyGuidance, needs_of
 from pitikit.diffusion.guidance.parts import PartsCFG, check_parts, with_parts
 from pitikit.diffusion.guidance.threshold import DynamicThreshold
 
@@ -39,6 +39,7 @@ __all__ = [
     "CFGPlusPlus",
     "CFGZeroStar",
     "ClassifierGuidance",
+    "ConsistencyGuidance",
     "DualCFG",
     "DynamicThreshold",
     "Guidance",
@@ -54,7 +55,7 @@ __all__ = [
     "check_parts",
     "has_scale",
     "innermost",
-    "needs_label",
+    "needs_of",
     "renoises_null",
     "with_inputs",
     "with_parts",

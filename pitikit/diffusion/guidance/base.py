@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -51,12 +51,19 @@ class GuidanceInputs:
 
     Attributes:
         label: (B, h, w) or (B,) class ids of the conditions, for :class:`ClassifierGuidance`.
+        members: others by name, such as 'depth' and 'condition', for :class:`ConsistencyGuidance`.
         weak: a function from a file of weights to the weaker model that they make, with the same conditions, for
             :class:`Autoguidance`.
     """
 
     label: Tensor | None = None
     weak: Callable[[str], Denoise] | None = None
+    members: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def truths(self) -> dict[str, Tensor]:
+        """All members by name, the label too."""
+        return {**self.members} if self.label is None else {"label": self.label, **self.members}
 
 
 class NeedsInputs(ABC):

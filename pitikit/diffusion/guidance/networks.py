@@ -1,14 +1,15 @@
-"""Guidances by a second network: a classifier, or a weaker version of the model."""
+"""Guidances by a second network: one that reads the image, or a weaker version of the model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import Annotated, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pitikit.diffusion.consistency import make_agreement
 from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite, innermost
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Denoise, Prediction, joined
@@ -18,46 +19,55 @@ from pitikit.resources import find_weights
 
 
 @GUIDANCES.register_module()
-class ClassifierGuidance(NeedsInputs):
-    """Guidance by a classifier of clean images (Dhariwal & Nichol 2021, alg. 2), such as the segmenter of mIoU.
+class ConsistencyGuidance(NeedsInputs):
+    """Guidance by what a network reads in the estimated image: it should be the condition; no training is needed.
 
-    eps - scale sqrt(1 - alpha_bar) grad log p(y | x0(x_t)): the gradient goes through the denoiser, at two to three
-    times its time and at the memory of a training step. Of a label map log p is the mean over its pixels, so that a
-    scale suits every size. Here 0 means none. At high noise the gradient is no help: put an ``Interval`` around it.
+    eps + scale sqrt(1 - alpha_bar) grad l(c, S(x0(x_t))), with l as of
+    :class:`~pitikit.losses.consistency.ConsistencyLoss`: the gradient goes through the denoiser, at two to three times
+    its time and at the memory of a training step. l is a mean over the image, so that a scale suits every size. Here 0
+    means none. At high noise the gradient is no help: put an ``Interval`` around it.
 
-    The label is :attr:`SamplingRequest.label <pitikit.diffusion.samplers.SamplingRequest>`. A translation takes it from
-    its label maps, a test from the batch: ``PackInputs(keep=['label'])``.
+    Labels and depth are those of the inputs that a translation reads; a test takes them from the batch,
+    ``PackInputs(keep=['label'])``. Normals and edges are in the condition.
 
     Args:
-        network: config or module, images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W) or (B, K).
+        network: config or module S, images (B, 3, H, W) in [-1, 1] to (B, K, h, w).
+        target: what it reads, 'label', 'depth', 'normals' or 'edges'.
         scale: factor of the gradient.
-        ignore: label id that does not count.
+        source: member of the batch with the truth, if another than that of the target.
+        options: of the target, see :mod:`pitikit.diffusion.consistency`.
+
+    Raises:
+        ValueError, TypeError: an unknown target, an unknown option.
     """
 
     needs_null = False
 
-    def __init__(self, network: Annotated[Any, MODELS], scale: float = 1.0, ignore: int = 255) -> None:
-        self.scale = finite("ClassifierGuidance: scale", scale)
+    def __init__(
+        self,
+        network: Annotated[Any, MODELS],
+        target: str = "label",
+        scale: float = 1.0,
+        source: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        place = type(self).__name__
+        self.scale = finite(f"{place}: scale", scale)
         built = MODELS.build(network) if isinstance(network, dict) else network
         self.network: nn.Module = built.eval()
-        self.ignore = ignore
-        self._label: Tensor | None = None
+        self.agreement = make_agreement(place, target, source, **(options or {}))
+        self._truth: Tensor | None = None
 
     def bound(self, inputs: GuidanceInputs) -> Guidance:
-        """Copy the guidance with the labels of a sampling."""
-        if self.scale and inputs.label is None:
-            raise ValueError(
-                "ClassifierGuidance: got no label, expected class ids (B, h, w): keep=['label'] in PackInputs of the "
-                "test set, or SamplingRequest(label=...)"
-            )
+        """Copy the guidance with the truth of a sampling."""
         changed = copy(self)
-        changed._label = inputs.label
+        changed._truth = self.agreement.truth(inputs.truths) if self.scale else None
         return changed
 
     def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:
         """Move each prediction along the gradient."""
-        label = self._label
-        if not self.scale or label is None:
+        truth = self._truth
+        if not self.scale or truth is None:
             return denoise
 
         def guided(x_t: Tensor, t: Tensor) -> Prediction:
@@ -65,35 +75,37 @@ class ClassifierGuidance(NeedsInputs):
                 x = x_t.detach().requires_grad_()
                 prediction = denoise(x, t)
                 network = self.network.to(x.device)
-                total = self.log_likelihood(network(prediction.x0), label.to(x.device))
+                total = self.agreement.distance(network(prediction.x0), truth.to(x.device)).sum()
                 (gradient,) = torch.autograd.grad(total, x)
             prediction = prediction.detached(x_t)
             sigma = (1 - prediction.alpha_bar).sqrt().to(x_t.dtype)
-            return prediction.with_eps(prediction.eps - self.scale * sigma * gradient)
+            return prediction.with_eps(prediction.eps + self.scale * sigma * gradient)
 
         return guided
 
-    def log_likelihood(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Sum over the batch of log p, of a label map the mean over its pixels that count.
 
-        Raises:
-            ValueError: label map and logits do not fit.
-        """
-        label = label.long()
-        if label.ndim + 1 != logits.ndim or len(label) != len(logits):
-            found, expected = tuple(label.shape), tuple(logits.shape)
-            raise ValueError(f"ClassifierGuidance: got a label {found}, expected class ids for logits {expected}")
-        if label.shape[1:] != logits.shape[2:]:
-            # Ids pass through float32 unchanged.
-            label = F.interpolate(label[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0].long()
-        loss = F.cross_entropy(logits, label, ignore_index=self.ignore, reduction="none").view(len(label), -1)
-        return -(loss.sum(1) / (label != self.ignore).view(len(label), -1).sum(1).clamp_min(1)).sum()
+@GUIDANCES.register_module()
+class ClassifierGuidance(ConsistencyGuidance):
+    """Guidance by a classifier of clean images (Dhariwal & Nichol 2021, alg. 2), such as the segmenter of mIoU.
+
+    eps - scale sqrt(1 - alpha_bar) grad log p(y | x0(x_t)), of a label map the mean over its pixels:
+    :class:`ConsistencyGuidance` by labels. The label is
+    :attr:`SamplingRequest.label <pitikit.diffusion.samplers.SamplingRequest>`.
+
+    Args:
+        network: config or module, images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W) or (B, K).
+        scale: factor of the gradient; 0 for none.
+        ignore: label id that does not count.
+    """
+
+    def __init__(self, network: Annotated[Any, MODELS], scale: float = 1.0, ignore: int = 255) -> None:
+        super().__init__(network, "label", scale, options=dict(ignore=ignore))
 
 
-def needs_label(guidance: Guidance) -> bool:
-    """True for a guidance by a classifier, and for one around such."""
+def needs_of(guidance: Guidance) -> tuple[str, ...]:
+    """Members of a batch that a guidance compares with, or the one that it is around; none of most."""
     inner = innermost(guidance)
-    return isinstance(inner, ClassifierGuidance) and inner.scale != 0
+    return (inner.agreement.source,) if isinstance(inner, ConsistencyGuidance) and inner.scale else ()
 
 
 @GUIDANCES.register_module()

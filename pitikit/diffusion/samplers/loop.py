@@ -21,7 +21,7 @@ from pitikit.diffusion.guidance import (
     GuidanceInputs,
     build_guidance,
     has_scale,
-    needs_label,
+    needs_of,
     renoises_null,
     with_inputs,
     with_parts,
@@ -208,9 +208,9 @@ class Sampler(ABC):
         return any(g.needs_null for g in self.guidance)
 
     @property
-    def needs_label(self) -> bool:
-        """True where a guidance needs the class ids of the conditions."""
-        return any(map(needs_label, self.guidance))
+    def needs(self) -> tuple[str, ...]:
+        """Members of a batch that the guidances compare with, such as 'label', each once."""
+        return tuple(dict.fromkeys(name for guidance in self.guidance for name in needs_of(guidance)))
 
     def changed(
         self,
@@ -410,6 +410,7 @@ class SamplingRequest:
         objects: how many, of the image with the most.
         label: (B, h, w) class ids, 255 for none, of which a classifier guidance moves the images' way; the label map
             of a loader that was kept (``PackInputs(keep=['label'])``).
+        members: what a guidance compares with beside, by name, such as ``dict(depth=...)`` in metres (B, h, w).
     """
 
     seeds: Sequence[int] | None = None
@@ -426,6 +427,7 @@ class SamplingRequest:
     regions: Tensor | None = None
     objects: int = 0
     label: Tensor | None = None
+    members: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def build_sampler(sampler: Any) -> Sampler:

@@ -10,9 +10,11 @@ from pitikit.diffusion.guidance import (
     CFG,
     Autoguidance,
     ClassifierGuidance,
+    ConsistencyGuidance,
     GuidanceInputs,
     Interval,
     ScaleSchedule,
+    needs_of,
     with_inputs,
 )
 from pitikit.diffusion.samplers import DDIMSampler
@@ -129,6 +131,43 @@ def test_labels_that_do_not_fit():
     for scale in ("abc", float("nan")):
         with pytest.raises(ValueError, match="ClassifierGuidance: scale=.*: expected a finite number"):
             ClassifierGuidance(Classifier(), scale)
+
+
+@pytest.mark.parametrize(
+    ("target", "channels", "members"),
+    [
+        ("label", 4, dict(label=LABEL)),
+        ("depth", 1, dict(depth=torch.rand(2, 8, 8) + 1)),
+        ("normals", 3, dict(condition=F.normalize(torch.rand(2, 3, 8, 8), dim=1))),
+        ("edges", 1, dict(condition=torch.randint(-1, 2, (2, 1, 8, 8)).float())),
+    ],
+)
+def test_consistency_guidance_moves_against_the_distance_of_any_target(target, channels, members):
+    x_t, t = inputs()
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, channels, 3, padding=1)
+    guidance = ConsistencyGuidance(network, target, 0.5)
+    assert needs_of(guidance) == needs_of(Interval(guidance)) == tuple(members) and needs_of(CFG(2.0)) == ()
+    made = wrapped(with_inputs(guidance, GuidanceInputs(members=members)))(x_t, t)
+    x = x_t.clone().requires_grad_()
+    distance = guidance.agreement.distance(network(COND(x, t).x0), *members.values())
+    (gradient,) = torch.autograd.grad(distance.sum(), x)
+    sigma = (1 - SCHEDULE.at(t)).sqrt().float()
+    torch.testing.assert_close(made.eps, COND(x_t, t).eps + 0.5 * sigma * gradient)
+    with pytest.raises(ValueError, match=f"ConsistencyGuidance: got no {guidance.agreement.source}, expected"):
+        with_inputs(guidance, GuidanceInputs())
+    assert needs_of(ConsistencyGuidance(network, target, 0.0)) == ()
+
+
+def test_a_classifier_s_is_that_by_labels():
+    x_t, t = inputs()
+    network, given = Classifier(), GuidanceInputs(LABEL)
+    made = wrapped(with_inputs(ConsistencyGuidance(network, "label", 3.0), given))(x_t, t)
+    assert torch.equal(made.eps, wrapped(with_inputs(ClassifierGuidance(network, 3.0), given))(x_t, t).eps)
+    balanced = ConsistencyGuidance(network, "label", 3.0, options=dict(balance=1.0))
+    assert not torch.equal(made.eps, wrapped(with_inputs(balanced, given))(x_t, t).eps)
+    with pytest.raises(TypeError, match="ConsistencyGuidance.options: unknown argument 'balnce'"):
+        ConsistencyGuidance(network, options=dict(balnce=1))
 
 
 @pytest.fixture

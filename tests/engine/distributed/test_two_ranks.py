@@ -28,8 +28,14 @@ OPTIONS = {
     "train_cfg.max_iters": 8,
     "default_hooks.checkpoint.interval": 4,
     "default_hooks.checkpoint.max_keep_ckpts": -1,
-    # The last one hooks into the attention blocks, and leaves its part of the graph beside the model's output.
-    "model.losses": [dict(type="EpsMSE"), dict(type="VariationalBound"), dict(type="TokenAlignment", grid=2)],
+    # The third hooks into the attention blocks, and leaves its part of the graph beside the model's output; the fourth
+    # looks through a network of its own at the rows that it is open to, of which a process may have none.
+    "model.losses": [
+        dict(type="EpsMSE"),
+        dict(type="VariationalBound"),
+        dict(type="TokenAlignment", grid=2),
+        dict(type="ConsistencyLoss", network=dict(type="SoftEdges"), target="edges", max_t=1),
+    ],
     # Masks of dropout are drawn in each process for itself.
     "model.denoiser.decoder.dropout": 0.0,
     # Biases before a norm have gradients of rounding errors alone, which Adam would blow up to whole steps.
@@ -115,7 +121,7 @@ def assert_close(a, b):
     assert states[0].keys() == states[1].keys()
     for index in states[0]:
         assert largest_difference(states[0][index], states[1][index]) < (TOLERANCE, ""), index
-    for name in ("loss", "loss_mse", "loss_align", "grad_norm"):
+    for name in ("loss", "loss_mse", "loss_align", "loss_consistency", "grad_norm"):
         (x, _), (y, _) = (checkpoint["logs"][f"train/{name}"] for checkpoint in (a, b))
         torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
 
