@@ -110,8 +110,13 @@ class ConditionLoader(BaseTransform):
         except DataError as error:
             error.item, error.path = error.item or item, error.path or path
             raise
-        except OSError as error:
-            raise DataError(f"a file that cannot be read ({error})", f"one for {name}", path=path, item=item) from error
+        except (OSError, EOFError, SyntaxError) as error:
+            raise DataError(
+                f"a file that cannot be read ({error})",
+                f"a file that {type(self).__name__} reads",
+                path=path,
+                item=item,
+            ) from error
         except Exception as error:
             found = f"{name} raised {type(error).__name__}: {error}{place_of(error)}"
             raise DataError(found, expected, path=path, item=item) from error

@@ -137,7 +137,11 @@ def raises(error):
         ("validate", lambda self, a: a[:0], r"LoadOdd.validate gave float32 \(0, 8\)"),
         ("validate", lambda self, a: a.astype(object), "LoadOdd.validate gave object"),
         ("validate", raises(KeyError("lamp")), "LoadOdd.validate raised KeyError: 'lamp' .*py, line"),
-        ("read", raises(OSError("torn")), r"found a file that cannot be read \(torn\); expected one for LoadOdd.read"),
+        (
+            "read",
+            raises(OSError("torn")),
+            r"cannot be read \(torn\); expected a file that LoadOdd reads",
+        ),
         ("read", raises(TypeError("no")), "LoadOdd.read raised TypeError: no .*py, line"),
         ("read", lambda self, a: b"1", "LoadOdd.read gave a bytes"),
         ("read", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),

@@ -22,7 +22,6 @@ def cfg(repo):
     cfg = load_config(repo / "plugins" / "thermal" / "piti_small_thermal_scenes.py")
     tiny = Config.fromfile(repo / "tests" / "configs" / "tiny.py").model
     tiny.denoiser.encoder.update(input_size=256)
-    del tiny.denoiser.encoder.in_channels
     tiny.denoiser.decoder.update(image_size=64, attention_sizes=())
     cfg.model = tiny
     return cfg
