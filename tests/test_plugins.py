@@ -122,7 +122,7 @@ BAD = {
     "an import that fails": ("import numpy as np", "import absent", "No module named 'absent'"),
     "a name taken twice": ("class LoadHeat", "class LoadMask", "LoadMask is already registered in transform"),
     "another version": ('"1.0"', '"2.0"', "PITIKIT_API: got '2.0', expected 1.0"),
-    "no bytes": (".astype(np.uint8)", "", "heat: encode gave float32 (32, 32, 2); expected uint8 (32, 32, 2)"),
+    "no bytes": (".astype(np.uint8)", "", "heat: encode gave float64 (32, 32, 2); expected uint8 (32, 32, 2)"),
     "too many channels": ("[255", "[known, 255", "heat: encode gave uint8 (32, 32, 3); expected uint8 (32, 32, 2)"),
     "the channels first": ("axis=2", "axis=0", "heat: encode gave uint8 (2, 32, 32)"),
     "another size": ("known = ", "array = array[::2]\n        known = ", "heat: encode gave uint8 (16, 32, 2)"),

@@ -17,7 +17,6 @@ _base_ = [
 ]
 encoder = dict(
     type="SemanticEncoder",
-    in_channels=3,
     channels=(16, 32, 48, 64, 64),
     strides=(2, 2, 2, 2, 1, 1),
     position_init=0.5,
@@ -29,7 +28,7 @@ drop = dict(mask=0.3, sketch=0.3)
 model = dict(
     denoiser=dict(
         encoder=dict(
-            _delete_=True, type="PartsEncoder", encoders=dict(mask=encoder, sketch=dict(encoder, in_channels=1))
+            _delete_=True, type="PartsEncoder", encoders=dict(mask=encoder, sketch=encoder)
         ),
     ),
     losses=[

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pitikit.data.conditions import ConditionPart, shape_of
 from pitikit.data.decoding import upright
-from pitikit.data.errors import DataError, place_of
+from pitikit.data.errors import DataError, LoaderError, place_of
 from pitikit.data.members import add_part, fetch
 
 
@@ -24,7 +24,7 @@ class ConditionLoader(BaseTransform):
     A subclass sets ``source`` and ``channels`` and has the methods ``read`` and ``encode``; all else may stay as it
     is. The order of events is ``read`` (of a path alone: an array in memory goes on as it is), ``validate``, the flips
     of the pair (``mirror``), the resizing, ``encode``. What a method raises becomes a DataError with the item and the
-    file.
+    file: one of the data for an OSError or a ValueError, otherwise a LoaderError, one of this class itself.
 
     Attributes:
         source: member that is read; names the input of a translation.
@@ -119,9 +119,11 @@ class ConditionLoader(BaseTransform):
             ) from error
         except Exception as error:
             found = f"{name} raised {type(error).__name__}: {error}{place_of(error)}"
-            raise DataError(found, expected, path=path, item=item) from error
+            # With a ValueError a method, or what it calls, refuses what it was given.
+            kind = DataError if isinstance(error, ValueError) else LoaderError
+            raise kind(found, expected, path=path, item=item) from error
         if not isinstance(array, np.ndarray):
-            raise DataError(f"{name} gave {shape_of(array)}", expected, "it must return it", path, item)
+            raise LoaderError(f"{name} gave {shape_of(array)}", expected, "it must return it", path, item)
         if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "buif":
             raise DataError(f"{name} gave {shape_of(array)}", expected, path=path, item=item)
         return array

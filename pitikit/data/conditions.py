@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import cv2
 import numpy as np
 
-from pitikit.data.errors import DataError, place_of
+from pitikit.data.errors import DataError, LoaderError, place_of
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -78,7 +78,7 @@ class ConditionPart:
             return self.with_array(array)
         mirrored = self.mirror(array)
         if not isinstance(mirrored, np.ndarray) or mirrored.shape != array.shape:
-            raise DataError(
+            raise LoaderError(
                 f"{self.name}: mirror gave {shape_of(mirrored)}",
                 f"an array of the shape that it was given, {array.shape}",
                 path=self.path,
@@ -101,12 +101,12 @@ class ConditionPart:
             raise
         except Exception as error:
             found = f"{self.name}: encode raised {type(error).__name__}: {error}{place_of(error)}"
-            raise DataError(found, f"uint8 {wanted}", path=self.path, item=item) from error
+            raise LoaderError(found, f"uint8 {wanted}", path=self.path, item=item) from error
         fits = isinstance(code, np.ndarray) and code.dtype == np.uint8 and code.ndim == 3
         channels = getattr(self.encode, "channels", code.shape[2] if fits else 0)
         if not fits or code.shape != (height, width, channels):
             found = f"{self.name}: encode gave {shape_of(code)}"
-            raise DataError(found, f"uint8 {wanted}, the channels last", path=self.path, item=item)
+            raise LoaderError(found, f"uint8 {wanted}, the channels last", path=self.path, item=item)
         return code
 
 
