@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_it_has_what_a_plugin_is_made_of():
     registries = {name for name, value in vars(plugins).items() if isinstance(value, Registry)}
     assert registries >= {"ENCODERS", "DECODERS", "SAMPLERS", "GUIDANCES", "LOSSES"}
     assert registries >= {"TRANSFORMS", "DATASETS", "METRICS"}
+
+
+SHIPPED = sorted(path.parent for path in (Path(__file__).parents[1] / "plugins").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_the_shipped_plugins_import_the_public_api_alone(folder):
+    assert f'PITIKIT_API = "{plugins.API_VERSION}"' in (folder / "__init__.py").read_text()
+    texts = [path.read_text() for path in folder.rglob("*.py") if not path.name.startswith("test_")]
+    imported = {name for text in texts for name in re.findall(r"^ *(?:from|import) (pitikit[.\w]*)", text, re.M)}
+    assert imported <= {"pitikit", "pitikit.plugins"}
 
 
 @pytest.fixture

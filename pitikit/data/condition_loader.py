@@ -58,18 +58,14 @@ class ConditionLoader(BaseTransform):
 
     @abstractmethod
     def read(self, path: Any, /) -> np.ndarray:
-        """Read the file at ``path`` as an array (H, W) or (H, W, k) of numbers; raise DataError where it is of no
-        use.
-        """
+        """Read a file as an array (H, W) or (H, W, k) of numbers; raise DataError where it is not what it should be."""
 
     @abstractmethod
     def encode(self, array: np.ndarray) -> np.ndarray:
         """Turn an array at its final size into bytes, uint8 (H, W, channels)."""
 
     def validate(self, array: np.ndarray) -> np.ndarray:
-        """Return the array, of a file or from memory, as it is to be worked with; raise DataError for one that is of
-        no use.
-        """
+        """Return the array, of a file or from memory, as it is to be worked with; raise DataError for a wrong one."""
         return array
 
     def mirror(self, array: np.ndarray) -> np.ndarray:

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pitikit.diffusion.types import Conditioning
-from pitikit.networks.decoders import Decoder
-from pitikit.registry import DECODERS
+from pitikit.plugins import DECODERS, Conditioning, Decoder
 
 from .attention import TokenAttention
 from .folder import UNET, UNetFolder, diffusers, write_scheduler

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from pitikit.networks.encoders import Encoder
-from pitikit.registry import ENCODERS
+from pitikit.plugins import ENCODERS, Encoder
 
 
 @ENCODERS.register_module()
