@@ -140,7 +140,7 @@ BAD = {
     "another size": ("known = ", "array = array[::2]\n        known = ", "heat: encode gave uint8 (16, 32, 2)"),
     "an encode that fails": ("known = np", "known = no", "heat: encode raised NameError: name 'no' is not defined"),
     "a method that is missing": ("def encode", "def encoded", f"{PLACE} has no encode"),
-    "a method without a result": ("        return array\n", "", "LoadHeat.validate gave None"),
+    "a method without a result": ("        return array\n", "", "LoadHeat.validate gave a NoneType"),
     "no channels": (STATE, 'source = "heat"', f"{PLACE}.channels: got 0, expected 1 or more"),
     "no source": (STATE, "channels = 2", f"{PLACE}.source: got '', expected the name of a member"),
 }
