@@ -7,6 +7,7 @@ nearest valid ones when a name is off.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +15,8 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,10 @@ from pitikit.arguments import check_arguments, nearest
 
 SCOPE = "pitikit"
 #: Version of :mod:`pitikit.plugins`, which a plugin names as its ``PITIKIT_API``: the first number changes where
-#: something is taken away or changed, the second where something is added.
+#: something is taken away or changed, the second where something is added. A plugin without it is taken for one of
+#: this version.
 PLUGIN_API = "1.0"
+_VERSION_NAME = "PITIKIT_API"
 ENTRY_POINT_GROUP = "pitikit.plugins"
 #: Imported plugins of entry points, by module name: the folder of their sources (the file of a single module).
 INSTALLED: dict[str, Path] = {}
@@ -89,6 +93,13 @@ class _Registry(Registry):
         # Our components register during their import, when others of them cannot be imported.
         if not str(getattr(module, "__module__", "")).startswith(f"{SCOPE}."):
             self.import_from_location()
+        names = [module_name or module.__name__] if not isinstance(module_name, list) else module_name
+        taken = [] if force else [name for name in names if name in self.module_dict]
+        if taken:
+            place = self.module_dict[taken[0]].__module__
+            # The name of a plugin's module is made up here; its file is where to look.
+            place = getattr(sys.modules.get(place), "__file__", place) if place.startswith(_PREFIX) else place
+            raise KeyError(f"{taken[0]} is already registered in {self.name} at {place}; choose another name")
         super()._register_module(module, module_name, force)
 
 
@@ -197,8 +208,8 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
 
     Raises:
         FileNotFoundError: a folder is not there or holds no ``__init__.py``.
-        ImportError: a plugin failed to import; the error names it, the cause and the line. Nothing of it stays
-            registered.
+        ImportError: a plugin was written for another version of :mod:`pitikit.plugins`, or failed to import; the error
+            names it, the cause and the line. Nothing of it stays registered.
     """
     loaded = [_import_folder(Path(root, folder)) for folder in folders]
     for point in entry_points(group=ENTRY_POINT_GROUP):
@@ -209,7 +220,7 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
 
 def _import_entry_point(title: str, name: str) -> None:
     top = name.partition(".")[0]
-    _import(title, top, lambda: importlib.import_module(name))
+    _import(title, top, lambda: importlib.import_module(name), _declared_version(_sources(name)))
     # Neighbours that the module imports are a part of the plugin as well.
     file = getattr(sys.modules[top], "__file__", None) or sys.modules[name].__file__
     if file is not None:
@@ -236,12 +247,15 @@ def _import_folder(folder: Path) -> str:
         sys.modules[name] = module
         loader.exec_module(module)
 
-    _import(repr(str(folder)), name, execute)
+    _import(repr(str(folder)), name, execute, _declared_version([init.read_bytes()]))
     return name
 
 
-def _import(title: str, package: str, execute: Callable[[], Any]) -> None:
+def _import(title: str, package: str, execute: Callable[[], Any], version: Any) -> None:
     """Import modules of ``package``, all or none: names registered by a failed plugin would block its next import."""
+    # First, since what another version lacks fails in other words.
+    if complaint := _version_complaint(version):
+        raise ImportError(f"plugin {title}: {complaint}")
     registries = {each for ours in ALL_REGISTRIES for each in (ours, ours.parent) if each is not None}
     before = {registry: dict(registry.module_dict) for registry in registries}
     known = set(sys.modules)
@@ -259,7 +273,10 @@ def _import(title: str, package: str, execute: Callable[[], Any]) -> None:
                     del registry.module_dict[name]
         for each in new:
             del sys.modules[each]
-        raise ImportError(f"plugin {title} failed to import: {_reason(error, package)}") from error
+        hint = ""
+        if version is None and isinstance(error, (ImportError, AttributeError)) and SCOPE in str(error):
+            hint = f"; it has no {_VERSION_NAME}, and may be written for another version than {PLUGIN_API!r}"
+        raise ImportError(f"plugin {title} failed to import: {_reason(error, package)}{hint}") from error
 
 
 def _reason(error: BaseException, package: str) -> str:
@@ -277,3 +294,57 @@ def _reason(error: BaseException, package: str) -> str:
         if str(frame.f_globals.get("__name__")).partition(".")[0] == package
     ]
     return f"{text}{lines[-1] if lines else ''}"
+
+
+# ---- the version of a plugin
+
+
+def _declared_version(sources: Iterator[str | bytes] | list[bytes]) -> Any:
+    """The ``PITIKIT_API`` of the last of the sources that has one, read without running them; None where none has."""
+    found = None
+    for source in sources:
+        try:
+            body = ast.parse(source).body
+        except (SyntaxError, ValueError):
+            # Its import has the place.
+            continue
+        for node in body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            if any(isinstance(each, ast.Name) and each.id == _VERSION_NAME for each in targets):
+                try:
+                    found = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+                except ValueError:
+                    # Such as API_VERSION itself.
+                    continue
+    return found
+
+
+def _sources(name: str) -> Iterator[str]:
+    """The sources of a module and of the packages that it is in, the outermost first; those that can be had."""
+    path = None
+    for end in [match.start() for match in re.finditer(r"\.|$", name)]:
+        try:
+            # Only of the outermost does this import nothing.
+            spec = importlib.util.find_spec(name[:end]) if path is None else PathFinder.find_spec(name[:end], path)
+            source = spec.loader.get_source(name[:end])  # type: ignore[union-attr]
+        except (ImportError, OSError, UnicodeDecodeError, AttributeError, ValueError):
+            return
+        if source is not None:
+            yield source
+        path = spec.submodule_search_locations  # type: ignore[union-attr]
+        if path is None:
+            return
+
+
+def _version_complaint(found: Any) -> str:
+    """The reason why a plugin that was written for the version ``found`` does not fit; empty where it does."""
+    if found is None:
+        return ""
+    if not isinstance(found, str) or not re.fullmatch(r"\d+\.\d+", found):
+        return f"{_VERSION_NAME}: got {found!r}, expected a text of two numbers, such as {PLUGIN_API!r}"
+    (major, minor), (first, last) = (map(int, text.split(".")) for text in (found, PLUGIN_API))
+    if major == first and minor <= last:
+        return ""
+    versions = f"{first}.0 to {PLUGIN_API}" if last else PLUGIN_API
+    advice = "update the plugin" if major < first else "update pitikit, or take an older version of the plugin"
+    return f"{_VERSION_NAME}: got {found!r}, expected {versions}, which this pitikit has; {advice}"

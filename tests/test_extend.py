@@ -16,12 +16,14 @@ from pitikit.apis.translator import Translator
 from pitikit.data.conditions import DepthCode
 from pitikit.degradations.operation import degrade
 from pitikit.diffusion.samplers import SamplingRequest
+from pitikit.plugins import API_VERSION
 from pitikit.registry import DATASETS, DEGRADATIONS, GUIDANCES, TRANSFORMS, load_plugins
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", PAGE, re.S))
 TINY = ROOT / "tests" / "configs" / "tiny.py"
+BEFORE = ("PITIKIT_API", "from", "import")
 KINDS = ("loader", "dataset", "sampler", "guidance", "encoder", "decoder", "loss", "metric", "degradation")
 
 
@@ -55,8 +57,14 @@ def test_every_kind_has_an_example():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_examples_import_the_public_api_alone(kind):
+    assert set(re.findall(r"pitikit[.\w]*(?= import)", EXAMPLES[kind])) == {"pitikit.plugins"}
+    assert EXAMPLES[kind].startswith(f'PITIKIT_API = "{API_VERSION}"\n')
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_examples_are_short(kind):
-    code = [line for line in EXAMPLES[kind].splitlines() if line.strip() and not line.startswith(("from", "import"))]
+    code = [line for line in EXAMPLES[kind].splitlines() if line.strip() and not line.startswith(BEFORE)]
     assert len(code) <= (30 if kind == "decoder" else 20)
 
 

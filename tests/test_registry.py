@@ -175,6 +175,72 @@ def test_entry_points_are_loaded(tmp_path, monkeypatch):
         load_plugins()
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('PITIKIT_API = "2.0"', "got '2.0', expected {ours}.*; update pitikit, or take an older"),
+        ('PITIKIT_API: str = "1.99"', "got '1.99', expected {ours}.*; update pitikit"),
+        ('PITIKIT_API = "0.9"', "got '0.9', expected {ours}.*; update the plugin"),
+        ("PITIKIT_API = 1.0", "got 1.0, expected a text of two numbers, such as '{ours}'"),
+        ('PITIKIT_API = "1"', "got '1', expected a text of two numbers"),
+    ],
+)
+def test_a_plugin_of_another_version_fails_whatever_its_import_does(tmp_path, line, words):
+    # What it imports is not there, and the version stands below.
+    folder = write_plugin(tmp_path / "later", f"from pitikit.plugins import Later\n{line}\n")
+    words = words.format(ours=registry.PLUGIN_API.replace(".", "[.]"))
+    with pytest.raises(ImportError, match=f"^plugin '.*later': PITIKIT_API: {words}"):
+        load_plugins([folder])
+
+
+@pytest.mark.parametrize(
+    "line", [f"PITIKIT_API = '{registry.PLUGIN_API}'", "from pitikit.plugins import API_VERSION as PITIKIT_API", ""]
+)
+def test_a_plugin_of_this_version_or_of_none_is_loaded(tmp_path, line, recwarn):
+    load_plugins([write_plugin(tmp_path / "plugin", f"{line}\n")])
+    assert not recwarn
+
+
+def test_a_failed_import_of_a_plugin_without_a_version_is_explained(tmp_path):
+    text = "from pitikit.plugins import Later"
+    for line, end in (
+        ("", "; it has no PITIKIT_API, and may be .* than '.*'$"),
+        ('PITIKIT_API = "1.0"\n', r"line 2\)$"),
+    ):
+        folder = write_plugin(tmp_path / f"p{len(line)}", line + text)
+        with pytest.raises(ImportError, match=f"failed to import: cannot import name 'Later'.*{end}"):
+            load_plugins([folder])
+
+
+@pytest.mark.parametrize("value", ["outside", "outside.plugin", "outside.plugin.part"])
+@pytest.mark.parametrize("place", ["__init__.py", "plugin/__init__.py"])
+def test_the_version_of_an_installed_plugin(tmp_path, monkeypatch, value, place):
+    broken = "from pitikit.plugins import Later\n"
+    inner = tmp_path / "outside" / "plugin"
+    inner.mkdir(parents=True)
+    for file in (inner / "part.py", inner / "__init__.py", inner.parent / "__init__.py"):
+        file.write_text(broken)
+    (tmp_path / "outside" / place).write_text(broken + 'PITIKIT_API = "7.0"')
+    monkeypatch.syspath_prepend(tmp_path)
+    point = importlib.metadata.EntryPoint("odd", value, registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    # What is below is imported after its package, which has no version then and fails in its own words.
+    known = value != "outside" or place == "__init__.py"
+    with pytest.raises(ImportError, match="plugin 'odd' .*PITIKIT_API: got '7.0'" if known else "Later"):
+        load_plugins()
+    assert "outside" not in sys.modules
+
+
+def test_a_name_of_another_plugin_is_found_in_its_file(tmp_path, guidances):
+    for name in ("first", "second"):
+        write_plugin(tmp_path / name, PLUGIN.format(name="ToyGuidance"))
+        (tmp_path / name / "more.py").write_text("scale = 7\n")
+    load_plugins([tmp_path / "first"])
+    words = f"ToyGuidance is already registered in guidance at {tmp_path}/first/__init__.py; choose another name"
+    with pytest.raises(ImportError, match=f"second' failed to import: {words} .*second/__init__.py, line 5"):
+        load_plugins([tmp_path / "second"])
+
+
 SCRIPT = """
 import importlib, pkgutil
 from pitikit import registry

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pitikit.data.conditions import ConditionPart, shape_of
 from pitikit.data.decoding import upright
-from pitikit.data.errors import DataError, place_of
+from pitikit.data.errors import DataError, LoaderError, place_of
 from pitikit.data.members import add_part, fetch
 
 
@@ -24,7 +24,7 @@ class ConditionLoader(BaseTransform):
     A subclass sets ``source`` and ``channels`` and has the methods ``read`` and ``encode``; all else may stay as it
     is. The order of events is ``read`` (of a path alone: an array in memory goes on as it is), ``validate``, the flips
     of the pair (``mirror``), the resizing, ``encode``. What a method raises becomes a DataError with the item and the
-    file.
+    file: one of the data for an OSError or a ValueError, otherwise a LoaderError, one of this class itself.
 
     Attributes:
         source: member that is read; names the input of a translation.
@@ -58,18 +58,14 @@ class ConditionLoader(BaseTransform):
 
     @abstractmethod
     def read(self, path: Any, /) -> np.ndarray:
-        """Read the file at ``path`` as an array (H, W) or (H, W, k) of numbers; raise DataError where it is of no
-        use.
-        """
+        """Read a file as an array (H, W) or (H, W, k) of numbers; raise DataError where it is not what it should be."""
 
     @abstractmethod
     def encode(self, array: np.ndarray) -> np.ndarray:
         """Turn an array at its final size into bytes, uint8 (H, W, channels)."""
 
     def validate(self, array: np.ndarray) -> np.ndarray:
-        """Return the array, of a file or from memory, as it is to be worked with; raise DataError for one that is of
-        no use.
-        """
+        """Return the array, of a file or from memory, as it is to be worked with; raise DataError for a wrong one."""
         return array
 
     def mirror(self, array: np.ndarray) -> np.ndarray:
@@ -110,13 +106,20 @@ class ConditionLoader(BaseTransform):
         except DataError as error:
             error.item, error.path = error.item or item, error.path or path
             raise
-        except OSError as error:
-            raise DataError(f"a file that cannot be read ({error})", f"one for {name}", path=path, item=item) from error
+        except (OSError, EOFError, SyntaxError) as error:
+            raise DataError(
+                f"a file that cannot be read ({error})",
+                f"a file that {type(self).__name__} reads",
+                path=path,
+                item=item,
+            ) from error
         except Exception as error:
             found = f"{name} raised {type(error).__name__}: {error}{place_of(error)}"
-            raise DataError(found, expected, path=path, item=item) from error
+            # With a ValueError a method, or what it calls, refuses what it was given.
+            kind = DataError if isinstance(error, ValueError) else LoaderError
+            raise kind(found, expected, path=path, item=item) from error
         if not isinstance(array, np.ndarray):
-            raise DataError(f"{name} gave {shape_of(array)}", expected, "it must return it", path, item)
+            raise LoaderError(f"{name} gave {shape_of(array)}", expected, "it must return it", path, item)
         if array.ndim not in (2, 3) or not array.size or array.dtype.kind not in "buif":
             raise DataError(f"{name} gave {shape_of(array)}", expected, path=path, item=item)
         return array

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import cv2
 import numpy as np
 
-from pitikit.data.errors import DataError, place_of
+from pitikit.data.errors import DataError, LoaderError, place_of
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -78,7 +78,7 @@ class ConditionPart:
             return self.with_array(array)
         mirrored = self.mirror(array)
         if not isinstance(mirrored, np.ndarray) or mirrored.shape != array.shape:
-            raise DataError(
+            raise LoaderError(
                 f"{self.name}: mirror gave {shape_of(mirrored)}",
                 f"an array of the shape that it was given, {array.shape}",
                 path=self.path,
@@ -93,7 +93,8 @@ class ConditionPart:
         """
         assert self.encode is not None
         height, width = self.array.shape[:2]
-        wanted = f"({height}, {width}, {getattr(self.encode, 'channels', 'channels')})"
+        channels = getattr(self.encode, "channels", None)
+        wanted = "uint8 (H, W, channels)" if channels is None else f"uint8 ({height}, {width}, {channels})"
         try:
             code = self.encode(self.array)
         except DataError as error:
@@ -101,20 +102,17 @@ class ConditionPart:
             raise
         except Exception as error:
             found = f"{self.name}: encode raised {type(error).__name__}: {error}{place_of(error)}"
-            raise DataError(found, f"uint8 {wanted}", path=self.path, item=item) from error
+            raise LoaderError(found, wanted, path=self.path, item=item) from error
         fits = isinstance(code, np.ndarray) and code.dtype == np.uint8 and code.ndim == 3
-        channels = getattr(self.encode, "channels", code.shape[2] if fits else 0)
-        if not fits or code.shape != (height, width, channels):
+        if not fits or code.shape != (height, width, code.shape[2] if channels is None else channels):
             found = f"{self.name}: encode gave {shape_of(code)}"
-            raise DataError(found, f"uint8 {wanted}, the channels last", path=self.path, item=item)
+            raise LoaderError(found, wanted, f"its array is {shape_of(self.array)}", self.path, item)
         return code
 
 
 def shape_of(value: Any) -> str:
     """Type and shape of what should have been an array, for messages."""
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 # ---- masks

@@ -14,7 +14,7 @@ from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
 import pitikit.data.sampler  # noqa: F401  (registers the sampler that draws from these datasets)
-from pitikit.data.errors import DataError
+from pitikit.data.errors import DataError, LoaderError
 from pitikit.data.listing import Passed, describe_passed
 from pitikit.data.splits import check_text, is_range, listed_ids, positions, read_lines
 from pitikit.data.templates import MemberFiles
@@ -328,7 +328,7 @@ class PairedImageDataset(Dataset):
             try:
                 return self._read(place, place, epoch)
             except DataError as error:
-                if not self.test_mode:
+                if not self.test_mode and not isinstance(error, LoaderError):
                     hint = "tools/check_data.py lists all bad items, on_error='skip' passes over them"
                     error.advice = f"{error.advice}; {hint}" if error.advice else hint
                 raise
@@ -337,6 +337,8 @@ class PairedImageDataset(Dataset):
         for step in range(min(length, int(self.max_bad * length) + 1)):
             try:
                 sample = self._read((place + step) % length if step else place, place, epoch)
+            except LoaderError:
+                raise
             except DataError as error:
                 passed.append((self.items[(place + step) % length]["id"], str(error)))
                 continue

@@ -47,6 +47,12 @@ class DataError(ValueError):
         return f"{text}. {self.advice}" if self.advice else text
 
 
+class LoaderError(DataError):
+    """A fault of a loader itself, such as a method that returns something else than it should: no item is at fault,
+    and none is passed over for it.
+    """
+
+
 def place_of(error: BaseException) -> str:
     """File and line that raised ``error``, in brackets: where to mend the code of a plugin."""
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -7,6 +7,7 @@ import logging
 import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,8 @@ class TranslationRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Any) -> TranslationRunner:
         """Build a runner; an encoder without ``in_channels`` gets those that the pipelines load."""
-        tree = with_input_channels(cfg.to_dict())
-        cfg.model = tree["model"]
+        cfg = deepcopy(cfg)
+        cfg.model = with_input_channels(cfg.to_dict())["model"]
         return super().from_cfg(cfg)
 
     def register_hooks(

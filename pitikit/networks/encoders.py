@@ -86,7 +86,8 @@ class SemanticEncoder(Encoder):
     """PITI's task encoder; the defaults are the released one for masks, 29,286,400 values.
 
     Args:
-        in_channels: of the condition: 3 for a coloured mask, 1 for a sketch, 6 for normals and depth.
+        in_channels: of the condition: 3 for a coloured mask, 1 for a sketch, 6 for normals and depth. A config that
+            leaves it out gets the channels of its loaders.
         input_size: side of the condition, a multiple of the product of the strides.
         channels: of the first five convolutions; the sixth gives ``width``.
         width: D of the tokens.

@@ -13,7 +13,6 @@ _base_ = [
     "../../configs/_base_/default_runtime.py",
 ]
 plugins = ["plugins/thermal"]
-model = dict(denoiser=dict(encoder=dict(in_channels=1)))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]
 

@@ -137,6 +137,16 @@ def test_parts_by_name(kinds):
     assert [made[name].get("in_channels") for name in parts] == [3, 1, None]
 
 
+def test_conditions_of_a_name_each():
+    encoder = dict(type="PartsEncoder", encoders=dict(mask=SEMANTIC, sketch=SEMANTIC, caption=dict(type="TextEncoder")))
+    load = dict(type="LoadConditions", conditions=[MASK, SKETCH, CAPTION])
+    made = channels(encoder, train=loader(load))["encoders"]
+    assert [made[name].get("in_channels") for name in made] == [3, 1, None]
+    wrong = dict(type="PartsEncoder", encoders=dict(mask=dict(SEMANTIC, in_channels=1)))
+    text = complaint(config(wrong, test=loader(load)))
+    assert text.startswith("model.denoiser.encoder.encoders.mask.in_channels: got 1, expected 3")
+
+
 def test_a_transform_that_adds_what_only_it_has_leaves_the_config_as_it_is(kinds):
     def transform(self, results):
         return results

@@ -9,7 +9,6 @@ model = dict(
     denoiser=dict(
         encoder=dict(
             type="SemanticEncoder",
-            in_channels=3,
             input_size=32,
             channels=(8, 8, 8, 8, 8),
             width=32,

@@ -1,6 +1,7 @@
 """A modality in one class, and the messages of one that does not fit."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.empty_conditions import empty_part
-from pitikit.data.errors import DataError
+from pitikit.data.errors import DataError, LoaderError
 from pitikit.data.transforms import (
     LoadDepth,
     LoadImage,
@@ -118,6 +119,16 @@ def raises(error):
     return method
 
 
+def complaint(step, method, path, error):
+    """The error of a loader with another method in the place of one."""
+    np.save(path, ANGLES)
+    method.__name__ = step
+    loader = type("LoadOdd", (LoadTilt,), {step: method})()
+    with pytest.raises(error) as caught:
+        pack(path, loader, RandomFlip(1.0))
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("step", "method", "words"),
     [
@@ -126,32 +137,40 @@ def raises(error):
         ("encode", lambda self, a: np.zeros(a.shape, np.uint8), r"gave uint8 \(4, 8\)"),
         ("encode", lambda self, a: np.zeros((2, *a.shape), np.uint8), r"gave uint8 \(2, 4, 8\)"),
         ("encode", lambda self, a: np.zeros((2, 2, 2), np.uint8), r"gave uint8 \(2, 2, 2\)"),
-        ("encode", lambda self, a: None, "encode gave None"),
+        ("encode", lambda self, a: None, "encode gave a NoneType"),
         ("encode", lambda self, a: [1], "encode gave a list"),
         ("encode", raises(ZeroDivisionError("by zero")), "encode raised ZeroDivisionError: by zero .*py, line"),
-        ("encode", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),
-        ("mirror", lambda self, a: None, r"tilt: mirror gave None; expected an array of the shape .* \(4, 8\)"),
+        ("mirror", lambda self, a: None, r"tilt: mirror gave a NoneType; expected an array of the shape .* \(4, 8\)"),
         ("mirror", lambda self, a: a.T, r"tilt: mirror gave float32 \(8, 4\)"),
-        ("validate", lambda self, a: None, "LoadOdd.validate gave None; .*it must return it"),
+        ("validate", lambda self, a: None, "LoadOdd.validate gave a NoneType; .*it must return it"),
+        ("validate", raises(KeyError("lamp")), "LoadOdd.validate raised KeyError: 'lamp' .*py, line"),
+        ("read", raises(TypeError("no")), "LoadOdd.read raised TypeError: no .*py, line"),
+        ("read", lambda self, a: b"1", "LoadOdd.read gave a bytes"),
+    ],
+)
+def test_a_fault_of_the_loader_is_named_with_item_and_file(tmp_path, step, method, words):
+    text = str(complaint(step, method, tmp_path / "a.npy", LoaderError))
+    assert re.search(words, text) and "a.npy" in text, text
+    # A dataset adds the item where a transform does not have it.
+    assert step == "mirror" or text.startswith("item 'a7' (")
+
+
+@pytest.mark.parametrize(
+    ("step", "method", "words"),
+    [
+        ("encode", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),
         ("validate", lambda self, a: a[0], r"LoadOdd.validate gave float32 \(8,\)"),
         ("validate", lambda self, a: a[:0], r"LoadOdd.validate gave float32 \(0, 8\)"),
         ("validate", lambda self, a: a.astype(object), "LoadOdd.validate gave object"),
-        ("validate", raises(KeyError("lamp")), "LoadOdd.validate raised KeyError: 'lamp' .*py, line"),
-        ("read", raises(OSError("torn")), r"found a file that cannot be read \(torn\); expected one for LoadOdd.read"),
-        ("read", raises(TypeError("no")), "LoadOdd.read raised TypeError: no .*py, line"),
-        ("read", lambda self, a: b"1", "LoadOdd.read gave a bytes"),
+        ("validate", raises(ValueError("lamp")), "LoadOdd.validate raised ValueError: lamp"),
+        ("read", raises(OSError("torn")), r"cannot be read \(torn\); expected a file that LoadOdd reads"),
         ("read", raises(DataError("a lamp", "angles")), "found a lamp; expected angles"),
     ],
 )
-def test_what_does_not_fit_is_named_with_item_and_file(tmp_path, step, method, words):
-    np.save(tmp_path / "a.npy", ANGLES)
-    method.__name__ = step
-    loader = type("LoadOdd", (LoadTilt,), {step: method})()
-    with pytest.raises(DataError, match=words) as caught:
-        pack(tmp_path / "a.npy", loader, RandomFlip(1.0))
-    assert "a.npy" in str(caught.value)
-    # A dataset adds the item where a transform does not have it.
-    assert step == "mirror" or str(caught.value).startswith("item 'a7' (")
+def test_a_fault_of_the_data_is_named_with_item_and_file(tmp_path, step, method, words):
+    error = complaint(step, method, tmp_path / "a.npy", DataError)
+    assert re.search(words, str(error)) and str(error).startswith("item 'a7' (") and "a.npy" in str(error)
+    assert not isinstance(error, LoaderError)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from pitikit.data import transforms
 from pitikit.data.dataset import PairedImageDataset, nested_subset
-from pitikit.data.errors import DataError
+from pitikit.data.errors import DataError, LoaderError
 from pitikit.data.sampler import Draw, DrawSampler
 from pitikit.data.templates import expand_template
 
@@ -303,6 +303,15 @@ def test_a_fault_of_the_program_is_never_passed_over(root):
     dataset = PairedImageDataset(root, pipeline=[fail], on_error="skip", max_bad=1.0)
     with pytest.raises(RuntimeError, match="'p02'.*KeyError"):
         dataset[2]
+
+
+def test_a_fault_of_a_loader_is_never_passed_over(root):
+    def fail(results):
+        raise LoaderError("encode gave None", "bytes", item=results["id"])
+
+    for more in (dict(on_error="skip", max_bad=1.0), {}):
+        with pytest.raises(LoaderError, match="item 'p00': found encode gave None; expected bytes$"):
+            PairedImageDataset(root, pipeline=[fail], **more)[0]
 
 
 def test_missing_partners_are_left_out(root):

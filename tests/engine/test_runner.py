@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine import Config
 from mmengine.hooks import Hook
 from PIL import Image
 
@@ -12,6 +13,7 @@ from pitikit import Translator
 from pitikit.config import ConfigError, load_config
 from pitikit.data.errors import DataError
 from pitikit.engine.checkpoints.loading import read_weights
+from pitikit.engine.runner import TranslationRunner
 from pitikit.kernels.convolution import FastConv2d
 from pitikit.scenes import render_scene
 from pitikit.weights import WeightsError, read_checkpoint, save_checkpoint_file, save_weights
@@ -37,6 +39,19 @@ def test_layers_on_the_cpu_are_accelerated_unless_the_config_declines(make_runne
     for given, expected in (({}, True), (dict(accelerate=False), False)):
         runner = make_runner(tmp_path / str(expected), **given)
         assert any(isinstance(layer, FastConv2d) for layer in runner.model.modules()) is expected
+
+
+def test_an_encoder_without_channels_gets_those_of_the_loaders(tmp_path):
+    # A config that load_config has not read.
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({"work_dir": str(tmp_path), "default_scope": "pitikit", "experiment_name": "sketches"})
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.dataset.pipeline[1] = dict(type="LoadSketch")
+    assert TranslationRunner.from_cfg(cfg).model.denoiser.encoder.in_channels == 1
+    assert "in_channels" not in cfg.model.denoiser.encoder
+    cfg.model.denoiser.encoder.in_channels = 3
+    with pytest.raises(ConfigError, match=r"in_channels: got 3, expected 1, .*train_dataloader.dataset.pipeline"):
+        TranslationRunner.from_cfg(cfg)
 
 
 def test_load_from_a_prior(make_runner, prior, tmp_path):

@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from pitikit.apis.building import build_model
 from pitikit.apis.translator import Translator
-from pitikit.config import load_config
+from pitikit.config import ConfigError, load_config
 from pitikit.data.errors import DataError
 from pitikit.registry import DATASETS, load_plugins
 
@@ -19,7 +19,7 @@ def cfg(repo):
     """The plugin's config with networks that are quick."""
     cfg = load_config(repo / "plugins" / "thermal" / "piti_small_thermal_scenes.py")
     tiny = Config.fromfile(repo / "tests" / "configs" / "tiny.py").model
-    tiny.denoiser.encoder.update(in_channels=1, input_size=256)
+    tiny.denoiser.encoder.update(input_size=256)
     tiny.denoiser.decoder.update(image_size=64, attention_sizes=())
     cfg.model = tiny
     return cfg
@@ -71,6 +71,18 @@ def test_temperatures_out_of_range_are_named(cfg):
     celsius[:63] -= 100
     with pytest.warns(UserWarning, match="99% of it out of range"):
         reader.read(reader.find(celsius)[0])
+
+
+def test_the_encoder_takes_its_one_channel(repo):
+    path = repo / "plugins" / "thermal" / "piti_small_thermal_scenes.py"
+    assert load_config(path).model.denoiser.encoder.in_channels == 1
+    with pytest.raises(ConfigError, match=r"in_channels: got 3, expected 1, .*pipeline loads \(LoadThermal 1\)"):
+        load_config(path, {"model.denoiser.encoder.in_channels": 3})
+
+
+def test_it_is_as_short_as_the_page_promises(repo):
+    text = (repo / "plugins" / "thermal" / "__init__.py").read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) <= 50
 
 
 def test_it_loads_by_path_once(repo):

@@ -216,7 +216,7 @@ model = dict(_delete_=True, type="Cascade", base="{tiny}", upsampler="up.py")"""
 def test_what_a_user_may_mix_up(main, tiny, masks, tmp_path, capsys, config, weights, words):
     (tmp_path / "tiny.py").write_text(Path(tiny).read_text())
     (tmp_path / "broken.py").write_text("a = = 1\n")
-    sketch = load_config(tiny, {"model.denoiser.encoder.in_channels": 1})
+    sketch = load_config(tiny, {"test_dataloader.dataset.pipeline.1": dict(type="LoadSketch")})
     save_weights(tmp_path / "w.safetensors", MODELS.build(sketch.model).denoiser.state_dict())
     chosen = weights if weights == "random" else str(tmp_path / weights)
     with pytest.raises(SystemExit):
