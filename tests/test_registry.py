@@ -241,6 +241,28 @@ def test_a_name_of_another_plugin_is_found_in_its_file(tmp_path, guidances):
         load_plugins([tmp_path / "second"])
 
 
+def test_one_folder_under_two_names_is_one_plugin(tmp_path, guidances, monkeypatch):
+    # As a folder in a config, and as an installed package or a module of pytest.
+    folder = write_plugin(tmp_path / "toy_twin", PLUGIN.format(name="ToyTwin"))
+    (folder / "more.py").write_text("scale = 7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = importlib.metadata.EntryPoint("toy", "toy_twin", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    assert len(load_plugins([folder])) == 2 and guidances.get("ToyTwin").__module__ == "toy_twin"
+    # A copy of it, and a second class of the name in one file, are other plugins.
+    copy = write_plugin(tmp_path / "copy" / "toy_twin", PLUGIN.format(name="ToyTwin"))
+    (copy / "more.py").write_text("scale = 7\n")
+    twice = write_plugin(tmp_path / "twice", 2 * PLUGIN.format(name="ToyTwice"))
+    (twice / "more.py").write_text("scale = 7\n")
+    for each, name in ((copy, "ToyTwin"), (twice, "ToyTwice")):
+        with pytest.raises(ImportError, match=name):
+            load_plugins([each])
+    assert guidances.get("ToyTwin").__module__ == "toy_twin" and "ToyTwice" not in guidances.module_dict
+    registry.INSTALLED.pop("toy_twin")
+    for name in ("toy_twin", "toy_twin.more"):
+        sys.modules.pop(name)
+
+
 SCRIPT = """
 import importlib, pkgutil
 from pitikit import registry
