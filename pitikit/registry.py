@@ -212,7 +212,7 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
         root: what relative paths start from; the working directory by default.
 
     Installed packages that declare an entry point in the group ``pitikit.plugins`` are imported
-    as well.
+    as well, but for those whose sources, a folder of that name, were imported before.
 
     Returns:
         Names of the modules that were imported, in order. Loading a plugin twice does nothing.
@@ -223,7 +223,7 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
             names it, the cause and the line. Nothing of it stays registered.
     """
     plugins: list[Path | EntryPoint] = [Path(root, folder) for folder in folders]
-    return [load_plugin(each) for each in [*plugins, *installed_plugins()]]
+    return list(dict.fromkeys(load_plugin(each) for each in [*plugins, *installed_plugins()]))
 
 
 def installed_plugins() -> list[EntryPoint]:
@@ -232,7 +232,7 @@ def installed_plugins() -> list[EntryPoint]:
 
 
 def load_plugin(plugin: str | Path | EntryPoint) -> str:
-    """Import one plugin, a folder or an entry point; the name of its module.
+    """Import one plugin, a folder or an entry point; the name of its module, or of that which stands in for it.
 
     Raises:
         FileNotFoundError, ImportError: see :func:`load_plugins`.
@@ -243,6 +243,10 @@ def load_plugin(plugin: str | Path | EntryPoint) -> str:
 def _import_entry_point(point: EntryPoint) -> str:
     name = point.module
     top = name.partition(".")[0]
+    sources = re.compile(f"{PLUGIN_PREFIX}{re.escape(top)}_[0-9a-f]{{8}}")
+    # Somebody works on a plugin that is installed as well, perhaps as a copy; both would register the same names.
+    if working := next(filter(sources.fullmatch, sys.modules), None):
+        return working
     title = f"{point.name!r} (entry point {point.value!r})"
     _import(title, top, lambda: importlib.import_module(name), _declared_version(_sources(name)))
     # Neighbours that the module imports are a part of the plugin as well.

@@ -1,4 +1,4 @@
-"""List what a config can name: registries, the names in one, or a component with signature and origin.
+"""List what a config can name: registries, their components, or one with its signature and origin.
 
     python tools/list.py
     python tools/list.py samplers

@@ -14,14 +14,7 @@ from pitikit.registry import ENTRY_POINT_GROUP, installed_plugins, load_plugin
 
 
 def look(folders: Sequence[str | Path] = ()) -> Iterator[Finding]:
-    """One finding for each installed plugin, then one for each folder."""
-    points = installed_plugins()
-    if not points:
-        text = f"none: no package has an entry point in the group {ENTRY_POINT_GROUP}"
-        yield Finding("plugins", "installed", "ok", text)
-    for point in points:
-        package = f"{point.dist.name} {point.dist.version}, " if point.dist is not None else ""
-        yield _loaded(point.name, point, f"{package}{point.value}")
+    """One finding for each folder, then one for each installed plugin: a folder stands in for a package of its name."""
     for folder in folders:
         try:
             place = find_plugin(folder)
@@ -29,6 +22,13 @@ def look(folders: Sequence[str | Path] = ()) -> Iterator[Finding]:
             yield Finding("plugins", str(folder), "fault", str(error).removeprefix("plugins: "))
         else:
             yield _loaded(place.name, place, str(place))
+    points = installed_plugins()
+    if not points:
+        text = f"none: no package has an entry point in the group {ENTRY_POINT_GROUP}"
+        yield Finding("plugins", "installed", "ok", text)
+    for point in points:
+        package = f"{point.dist.name} {point.dist.version}, " if point.dist is not None else ""
+        yield _loaded(point.name, point, f"{package}{point.value}")
 
 
 def _loaded(name: str, plugin: EntryPoint | Path, place: str) -> Finding:
@@ -38,9 +38,11 @@ def _loaded(name: str, plugin: EntryPoint | Path, place: str) -> Finding:
         module = load_plugin(plugin)
     except ImportError as error:
         return Finding("plugins", name, "fault", str(error), facts=facts)
+    stands_in = isinstance(plugin, EntryPoint) and module != plugin.module
     version = getattr(sys.modules[module], "PITIKIT_API", None)
     found = sorted(registered_by(module))
     facts |= {"module": module, "api": version, "components": found}
+    place += ", replaced by the folder of that name" if stands_in else ""
     text = f"{place}{f', for API {version}' if version else ''}: {', '.join(found)}"
     if not found:
         return Finding(

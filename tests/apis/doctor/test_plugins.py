@@ -43,7 +43,7 @@ def test_folders_good_and_bad(tmp_path, installed):
         write(tmp_path / "idle", 'PITIKIT_API = "1.0"\n'),
         tmp_path / "missing",
     ]
-    nothing, good, broken, taken, idle, missing = look(folders)
+    good, broken, taken, idle, missing, nothing = look(folders)
     assert nothing.status == "ok" and ENTRY_POINT_GROUP in nothing.text
     assert good.status == "ok" and good.text.endswith("for API 1.0: GUIDANCES GoodGuidance")
     assert good.facts["components"] == ["GUIDANCES GoodGuidance"]
@@ -63,3 +63,14 @@ def test_a_broken_package_does_not_hide_the_next(tmp_path, monkeypatch, installe
     assert (good.name, good.status) == ("good", "ok") and "GUIDANCES PackagedGuidance" in good.text
     sys.modules.pop("good_package")
     registry.INSTALLED.pop("good_package")
+
+
+def test_a_folder_stands_in_for_an_installed_copy(tmp_path, monkeypatch, installed):
+    (tmp_path / "site").mkdir()
+    for place in (tmp_path, tmp_path / "site"):
+        write(place / "copied", GOOD.format(name="CopiedGuidance"))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    installed.append(importlib.metadata.EntryPoint("copied", "copied", ENTRY_POINT_GROUP))
+    folder, package = look([tmp_path / "copied"])
+    assert (folder.status, package.status) == ("ok", "ok") and "replaced by the folder" in package.text
+    assert "replaced" not in folder.text
