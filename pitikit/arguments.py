@@ -184,11 +184,17 @@ def value_fault(value: Any, argument: Argument) -> str | None:
         return None
     kind = "" if value is None else f", {'an' if type(value) is int else 'a'} {type(value).__name__}"
     hint = _bare(hint)
-    expected = hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint)
-    expected = re.sub(r"\b(?:[a-z_]+\.)+(?=\w)", "", expected).replace("NoneType", "None")
+    expected = readable(hint)
     choices = [get_args(part) for part in _alternatives(hint) if get_origin(part) is Literal]
     near = nearest(value, (str(choice) for group in choices for choice in group)) if isinstance(value, str) else ""
     return f"found {shown}{kind}; expected {expected}" + (f"; {near}" if near.startswith("did") else "")
+
+
+def readable(hint: Any) -> str:
+    """An annotation as text, such as ``float | None``: without the modules of its types and what is about parts."""
+    hint = _bare(hint)
+    text = hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint)
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=\w)", "", text).replace("NoneType", "None")
 
 
 def _bare(hint: Any) -> Any:

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import PathFinder
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ _VERSION_NAME = "PITIKIT_API"
 ENTRY_POINT_GROUP = "pitikit.plugins"
 #: Imported plugins of entry points, by module name: the folder of their sources (the file of a single module).
 INSTALLED: dict[str, Path] = {}
-_PREFIX = "pitikit_plugin_"
+#: First part of the module name of a plugin that was imported from a folder.
+PLUGIN_PREFIX = "pitikit_plugin_"
 
 
 def registered(registry: Registry) -> dict[str, Any]:
@@ -95,12 +96,22 @@ class _Registry(Registry):
             self.import_from_location()
         names = [module_name or module.__name__] if not isinstance(module_name, list) else module_name
         taken = [] if force else [name for name in names if name in self.module_dict]
-        if taken:
+        twins = [name for name in taken if _are_twins(self.module_dict[name], module)]
+        if taken != twins:
             place = self.module_dict[taken[0]].__module__
             # The name of a plugin's module is made up here; its file is where to look.
-            place = getattr(sys.modules.get(place), "__file__", place) if place.startswith(_PREFIX) else place
+            place = getattr(sys.modules.get(place), "__file__", place) if place.startswith(PLUGIN_PREFIX) else place
             raise KeyError(f"{taken[0]} is already registered in {self.name} at {place}; choose another name")
-        super()._register_module(module, module_name, force)
+        super()._register_module(module, module_name, force or bool(twins))
+
+
+def _are_twins(one: Any, other: Any) -> bool:
+    """True for one class out of two imports of its file: a folder that a config names, an installed package, pytest."""
+    modules = [str(getattr(each, "__module__", "")) for each in (one, other)]
+    files = [str(getattr(sys.modules.get(module), "__file__", "")) for module in modules]
+    if modules[0] == modules[1] or "" in files or one.__qualname__ != other.__qualname__:
+        return False
+    return Path(files[0]).resolve() == Path(files[1]).resolve()
 
 
 def make_registry(name: str, *locations: str) -> Registry:
@@ -201,7 +212,7 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
         root: what relative paths start from; the working directory by default.
 
     Installed packages that declare an entry point in the group ``pitikit.plugins`` are imported
-    as well.
+    as well, but for those whose sources, a folder of that name, were imported before.
 
     Returns:
         Names of the modules that were imported, in order. Loading a plugin twice does nothing.
@@ -211,20 +222,38 @@ def load_plugins(folders: Sequence[str | Path] = (), root: str | Path = ".") -> 
         ImportError: a plugin was written for another version of :mod:`pitikit.plugins`, or failed to import; the error
             names it, the cause and the line. Nothing of it stays registered.
     """
-    loaded = [_import_folder(Path(root, folder)) for folder in folders]
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        _import_entry_point(f"{point.name!r} (entry point {point.value!r})", point.module)
-        loaded.append(point.module)
-    return loaded
+    plugins: list[Path | EntryPoint] = [Path(root, folder) for folder in folders]
+    return list(dict.fromkeys(load_plugin(each) for each in [*plugins, *installed_plugins()]))
 
 
-def _import_entry_point(title: str, name: str) -> None:
+def installed_plugins() -> list[EntryPoint]:
+    """The entry points of installed plugins; nothing is imported."""
+    return list(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def load_plugin(plugin: str | Path | EntryPoint) -> str:
+    """Import one plugin, a folder or an entry point; the name of its module, or of that which stands in for it.
+
+    Raises:
+        FileNotFoundError, ImportError: see :func:`load_plugins`.
+    """
+    return _import_entry_point(plugin) if isinstance(plugin, EntryPoint) else _import_folder(Path(plugin))
+
+
+def _import_entry_point(point: EntryPoint) -> str:
+    name = point.module
     top = name.partition(".")[0]
+    sources = re.compile(f"{PLUGIN_PREFIX}{re.escape(top)}_[0-9a-f]{{8}}")
+    # Somebody works on a plugin that is installed as well, perhaps as a copy; both would register the same names.
+    if working := next(filter(sources.fullmatch, sys.modules), None):
+        return working
+    title = f"{point.name!r} (entry point {point.value!r})"
     _import(title, top, lambda: importlib.import_module(name), _declared_version(_sources(name)))
     # Neighbours that the module imports are a part of the plugin as well.
     file = getattr(sys.modules[top], "__file__", None) or sys.modules[name].__file__
     if file is not None:
         INSTALLED[name] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+    return name
 
 
 def _import_folder(folder: Path) -> str:
@@ -234,7 +263,7 @@ def _import_folder(folder: Path) -> str:
     # The path's digest keeps two plugins of one folder name apart.
     digest = hashlib.sha256(str(init).encode()).hexdigest()[:8]
     # A dot would make it a part of another package.
-    name = f"{_PREFIX}{re.sub(r'[^0-9A-Za-z_]', '_', init.parent.name)}_{digest}"
+    name = f"{PLUGIN_PREFIX}{re.sub(r'[^0-9A-Za-z_]', '_', init.parent.name)}_{digest}"
     if name in sys.modules:
         return name
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])

@@ -9,7 +9,7 @@ import pitikit
 from pitikit import __main__ as command
 
 TOOLS = {"browse", "cache-low-res", "check-data", "compare", "convert-checkpoint", "demo", "plot-log", "replay", "test"}
-TOOLS |= {"edit", "results", "sweep", "train", "train-segmenter", "translate"}
+TOOLS |= {"doctor", "list", "new-plugin", "edit", "results", "sweep", "train", "train-segmenter", "translate"}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ WHOLE = {
     "engine/test_consistency_training.py",
     "engine/test_resume.py",
     "engine/test_resume_upsampler.py",
+    "plugins/test_walk.py",
     "test_advice.py",
     "test_extend.py",
     "test_floors.py",

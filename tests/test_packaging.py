@@ -131,6 +131,16 @@ def test_the_command_without_a_clone(pitikit_in, tmp_path, installed):
     assert not list(installed.rglob("made"))
 
 
+def test_a_new_plugin_without_a_clone(pitikit_in, tmp_path):
+    files = pitikit_in("new-plugin", "haze", "--kind", "modality", "--package").splitlines()
+    assert Path("plugins", "haze", "__init__.py").as_posix() in files and (tmp_path / "plugins" / "haze").is_dir()
+    assert "plugin plugins/haze (plugins/haze/__init__.py:" in pitikit_in(
+        "list", "LoadHaze", "--plugins", "plugins/haze"
+    )
+    shown = pitikit_in("doctor", "--only", "weights", "plugins", "--plugins", "plugins/haze")
+    assert "TRANSFORMS LoadHaze" in shown and "0 faults" in shown
+
+
 @pytest.mark.slow
 def test_training_and_test_without_a_clone(pitikit_in, tmp_path):
     stages = "stages = [dict(name='encoder', train=['encoder'], lr=1e-3)]\n"

@@ -1,5 +1,6 @@
 """Registries: names resolve without imports, wrong ones come with a hint, plugins load."""
 
+import importlib
 import importlib.metadata
 import subprocess
 import sys
@@ -239,6 +240,37 @@ def test_a_name_of_another_plugin_is_found_in_its_file(tmp_path, guidances):
     words = f"ToyGuidance is already registered in guidance at {tmp_path}/first/__init__.py; choose another name"
     with pytest.raises(ImportError, match=f"second' failed to import: {words} .*second/__init__.py, line 5"):
         load_plugins([tmp_path / "second"])
+
+
+def test_a_folder_stands_in_for_the_package_of_its_name(tmp_path, guidances, monkeypatch):
+    # Sources that are worked on, and a copy of them that was installed.
+    folders = [write_plugin(tmp_path / place / "toy_twin", PLUGIN.format(name="ToyTwin")) for place in ("src", "site")]
+    for folder in folders:
+        (folder / "more.py").write_text("scale = 7\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    point = importlib.metadata.EntryPoint("toy", "toy_twin", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    loaded = load_plugins([folders[0]])
+    assert len(loaded) == 1 and loaded == load_plugins() and "toy_twin" not in sys.modules
+    assert guidances.get("ToyTwin").__module__ == loaded[0]
+
+
+def test_a_file_that_is_imported_twice_registers_once(tmp_path, guidances, monkeypatch):
+    # pytest imports the package that a test lies in, and a notebook what it has in its folder.
+    folder = write_plugin(tmp_path / "toy_again", PLUGIN.format(name="ToyAgain"))
+    (folder / "more.py").write_text("scale = 7\n")
+    load_plugins([folder])
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("toy_again")
+    assert guidances.get("ToyAgain").__module__ == "toy_again"
+    # A second class of the name in one file is another one.
+    twice = write_plugin(tmp_path / "twice", 2 * PLUGIN.format(name="ToyTwice"))
+    (twice / "more.py").write_text("scale = 7\n")
+    with pytest.raises(ImportError, match="ToyTwice is already registered"):
+        load_plugins([twice])
+    assert "ToyTwice" not in guidances.module_dict
+    for name in ("toy_again", "toy_again.more"):
+        sys.modules.pop(name)
 
 
 SCRIPT = """

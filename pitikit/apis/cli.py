@@ -25,9 +25,7 @@ _KINDS = (ValueError, TypeError, LookupError, RuntimeError, ImportError)
 
 
 def make_parser(text: str | None, ranks: bool = False) -> ArgumentParser:
-    """A tool's parser with ``text``, its docstring, as the help; the examples as the tool was called.
-
-    ``python tools/check_data.py`` in it becomes ``pitikit check-data`` where that was typed.
+    """A tool's parser, see :func:`plain_parser`, which refuses ranks that do not share its work.
 
     Args:
         text: a docstring.
@@ -41,11 +39,7 @@ def make_parser(text: str | None, ranks: bool = False) -> ArgumentParser:
 
     if not ranks:
         refuse_copies()
-    program = Path(sys.argv[0]).name
-    if program.startswith("pitikit "):
-        text = re.sub(r"python tools/(\w+)\.py", lambda found: "pitikit " + found[1].replace("_", "-"), text or "")
-        text = re.sub(r"(torchrun .*)tools/(\w+)\.py", r"\1-m pitikit \2", text)
-    parser = ArgumentParser(prog=program, description=text, formatter_class=RawDescriptionHelpFormatter)
+    parser = plain_parser(text)
     if ranks:
         parser.add_argument(
             "--launcher",
@@ -54,6 +48,18 @@ def make_parser(text: str | None, ranks: bool = False) -> ArgumentParser:
             help="the program that started the ranks; torchrun is detected",
         )
     return parser
+
+
+def plain_parser(text: str | None) -> ArgumentParser:
+    """A parser with ``text``, a tool's docstring, as the help; the examples as the tool was called.
+
+    ``python tools/check_data.py`` in it becomes ``pitikit check-data`` where that was typed. No package is imported.
+    """
+    program = Path(sys.argv[0]).name
+    if program.startswith("pitikit "):
+        text = re.sub(r"python tools/(\w+)\.py", lambda found: "pitikit " + found[1].replace("_", "-"), text or "")
+        text = re.sub(r"(torchrun .*)tools/(\w+)\.py", r"\1-m pitikit \2", text)
+    return ArgumentParser(prog=program, description=text, formatter_class=RawDescriptionHelpFormatter)
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -50,9 +50,13 @@ RELEASES: dict[str, Release] = {
 }
 
 
+CACHE_VARIABLE = "PITIKIT_CACHE"
+"""Environment variable: the folder of downloads."""
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: ``$PITIKIT_CACHE``, or ``~/.cache/pitikit``."""
-    return Path(os.environ.get("PITIKIT_CACHE") or Path.home() / ".cache" / "pitikit")
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "pitikit")
 
 
 def resolve_checkpoint(src: str | Path, cache_dir: str | Path | None = None) -> Path:

@@ -24,7 +24,7 @@ a file, which are no component's arguments, are declared in the same way in :mod
 
 from pitikit.config.channels import with_input_channels
 from pitikit.config.check import check_config
-from pitikit.config.files import as_list
+from pitikit.config.files import as_list, find_plugin
 from pitikit.config.loading import load_config
 from pitikit.config.options import (
     add_config_arguments,
@@ -41,6 +41,7 @@ __all__ = [
     "apply_options",
     "as_list",
     "check_config",
+    "find_plugin",
     "load_config",
     "read_option",
     "refuse_second_values",

@@ -150,15 +150,15 @@ def with_found_weights(node: Any, config: Path) -> Any:
     return walk(node)
 
 
-def find_plugin(folder: str | Path, config: Path) -> Path:
-    """The folder of a plugin that a config names: in the working directory, beside or above ``config``, or ours.
+def find_plugin(folder: str | Path, config: Path | None = None) -> Path:
+    """The folder of a plugin: in the working directory, beside or above the ``config`` that names it, or ours.
 
     Raises:
         ConfigError: there is none.
     """
     if not isinstance(folder, (str, Path)):
         raise ConfigError(f"plugins: found {folder!r}; expected the path of a folder, or a list of such paths")
-    roots = [Path.cwd(), *config.resolve().parents, ROOT]
+    roots = [Path.cwd(), *(config.resolve().parents if config is not None else ()), ROOT]
     if str(folder).startswith(OF_PACKAGE):
         folder, roots = str(folder)[len(OF_PACKAGE) :], [ROOT]
     for root in roots:
@@ -166,7 +166,7 @@ def find_plugin(folder: str | Path, config: Path) -> Path:
             return root / folder
     raise ConfigError(
         f"plugins: {str(folder)!r} is no plugin folder (one with an __init__.py) in "
-        f"{str(roots[0])!r}, beside or above the config, or in {str(ROOT)!r}"
+        f"{str(roots[0])!r}{', beside or above the config,' if config is not None else ''} or in {str(ROOT)!r}"
     )
 
 

@@ -122,7 +122,7 @@ def _in_memory(image: Image.Image) -> Decoded:
 
 def _open(stream: IO[bytes], path: Path) -> Image.Image:
     """The image of a stream, not decoded yet; DataError for one that is too large."""
-    own, pillows = _limit(), Image.MAX_IMAGE_PIXELS
+    own, pillows = pixel_limit(), Image.MAX_IMAGE_PIXELS
     limit = own if own is not None or pillows is None else 2 * pillows
     try:
         image: Image.Image = Image.open(stream)
@@ -148,7 +148,12 @@ def _open_any_size(stream: IO[bytes]) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _limit() -> int | None:
+def pixel_limit() -> int | None:
+    """Pixels that an image may have: the number in :data:`LIMIT_VARIABLE`, None where that is not set.
+
+    Raises:
+        ValueError: it is no number of pixels.
+    """
     given = os.environ.get(LIMIT_VARIABLE, "").strip()
     if not given:
         return None

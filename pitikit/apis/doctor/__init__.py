@@ -1,0 +1,1 @@
+"""Examination of an installation, a file for each part of the report."""

@@ -1,0 +1,5 @@
+"""New plugins about the model pass their own tests."""
+
+
+def test_they_pass(passes):
+    assert passes("encoder", "sampler", "guidance", "loss").startswith("12 passed")
