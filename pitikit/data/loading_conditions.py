@@ -33,15 +33,11 @@ class LoadConditions(BaseTransform):
 
     Attributes:
         loaders: by the name of the condition.
-        channels: of each condition by its name, those of :class:`~pitikit.data.condition_loader.ConditionLoader`; not
-            of a caption.
 
     Raises:
         ValueError: no loader, something that loads no condition or two loaders of one, or an unknown name.
         DataError: a sample without a condition, and what the loaders raise.
     """
-
-    channels: Mapping[str, int] = {}
 
     def __init__(self, conditions: Sequence[Annotated[Any, TRANSFORMS]], optional: Sequence[str] | bool = ()) -> None:
         self.loaders: dict[str, Any] = {}
@@ -62,8 +58,6 @@ class LoadConditions(BaseTransform):
             known = ", ".join(self.loaders)
             raise ValueError(f"LoadConditions: optional: got {', '.join(unknown)}, expected some of {known}")
         self.optional = frozenset(chosen)
-        counts = {name: getattr(loader, "channels", None) for name, loader in self.loaders.items()}
-        self.channels = {name: count for name, count in counts.items() if isinstance(count, int)}
         # Of an optional condition, what null looks like has to be known without a file.
         self._null = {name: _null(name, self.loaders[name]) for name in chosen}
 
