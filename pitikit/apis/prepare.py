@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from pitikit.apis.prepared import Records, read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
+from pitikit.data.extraction import build_extractor
 from pitikit.data.listing import describe_passed
 from pitikit.data.preparation.base import EMPTY, Found, Item, Preparation, Problem
 from pitikit.data.preparation.writing import Converter, Outcome
@@ -64,8 +65,7 @@ class Plan:
 
     def converter(self) -> Converter:
         """Build all that converts an item."""
-        configs = [dict(type=each) if isinstance(each, str) else dict(each) for each in self.extract]
-        extractors = [EXTRACTORS.build(config) for config in configs]
+        extractors = [build_extractor(each) for each in self.extract]
         return Converter(self.preparation(), self.target, self.size, extractors)
 
 
@@ -175,7 +175,8 @@ def _finish(
     limit: int | None,
 ) -> PreparationReport:
     preparation, by_split = converter.preparation, records.of_split()
-    facts = write_classes(plan.target, preparation, by_split)
+    named = next((each.classes for each in converter.extractors if each.member == "mask"), ())
+    facts = write_classes(plan.target, preparation, by_split, named)
     loaders = preparation.loaders(facts)
     for extractor in converter.extractors:
         loaders.setdefault(extractor.member, dict(extractor.loader))

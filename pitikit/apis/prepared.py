@@ -141,14 +141,22 @@ def label_counts(records: Mapping[str, Sequence[Record]]) -> dict[str, Counter[i
     return found
 
 
-def write_classes(target: Path, preparation: Preparation, records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
-    """Write names, colours and pixels of the classes, and the map of the ids where there is one; return the facts."""
+def write_classes(
+    target: Path,
+    preparation: Preparation,
+    records: Mapping[str, Sequence[Record]],
+    extracted: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write names, colours and pixels of the classes, and the map of the ids where there is one; return the facts.
+
+    ``extracted`` are the names of the classes of a segmenter, for a set without label maps of its own.
+    """
     labels = label_counts(records)
     total: Counter[int] = sum(labels.values(), Counter())
     facts = [record["facts"] for each in records.values() for record in each if record["facts"]]
     summary = preparation.summary(facts, labels.get("train") or total)
     summary["labels"] = sorted(total)
-    names = summary.get("classes", [])
+    summary["classes"] = names = list(summary.get("classes") or extracted)
     if not total:
         return summary
     id_map = summary.get("id_map")
@@ -158,7 +166,7 @@ def write_classes(target: Path, preparation: Preparation, records: Mapping[str, 
     count = len(names) or max((value for value in total if value != LABEL_IGNORE), default=0) + 1
     colours = summary.get("colours") or (voc_palette(count).tolist() if count <= LABEL_IGNORE else [])
     pixels = {split: {str(value): counter[value] for value in sorted(counter)} for split, counter in labels.items()}
-    text = dict(classes=list(names), colours=[list(each) for each in colours], ignore=LABEL_IGNORE, pixels=pixels)
+    text = dict(classes=names, colours=[list(each) for each in colours], ignore=LABEL_IGNORE, pixels=pixels)
     write_text(target / CLASSES, json.dumps(text, ensure_ascii=False))
     return summary
 

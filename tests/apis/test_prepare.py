@@ -188,6 +188,19 @@ def test_photographs_alone_train_without_a_condition(tmp_path):
     assert report.configs[0].name == "dataset_images.py" and len(dataset) == 3 and dataset[0]["condition"].min() == 255
 
 
+def test_photographs_with_the_label_maps_of_a_named_segmenter(tmp_path):
+    for number in range(3):
+        downloads.put(tmp_path / f"source/{number}.jpg", downloads.photograph(32, 48))
+    config = dict(type="segmenter", network=dict(type="SceneSegmenter", weights="weights/scenes_segmenter.safetensors"))
+    report = run(Plan("photographs", tmp_path / "source", tmp_path / "out", extract=[config, "canny"]))
+    assert [path.name for path in report.configs] == ["dataset_mask.py", "dataset_sketch.py"]
+    dataset = DATASETS.build(load_config(report.configs[0]).val_dataloader.dataset)
+    assert len(dataset.metainfo["classes"]) == 22 and dataset[0]["label"].max() < 22
+    settings = json.loads((tmp_path / "out/manifest.json").read_text())["settings"]
+    assert "weights_sha256" in settings["extract"][0]
+    assert len(json.loads((tmp_path / "out/classes.json").read_text())["classes"]) == 22
+
+
 def test_a_disk_without_room_is_found_before(tmp_path, monkeypatch):
     plan = plan_of("nyu", tmp_path)
     many = [

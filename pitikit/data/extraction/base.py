@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from pitikit.registry import EXTRACTORS
+
+
+def build_extractor(given: Any) -> Extractor:
+    """The extractor of a name, such as 'canny', or of a config; an extractor is returned as it is.
+
+    Raises:
+        KeyError: an unknown name.
+        TypeError: an unknown argument.
+    """
+    if isinstance(given, Extractor):
+        return given
+    return EXTRACTORS.build(dict(type=given) if isinstance(given, str) else dict(given))
 
 
 class Extractor(ABC):
@@ -16,11 +30,13 @@ class Extractor(ABC):
         member: name of what it makes: 'sketch', 'mask', 'depth', 'normals', or one of a plugin's.
         facts: settings and hashes of weights that its results depend on, for manifests: JSON.
         loader: config of the loader that reads what was made.
+        classes: names of the labels of a mask.
     """
 
     member: str = "sketch"
     facts: Mapping[str, Any] = {}
     loader: Mapping[str, Any] = dict(type="LoadSketch")
+    classes: Sequence[str] = ()
 
     @abstractmethod
     def __call__(self, image: np.ndarray) -> np.ndarray:
