@@ -7,6 +7,7 @@ from PIL import Image
 
 from pitikit.apis import rows
 from pitikit.apis.translator import Translator
+from pitikit.data.extraction import Canny
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -258,3 +259,13 @@ def test_a_classifier_gets_the_label_maps_that_are_translated():
     guided = translator([ids, ids.T], sampler={**sampler, "guidance": guidance}, progress=False)
     assert (guided != plain).any(axis=(1, 2, 3, 4)).all()
     assert translator.reader.read_label(translator.reader.find(ids)[0]).tolist() == np.array(ids)[::2, ::2].tolist()
+
+
+def test_photographs_give_the_images_of_their_edges(translators):
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[16:40, 20:50] = 200
+    translator = translators["sketch"]
+    edges = Canny()(photo)
+    assert np.array_equal(translator(photo, from_photo="canny", seed=3), translator(edges, seed=3))
+    # The next call takes conditions again.
+    assert np.array_equal(translator(edges, seed=3), translator(edges, seed=3, from_photo=None))
