@@ -184,6 +184,7 @@ def _finish(
     counts = {split: len(each) for split, each in by_split.items()}
     passed = describe_passed(found.passed)
     notes = [passed] if passed else []
+    notes += preparation.notes([record["facts"] for each in by_split.values() for record in each])
     for split, expected in preparation.counts.items() if limit is None else ():
         of_split = counts.get(split, 0) + sum(p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems)
         if of_split != expected:

@@ -50,18 +50,19 @@ class EdgeNetwork(Extractor):
     Args:
         threshold: of the probability.
         thin: keep ridges of one pixel alone.
+        device: such as 'cuda'. A data loader whose workers are forked can use the CPU alone.
     """
 
-    def __init__(self, threshold: float = 0.4, thin: bool = True) -> None:
+    def __init__(self, threshold: float = 0.4, thin: bool = True, device: str = "cpu") -> None:
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 1, a probability")
-        self.threshold, self.thin = float(threshold), thin
+        self.threshold, self.thin, self.device = float(threshold), thin, device
         self.network: nn.Module
 
     @torch.inference_mode()
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Probability of an edge of RGB uint8 (H, W, 3): float32 (H, W)."""
-        return self.network(_unit(image))[0, 0].numpy()
+        return self.network(_unit(image).to(self.device))[0, 0].cpu().numpy()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Find the edges."""
@@ -78,6 +79,7 @@ class PiDiNetEdges(EdgeNetwork):
         weights: safetensors of its converted form.
         threshold: of the probability.
         thin: keep ridges of one pixel alone.
+        device: see :class:`EdgeNetwork`.
     """
 
     def __init__(
@@ -85,11 +87,12 @@ class PiDiNetEdges(EdgeNetwork):
         weights: str | Path = "pidinet_bsds_converted_cnn.safetensors",
         threshold: float = 0.4,
         thin: bool = True,
+        device: str = "cpu",
     ) -> None:
-        super().__init__(threshold, thin)
+        super().__init__(threshold, thin, device)
         path = _weights(weights, "the released .pth in its converted form, as safetensors")
         tensors = {name: value for name, value in read_tensors(path).items() if isinstance(value, Tensor)}
-        self.network = PiDiNet.from_state(tensors)
+        self.network = PiDiNet.from_state(tensors).to(device)
         self.facts = _facts("pidinet", path, threshold=self.threshold, thin=self.thin)
 
 
@@ -101,30 +104,36 @@ class HEDEdges(EdgeNetwork):
         weights: ``hed_pretrained_bsds.caffemodel`` of its authors.
         threshold: of the probability.
         thin: keep ridges of one pixel alone.
+        device: see :class:`EdgeNetwork`.
     """
 
     def __init__(
-        self, weights: str | Path = "hed_pretrained_bsds.caffemodel", threshold: float = 0.4, thin: bool = True
+        self,
+        weights: str | Path = "hed_pretrained_bsds.caffemodel",
+        threshold: float = 0.4,
+        thin: bool = True,
+        device: str = "cpu",
     ) -> None:
-        super().__init__(threshold, thin)
+        super().__init__(threshold, thin, device)
         path = _weights(weights, "hed_pretrained_bsds.caffemodel, of the page of the authors")
-        self.network = HED.from_layers(read_caffe_layers(path))
+        self.network = HED.from_layers(read_caffe_layers(path)).to(device)
         self.facts = _facts("hed", path, threshold=self.threshold, thin=self.thin)
 
 
 class _NamedNetwork(Extractor):
     """A network of the registry MODELS that reads images (B, 3, H, W) in [-1, 1]."""
 
-    def __init__(self, network: Annotated[Any, MODELS]) -> None:
+    def __init__(self, network: Annotated[Any, MODELS], device: str = "cpu") -> None:
         built = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
-        self.network: nn.Module = built.eval()
+        self.device = device
+        self.network: nn.Module = built.eval().to(device)
         config = dict(network) if isinstance(network, Mapping) else type(network).__name__
         self.facts = dict(extractor=type(self).__name__, network=config, **dict(getattr(built, "facts", {})))
 
     @torch.inference_mode()
     def output(self, image: np.ndarray) -> Tensor:
         """The answer (K, H, W) to RGB uint8 (H, W, 3)."""
-        return self.network(_unit(image) * 2 - 1)[0]
+        return self.network(_unit(image).to(self.device) * 2 - 1)[0].cpu()
 
     @abstractmethod
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -137,12 +146,13 @@ class SegmenterMask(_NamedNetwork):
 
     Args:
         network: config of a network: images (B, 3, H, W) in [-1, 1] to logits (B, K, H, W).
+        device: where it runs.
     """
 
     member = "mask"
 
-    def __init__(self, network: Annotated[Any, MODELS]) -> None:
-        super().__init__(network)
+    def __init__(self, network: Annotated[Any, MODELS], device: str = "cpu") -> None:
+        super().__init__(network, device)
         self.classes = tuple(getattr(self.network, "classes", ()))
         self.loader = dict(type="LoadMask", num_classes=len(self.classes) or LABEL_IGNORE)
 
@@ -157,6 +167,7 @@ class NetworkDepth(_NamedNetwork):
 
     Args:
         network: config of a network: images (B, 3, H, W) in [-1, 1] to (B, K, H, W), the logarithm of metres first.
+        device: where it runs.
     """
 
     member = "depth"
@@ -173,6 +184,7 @@ class NetworkNormals(_NamedNetwork):
 
     Args:
         network: config of a network: images (B, 3, H, W) in [-1, 1] to (B, 4, H, W), x, y and z last.
+        device: where it runs.
     """
 
     member = "normals"

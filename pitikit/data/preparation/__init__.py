@@ -1,15 +1,6 @@
 """Datasets as they are downloaded, each a small class; ``tools/prepare_data.py`` turns them into pairs.
 
-A plugin adds a set by a class of its own::
-
-    from pitikit.data.preparation import Found, Item, Preparation, Sample
-    from pitikit.registry import PREPARATIONS
-
-    @PREPARATIONS.register_module(name="mine")
-    class Mine(Preparation):
-        title, layout = "my photographs", "photos/*.jpg and labels/*.png"
-        def find(self, root): ...   # -> Found
-        def read(self, item): ...   # -> Sample
+A plugin adds a set by a class of its own, with the methods ``find`` and ``read``: see docs/extend.md.
 """
 
 from pitikit.data.preparation import ade20k, camvid, cityscapes, cocostuff, diode, facades, folders, nyu

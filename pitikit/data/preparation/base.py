@@ -163,6 +163,10 @@ class Preparation(ABC):
         names, colours = self.classes()
         return dict(classes=list(names), colours=[list(colour) for colour in colours])
 
+    def notes(self, facts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Remarks about the whole set for the end of a run, of the facts of its items."""
+        return []
+
     def nothing(self, root: Path, hint: str = "") -> DataError:
         """The error of a download in which nothing of this layout is."""
         return DataError(f"nothing of {self.title}", self.layout, hint, path=root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,14 +84,35 @@ class DIODE(Preparation):
             raise DataError("no valid depth", "some depth above 0", "", path)
         if "normals" in item.sources and self.normals != "derived":
             normals = np.nan_to_num(read_normals(Path(item.sources["normals"])).astype(np.float32)) * self.signs
+            facts = {"agreement": agreement(normals[::4, ::4], self._derived(depth[::4, ::4]))}
         else:
-            scale = metres.shape[1] / 1024
-            camera = Intrinsics(*(each * scale for each in _CAMERA))
-            normals = normals_from_depth(depth, smooth=self.smooth, intrinsics=camera)
-            normals[depth == 0] = 0
-        return Sample(read_image(file), {"normals": normals, "depth": depth}, file)
+            normals, facts = self._derived(depth), {}
+        return Sample(read_image(file), {"normals": normals, "depth": depth}, file, facts)
+
+    def _derived(self, depth: np.ndarray) -> np.ndarray:
+        """Normals of depth at any resolution of the set's images, 0 where there is none."""
+        camera = Intrinsics(*(each * depth.shape[1] / 1024 for each in _CAMERA))
+        normals = normals_from_depth(depth, smooth=self.smooth, intrinsics=camera)
+        normals[depth == 0] = 0
+        return normals
+
+    def notes(self, facts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """A warning of given normals that point the other way than those of the depth."""
+        sums = np.sum([each["agreement"] for each in facts if "agreement" in each] or [[0, 0, 0]], axis=0)
+        wrong = sums < 0
+        if not wrong.any():
+            return []
+        signs = tuple(int(each) for each in np.where(wrong, -self.signs, self.signs))
+        axes = " and ".join(np.array(["x", "y", "z"])[wrong])
+        advice = f'prepare again, into another folder, with --options "signs={signs}"'
+        return [f"normals: {axes} of the set points the other way than of the depth; {advice}"]
 
     def loaders(self, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The loaders of normals and depth."""
         far = 350.0 if self.scenes != "indoors" else 50.0
         return {"normals": dict(type="LoadNormals"), "depth": dict(type="LoadDepth", near=0.6, far=far)}
+
+
+def agreement(given: np.ndarray, derived: np.ndarray) -> list[float]:
+    """Mean product of each axis of two maps of normals (h, w, 3): negative where they point apart."""
+    return [float(each) for each in (given * derived).mean(axis=(0, 1))]

@@ -69,3 +69,20 @@ def test_a_scan_without_any_valid_depth(tmp_path):
     np.save(Path(item.sources["valid"]), np.zeros((24, 32), np.uint8))
     with pytest.raises(DataError, match="no valid depth"):
         DIODE().read(item)
+
+
+def test_normals_of_another_convention_are_noted(tmp_path):
+    root = downloads.diode(tmp_path)
+    slope = np.repeat(np.linspace(2, 4, 24, dtype=np.float32)[:, None, None], 32, axis=1)
+    for path in root.rglob("*_depth.npy"):
+        np.save(path, slope)
+    for path in root.rglob("*_normal.npy"):
+        derived = DIODE(normals="derived", smooth=0)
+        name = path.name.removesuffix("_normal.npy")
+        item = next(item for item in derived.find(root).items if item.id == name)
+        np.save(path, derived.read(item).conditions["normals"] * (1, -1, -1))
+    items = DIODE().find(root).items
+    notes = DIODE().notes([DIODE().read(item).facts for item in items])
+    assert len(notes) == 1 and "y and z" in notes[0] and '"signs=(1, -1, -1)"' in notes[0]
+    turned = DIODE(signs=(1, -1, -1))
+    assert not turned.notes([turned.read(item).facts for item in items]) and not turned.notes([])
