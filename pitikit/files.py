@@ -15,11 +15,16 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: str | Path, write: Callable[[Path], None], durable: bool = True) -> Path:
     """Call ``write`` with a temporary path beside ``path`` and rename the result, so that no half file is left.
 
     Whatever stops the process or the machine, ``path`` holds what it held before or all of the new. The file gets
     the permissions that any new file gets.
+
+    Args:
+        path: of the file.
+        write: gets the path to write to.
+        durable: False for one of many files of which a loss of power may cut the last ones, as their reader checks.
 
     Raises:
         OSError: there is no room, or no permission; a file that was there before still is.
@@ -34,8 +39,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> Path:
             mode = temporary.stat().st_mode
             write(temporary)
             os.chmod(temporary, mode)
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with open(temporary, "rb") as written:
+                    os.fsync(written.fileno())
             os.replace(temporary, path)
         finally:
             with suppress(OSError):

@@ -9,10 +9,13 @@ from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import ConditionPart, DepthCode
 from pitikit.data.dataset import PairedImageDataset, build_pipeline
 from pitikit.data.errors import DataError
+from pitikit.data.extraction import Extractor, build_extractor
+from pitikit.data.listing import FileTree, Passed
 from pitikit.data.loading import LoadMask
 from pitikit.data.loading_geometry import LoadDepth, LoadNormals
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.members import add_part, fetch, fetch_image
+from pitikit.data.preparation.base import Found, Item, Pairing, Preparation, Problem, Sample
 from pitikit.data.reading import read_depth, read_grey, read_ids, read_image, read_normals
 from pitikit.degradations.operation import Operation, checked_range, draw
 from pitikit.diffusion.guidance import Around, Guidance, GuidanceInputs, NeedsInputs, Scaled, build_guidance
@@ -32,11 +35,13 @@ from pitikit.registry import (
     DEGRADATIONS,
     DISCRIMINATORS,
     ENCODERS,
+    EXTRACTORS,
     GUIDANCES,
     HOOKS,
     LOSSES,
     METRICS,
     MODELS,
+    PREPARATIONS,
     SAMPLERS,
     SCHEDULES,
     TIMESTEP_SAMPLERS,
@@ -57,11 +62,13 @@ __all__ = [
     "DEGRADATIONS",
     "DISCRIMINATORS",
     "ENCODERS",
+    "EXTRACTORS",
     "GUIDANCES",
     "HOOKS",
     "LOSSES",
     "METRICS",
     "MODELS",
+    "PREPARATIONS",
     "SAMPLERS",
     "SCENE_CLASSES",
     "SCHEDULES",
@@ -80,10 +87,14 @@ __all__ = [
     "DepthCode",
     "Encoder",
     "GatedImageLoss",
+    "Extractor",
+    "FileTree",
+    "Found",
     "GlideUNet",
     "Guidance",
     "GuidanceInputs",
     "ImageMetric",
+    "Item",
     "LoadDepth",
     "LoadMask",
     "LoadNormals",
@@ -94,7 +105,12 @@ __all__ = [
     "NoiseLevel",
     "Operation",
     "PairedImageDataset",
+    "Pairing",
+    "Passed",
     "Prediction",
+    "Preparation",
+    "Problem",
+    "Sample",
     "Sampler",
     "SamplingRequest",
     "SamplingState",
@@ -105,6 +121,7 @@ __all__ = [
     "Target",
     "WeightsError",
     "add_part",
+    "build_extractor",
     "build_guidance",
     "build_pipeline",
     "checked_range",

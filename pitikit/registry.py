@@ -173,6 +173,8 @@ DATASETS = make_child(
     "pitikit.scenes.dataset",
     "pitikit.data.mixture",
 )
+PREPARATIONS = make_registry("preparation", "pitikit.data.preparation")
+EXTRACTORS = make_registry("extractor", "pitikit.data.extraction")
 DATA_SAMPLERS = make_child(mm.DATA_SAMPLERS, "pitikit.data.sampler")
 TRANSFORMS = make_child(mm.TRANSFORMS, "pitikit.data.transforms", "pitikit.data.degrading")
 METRICS = make_child(mm.METRICS, "pitikit.evaluation")

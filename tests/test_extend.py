@@ -12,8 +12,10 @@ from torch.utils.data import default_collate
 
 from pitikit.apis.building import build_model
 from pitikit.apis.evaluate import evaluate
+from pitikit.apis.prepare import Plan, prepare_data
 from pitikit.apis.translator import Translator
 from pitikit.data.conditions import DepthCode
+from pitikit.data.extraction import build_extractor
 from pitikit.degradations.operation import degrade
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.plugins import API_VERSION
@@ -25,6 +27,7 @@ EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", PAGE
 TINY = ROOT / "tests" / "configs" / "tiny.py"
 BEFORE = ("PITIKIT_API", "from", "import")
 KINDS = ("loader", "dataset", "sampler", "guidance", "encoder", "decoder", "loss", "metric", "degradation")
+KINDS += ("preparation", "extractor")
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,25 @@ def test_a_plugin_serves_the_tools(plugins, tmp_path):
     )
     images = Translator.from_config(config, "random", "cpu")(np.zeros((32, 32), np.uint8), progress=False)
     assert images.shape == (1, 1, 16, 16, 3)
+
+
+def test_a_set_of_a_plugin_is_prepared_by_workers_too(plugins, tmp_path):
+    for number in range(12):
+        stem = tmp_path / "source" / ("val" if number > 9 else "train") / f"{number}"
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 16, 3), 20 * number, np.uint8)).save(f"{stem}_photo.jpg")
+        Image.fromarray(np.eye(12, 16).astype(np.uint8)).save(f"{stem}_roads.png")
+    folders = [str(plugins[kind]) for kind in ("preparation", "extractor")]
+    plan = Plan("aerial", tmp_path / "source", tmp_path / "out", extract=["laplace"], plugins=folders)
+    report = prepare_data(plan, workers=1, bar=False)
+    assert report.counts == dict(train=10, val=2) and report.status == 0
+    assert [path.name for path in report.configs] == ["dataset_mask.py", "dataset_sketch.py"]
+
+
+def test_an_extractor_of_a_plugin_serves_a_loader(plugins):
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:] = 200
+    edges = build_extractor("laplace")(image)
+    assert np.flatnonzero(edges[5]).tolist() == [15, 16]
+    results = TRANSFORMS.build(dict(type="LoadSketch", source="image", edges="laplace"))({"sources": {"image": image}})
+    assert (results["condition_parts"][0].array == edges).all()

@@ -126,3 +126,12 @@ def test_names_that_are_no_utf_8_are_escapes_that_json_reads(tmp_path):
     name = "caf\udce9"
     path = write_text(tmp_path / f"{name}.json", json.dumps([name, "ж"], ensure_ascii=False))
     assert json.loads(path.read_text(encoding="utf-8")) == [name, "ж"] and "ж" in path.read_text(encoding="utf-8")
+
+
+def test_one_of_many_files_is_not_flushed_to_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("pitikit.files.os.fsync", flushed.append)
+    write_atomically(tmp_path / "x", lambda path: path.write_text("x"), durable=False)
+    assert (tmp_path / "x").read_text() == "x" and not flushed
+    write_atomically(tmp_path / "x", lambda path: path.write_text("y"))
+    assert len(flushed) == 1

@@ -25,7 +25,7 @@ INSIDE = {
     "kernels": set(),
     "degradations": set(),
     "losses": {"diffusion.consistency", "diffusion.types", "weights"},
-    "data": FLOOR_1,
+    "data": FLOOR_1 | {"weights"},
     "models": FLOOR_1 | {"weights"},
     # Of the data the loaders and the writing of images, of the evaluation the loop that makes them, which sample grids
     # share, and what checks metrics before a validation.
@@ -54,7 +54,7 @@ OUTSIDE = {
     "kernels": {"torch"},
     "degradations": {"numpy", "cv2", "scipy", "numba"},
     "losses": {"torch", "torchvision", "lpips"},
-    "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy"},
+    "data": {"torch", "mmengine", "mmcv", "numpy", "cv2", "PIL", "scipy", "h5py"},
     "models": {"torch", "mmengine"},
     "scenes": {"torch", "numpy", "cv2"},
     "engine": {"torch", "mmengine", "numpy"},

@@ -14,6 +14,8 @@ r"""Turn condition images, or texts, into images.
     python tools/translate.py configs/scenes/cascade_small_mask.py \
         weights/scenes_mask.safetensors,weights/scenes_upsampler.safetensors \
         configs/scenes/inputs/mask --out enlarged --keep-low-res
+    python tools/translate.py configs/scenes/piti_small_sketch.py weights/scenes_sketch.safetensors \
+        configs/scenes/inputs/image --from-photo canny --out redrawn
 
 INPUT is a file, a folder or a pattern such as 'masks/**/*.png' (with quotes, links to folders are followed and
 upper and lower case are the same): images, or text files (.txt) where texts are translated, as by a prior.
@@ -41,6 +43,7 @@ from pathlib import Path
 
 from pitikit.apis.cli import run
 from pitikit.apis.translation_command import make_translation_parser, write_translations
+from pitikit.config import parse_value
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -49,13 +52,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--low-res", type=Path, metavar="DIR", help="images to enlarge, named as the inputs")
     parser.add_argument("--keep-low-res", action="store_true", help="also write the images to enlarge, to DIR/low_res")
     parser.add_argument("--instances", metavar="CLASS,...", help="classes whose objects need not look alike: car,house")
+    parser.add_argument(
+        "--from-photo",
+        action="append",
+        type=parse_value,
+        metavar="EXTRACTOR",
+        help="INPUT is photographs, and the condition is extracted: canny, pidinet, hed, \"dict(type='segmenter', "
+        'network=dict(...))", or auto for what the training did; once for each member',
+    )
     return parser.parse_intermixed_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Translate and write."""
     given = parse(arguments)
-    write_translations(given, low_res=given.low_res, keep_low_res=given.keep_low_res, instances=given.instances)
+    more = dict(low_res=given.low_res, keep_low_res=given.keep_low_res, instances=given.instances)
+    write_translations(given, **more, from_photo=given.from_photo)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 
 from pitikit.data.conditions import LABEL_IGNORE
 from pitikit.data.errors import DataError
-from pitikit.data.loading import fetch, fetch_ids, read_text
+from pitikit.data.loading import fetch, read_text
 from pitikit.data.loading_geometry import fetch_normals
 from pitikit.data.reading import read_grey
 from pitikit.data.transforms import LoadCaption, LoadMask, LoadNormals, LoadSketch
@@ -31,7 +31,7 @@ def check_kind(loader: Any, results: dict[str, Any]) -> None:
     if isinstance(loader, LoadCaption):
         _check_words(loader, results)
     if isinstance(loader, LoadMask):
-        ids, path = fetch_ids(results, loader.source)
+        ids, path = loader.ids(results)
         values = np.unique(ids).tolist()
         # A 1-bit file holds 0 and 1, and so may a label map of two classes, such as cracks or wires; an id_map can
         # have 0 and 255 as such classes.

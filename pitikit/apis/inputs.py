@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shlex
 import warnings
@@ -17,6 +18,7 @@ from torch import Tensor
 from pitikit.apis.input_files import InputFiles, list_names
 from pitikit.apis.input_kinds import check_kind
 from pitikit.apis.input_members import InputMembers, names_of
+from pitikit.apis.photographs import Photographs
 from pitikit.apis.prompts import slug
 from pitikit.data.conditions import ConditionPart
 from pitikit.data.dataset import build_pipeline
@@ -28,6 +30,7 @@ from pitikit.data.listing import describe_passed
 from pitikit.data.loading_conditions import LoadConditions, loaders_of
 from pitikit.data.reading import is_bytes_image
 from pitikit.data.transforms import (
+    LoadBlank,
     LoadCaption,
     LoadImage,
     PackInputs,
@@ -94,6 +97,23 @@ class ConditionReader:
         # Only a plugin's loader can check its arrays: they are passed on unchanged.
         own = [name for s in loaders if getattr(s, "takes_images", False) for name in names_of(s)]
         self._foreign = {name for s in loaders for name in names_of(s)} - {*own, *self._texts}
+        self._photographs: Photographs | None = None
+
+    def of_photographs(self, photographs: Photographs) -> ConditionReader:
+        """The reader of inputs that are photographs, of which the conditions are extracted.
+
+        Raises:
+            ValueError: the model takes other members than are extracted.
+        """
+        if not self._given.are(photographs.members):
+            made = list_names(photographs.members)
+            raise ValueError(
+                f"from_photo: got {photographs.title}, which gives {made}, expected {self._given.expected}; "
+                "name an extractor of each (tools/prepare_data.py --list)"
+            )
+        changed = copy.copy(self)
+        changed._photographs = photographs
+        return changed
 
     def find(self, inputs: Any, ids: Sequence[str] | None = None) -> list[Item]:
         """List the inputs to translate; nothing is decoded yet.
@@ -116,6 +136,8 @@ class ConditionReader:
             DataError: a missing file, a folder without images, a member that is missing or
                 unknown, or something that is none of the above.
         """
+        if self._photographs is not None:
+            return ConditionReader([LoadBlank(), PackInputs()]).find(inputs, ids)
         items: list[Item] = []
         files = InputFiles(self.members, self._texts, self._given.besides(self.members), self._given.choices)
         for value in _as_list(inputs, bool(self._foreign)):
@@ -234,9 +256,10 @@ class ConditionReader:
 
     def _results(self, item: Item) -> dict[str, Any]:
         """The beginning of a pipeline."""
+        given = item.sources if self._photographs is None else self._photographs.sources(item.sources)
         sources = {
             name: _as_array(value, name, item.id) if name in self._foreign else _as_source(value, name, item.id)
-            for name, value in item.sources.items()
+            for name, value in given.items()
         }
         return {"id": item.id, "sources": sources, "rng": np.random.default_rng(0)}
 

@@ -20,6 +20,7 @@ from pitikit.apis.edit import Edit
 from pitikit.apis.inputs import ConditionReader, Item
 from pitikit.apis.instances import class_names
 from pitikit.apis.low_res_inputs import read_low_res
+from pitikit.apis.photographs import Photographs
 from pitikit.apis.pretrained import pretrained, trained
 from pitikit.apis.requests import as_sampler, as_whole, make_request, make_seeds
 from pitikit.apis.results import (
@@ -173,6 +174,7 @@ class Translator:
         instances: Any = None,
         weights: Mapping[str, float] | None = None,
         intervals: Mapping[str, Sequence[float]] | None = None,
+        from_photo: Any = None,
     ) -> Any:
         """Translate.
 
@@ -200,6 +202,9 @@ class Translator:
             edit: images to begin from, see :meth:`edit`.
             instances: classes of a label map, by name or id, whose objects need not look alike: each is sampled with a
                 seed of its own, which takes as much time as a further image; the 8 largest of an image at most.
+            from_photo: ``inputs`` are photographs, of which an extractor makes the condition: its name or config, such
+                as 'pidinet', several of them, or 'auto' for that of the training; see
+                :mod:`pitikit.data.extraction`.
             weights: of several conditions the weight of each by its name, ``{'mask': 1.0, 'sketch': 0.5}``; 0 leaves a
                 condition out.
             intervals: of several conditions from where to where in the sampling each acts, ``{'sketch': (0, 0.5)}``
@@ -216,7 +221,8 @@ class Translator:
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type={output_type!r}: expected one of {', '.join(map(repr, OUTPUT_TYPES))}")
         sampling = dict(steps=steps, scale=scale, sampler=sampler, upsampler=upsampler, dtype=dtype)
-        more = dict(edit=edit, instances=instances, weights=weights, intervals=intervals, **sampling)
+        more = dict(edit=edit, instances=instances, from_photo=from_photo, **sampling)
+        more.update(weights=weights, intervals=intervals)
         results = self.stream(inputs, seed, samples, batch_size, progress, ids, low_res, callback, **more)
         images = [result.images for result in results]
         if output_type == "pil":
@@ -236,6 +242,7 @@ class Translator:
         callback: PreviewCallback | None = None,
         edit: Edit | None = None,
         instances: Any = None,
+        from_photo: Any = None,
         **sampling: Any,
     ) -> Iterator[Translation]:
         """Translate input after input: yields id, images and what they were enlarged from when they are ready.
@@ -247,8 +254,9 @@ class Translator:
         seeds = make_seeds(seed, samples, self.model.seed)
         sampling = sampling if edit is None else edit.sampling(self.sampler, sampling)
         request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
-        items = self.reader.find(inputs, ids)
-        return self._start(items, request, batch_size, progress, low_res, callback, edit, instances)
+        reader = self._reader(from_photo)
+        items = reader.find(inputs, ids)
+        return self._start(reader, items, request, batch_size, progress, low_res, callback, edit, instances)
 
     def write(
         self,
@@ -265,6 +273,7 @@ class Translator:
         callback: PreviewCallback | None = None,
         edit: Edit | None = None,
         instances: Any = None,
+        from_photo: Any = None,
         **sampling: Any,
     ) -> Iterator[Path]:
         """Translate to ``folder/<id>.png``, ``<id>_<k>.png`` of several samples; yields each path.
@@ -285,9 +294,10 @@ class Translator:
         request = make_request(self.model, self.sampler, seeds, low_res is not None, **sampling)
         if keep_low_res and not self._enlarges:
             raise ValueError("keep_low_res: the model enlarges nothing; expected a cascade or an upsampler")
-        items = self.reader.find(inputs, ids)
+        reader = self._reader(from_photo)
+        items = reader.find(inputs, ids)
         check_paths(items, folder, len(seeds), keep_low_res, overwrite)
-        results = self._start(items, request, batch_size, progress, low_res, callback, edit, instances)
+        results = self._start(reader, items, request, batch_size, progress, low_res, callback, edit, instances)
         make_folder(folder / LOW_RES_FOLDER if keep_low_res else folder)
         return write_results(results, folder, keep_low_res)
 
@@ -332,8 +342,12 @@ class Translator:
         parts = list(self.model.parts.values())
         return parts[0].denoiser.decoder.image_size if len(parts) > 1 else self.reader.low_res_side
 
+    def _reader(self, from_photo: Any) -> ConditionReader:
+        return self.reader if from_photo is None else self.reader.of_photographs(Photographs(from_photo))
+
     def _start(
         self,
+        reader: ConditionReader,
         items: list[Item],
         request: SamplingRequest,
         batch_size: int,
@@ -352,7 +366,7 @@ class Translator:
         if low_res is None and self._enlarges and not isinstance(self.model, Cascade):
             raise ValueError("low_res: got None, expected the images to enlarge (--low-res FOLDER); or use a cascade")
         small = None if low_res is None else read_low_res(low_res, items, self._low_res_side)
-        conditions, request = make_rows(self.model, self.reader, items, request, small, edit, instances, self.classes)
+        conditions, request = make_rows(self.model, reader, items, request, small, edit, instances, self.classes)
         return self._generate(conditions, request, batch_size, progress, callback)
 
     def _generate(

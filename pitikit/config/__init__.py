@@ -28,7 +28,9 @@ from pitikit.config.files import as_list, find_plugin
 from pitikit.config.loading import load_config
 from pitikit.config.options import (
     add_config_arguments,
+    add_options_argument,
     apply_options,
+    parse_value,
     read_option,
     refuse_second_values,
     warn_of_idle_options,
@@ -38,11 +40,13 @@ from pitikit.config.readers import ConfigError
 __all__ = [
     "ConfigError",
     "add_config_arguments",
+    "add_options_argument",
     "apply_options",
     "as_list",
     "check_config",
     "find_plugin",
     "load_config",
+    "parse_value",
     "read_option",
     "refuse_second_values",
     "warn_of_idle_options",

@@ -276,14 +276,16 @@ def _plain(text: str) -> Any:
 def add_config_arguments(parser: ArgumentParser) -> None:
     """Give a tool ``--cfg-options KEY=VALUE ...``, which :func:`load_config` takes as ``options``.
 
+    See :func:`add_options_argument`.
+    """
+    text = "change values of the config, e.g. model.sampler.steps=50 model.seed=1"
+    add_options_argument(parser, "--cfg-options", text)
+
+
+def add_options_argument(parser: ArgumentParser, name: str, text: str) -> None:
+    """Give a tool an argument ``KEY=VALUE ...`` of that name, with ``text`` as its help; it is a dict.
+
     A value is a Python literal (``3``, ``1e-4``, ``[1, 2]``, ``"{'type': 'CFG'}"``), ``dict(...)``,
     ``true``/``false``, a list without brackets (``10,10,3``), or else a string.
     """
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=_OptionAction,
-        default={},
-        metavar="KEY=VALUE",
-        help="change values of the config, e.g. model.sampler.steps=50 model.seed=1",
-    )
+    parser.add_argument(name, nargs="+", action=_OptionAction, default={}, metavar="KEY=VALUE", help=text)

@@ -265,13 +265,17 @@ class DepthCode:
 
 # ---- normals
 
+_NO_NORMAL = np.float32(0.02)
+"""Length below which a vector is no normal."""
+
 
 def encode_normals(normals: np.ndarray) -> np.ndarray:
-    """Normals (H, W, 3) -> uint8, round((n + 1) · 127.5), brought to unit length first; a zero
-    vector gives 128.
+    """Normals (H, W, 3) -> uint8, round((n + 1) · 127.5), brought to unit length first; a vector that is none gives
+    128.
     """
     length = np.sqrt(np.einsum("hwc,hwc->hw", normals, normals))[..., None]
-    unit = normals / np.maximum(length, np.float32(1e-6))
+    # 128 in the bytes of a file, no normal, is a vector of length 0.007.
+    unit = normals / np.where(length < _NO_NORMAL, np.float32(np.inf), length)
     return np.rint((unit + 1) * np.float32(127.5)).astype(np.uint8)
 
 
@@ -340,7 +344,22 @@ def _slope(values: np.ndarray, dx: int, dy: int, taps: int) -> np.ndarray:
     return np.pad(slope[rim:-rim, rim:-rim], rim, mode="edge")
 
 
-def normals_from_depth(depth: np.ndarray, focal: float = 1.2, smooth: int = 8, spread: float = 0.05) -> np.ndarray:
+class Intrinsics(NamedTuple):
+    """A pinhole camera in pixels: focal lengths, and the place of its axis from the centre of the first pixel."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+def normals_from_depth(
+    depth: np.ndarray,
+    focal: float = 1.2,
+    smooth: int = 8,
+    spread: float = 0.05,
+    intrinsics: Intrinsics | None = None,
+) -> np.ndarray:
     """Surface normals of a depth map, float32 (H, W, 3): x right, y up, z towards the camera, unit
     length.
 
@@ -354,6 +373,7 @@ def normals_from_depth(depth: np.ndarray, focal: float = 1.2, smooth: int = 8, s
         smooth: radius in pixels of the edge-keeping smoothing; 0 for exact depth.
         spread: relative depth steps well under this are smoothed away, those well over it stay.
             Depth that was stored in coarse steps (NYU: 39 mm) needs it larger than a step.
+        intrinsics: of the camera, in the place of ``focal`` and an axis through the centre.
     """
     metres = fill_holes(depth).astype(np.float64)
     height, width = metres.shape
@@ -367,13 +387,12 @@ def normals_from_depth(depth: np.ndarray, focal: float = 1.2, smooth: int = 8, s
     else:
         taps = 3
     du, dv = _slope(inverse, 1, 0, taps), _slope(inverse, 0, 1, taps)
-    # With P = (u, −v, −f)·Z / f (u, v in pixels from the centre) a plane n·P = d has
-    # q = 1/Z = (n_x u − n_y v − n_z f) / (d f), and d < 0 when it faces the camera:
-    # so n ∝ (−q_u, q_v, (q − u q_u − v q_v) / f).
-    f = focal * width
-    u = np.arange(width) - (width - 1) / 2
-    v = (np.arange(height) - (height - 1) / 2)[:, None]
-    depth_term = (inverse - u * du - v * dv) / f
-    normals = np.stack([-du, dv, depth_term], axis=-1)
+    # With P = (u / fx, −v / fy, −1)·Z (u, v in pixels from the axis) a plane n·P = d has
+    # q = 1/Z = (n_x u / fx − n_y v / fy − n_z) / d, and d < 0 when it faces the camera:
+    # so n ∝ (−fx q_u, fy q_v, q − u q_u − v q_v).
+    camera = intrinsics or Intrinsics(focal * width, focal * width, (width - 1) / 2, (height - 1) / 2)
+    u = np.arange(width) - camera.cx
+    v = (np.arange(height) - camera.cy)[:, None]
+    normals = np.stack([-camera.fx * du, camera.fy * dv, inverse - u * du - v * dv], axis=-1)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     return normals.astype(np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from pitikit.arguments import nearest
 from pitikit.data.conditions import LABEL_IGNORE
@@ -20,15 +22,24 @@ ID_MAPS: dict[str, Mapping[int, int]] = {
 
 
 def id_map_of(given: Mapping[int, int] | str, num_classes: int) -> dict[int, int]:
-    """The map of a name, or a given one, checked; keys may be numbers as texts, as JSON has them.
+    """The map of a name, of a JSON file, or a given one, checked; keys may be numbers as texts, as JSON has them.
 
     Raises:
-        ValueError: an unknown name, an empty map, a key that is no whole number, or a class that is neither one of
-            ``num_classes`` nor 255.
+        ValueError: an unknown name, a file that cannot be read, an empty map, a key that is no whole number, or a
+            class that is neither one of ``num_classes`` nor 255.
     """
+    if isinstance(given, str) and given.endswith(".json"):
+        try:
+            found_map = json.loads(Path(given).expanduser().read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"id_map={given!r}: got no JSON ({error}), expected a file of {{id: class}}") from error
+        if not isinstance(found_map, dict):
+            raise ValueError(f"id_map={given!r}: got a {type(found_map).__name__}, expected {{id: class}}")
+        given = found_map
     if isinstance(given, str):
         if given not in ID_MAPS:
-            raise ValueError(f"id_map={given!r}; expected a map {{id: class}} or a name; {nearest(given, ID_MAPS)}")
+            hint = nearest(given, ID_MAPS)
+            raise ValueError(f"id_map={given!r}; expected a map {{id: class}}, a .json file of it or a name; {hint}")
         given = ID_MAPS[given]
     try:
         found = {int(key): int(value) for key, value in given.items()}

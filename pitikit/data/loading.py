@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from pitikit.data.colour_maps import ColouredMap, colour_table, read_coloured
 from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import (
     LABEL_IGNORE,
@@ -91,14 +92,19 @@ class LoadMask(ConditionLoader):
         condition: False to load the label for metrics only.
         id_map: class of each id of the file, ``{7: 0, 8: 1}``, in the place of ``id_offset``; 255 is 'no label'.
             Ids that it lists are never ignored, other ids are an error unless ``ignore`` has them. Or the name of a
-            map: 'cityscapes19' has the 19 classes of Cityscapes' labelIds.
+            map: 'cityscapes19' has the 19 classes of Cityscapes' labelIds. Or a JSON file.
+        colours: of maps in colours, which give the ids of the file: the name of a known set ('camvid32'), a list of
+            [r, g, b] by id, a dict of name -> [r, g, b], or a file, see
+            :func:`~pitikit.data.colour_maps.colour_table`. Maps of ids are taken as well.
+        nearest: with ``colours``, take the nearest colour of each pixel; None does so for lossy files alone.
+        majority: with nearest colours, the radius of the filter of the most frequent id after it, pixels; 0 for none.
 
     A map of 0 and 255 alone, where 255 is 'no label', is noted in ``results['notes']``, and warned of as a condition
     that carries nothing: a binary mask needs ``id_map={0: 0, 255: 1}``.
 
     Raises:
         DataError: an id outside the range (the offset that would fit is named), a colour image,
-            a lossy file.
+            a lossy file; with ``colours`` a colour that the table lacks.
     """
 
     channels, keep, takes_images = MaskColours.channels, "label", True
@@ -113,6 +119,9 @@ class LoadMask(ConditionLoader):
         palette: str = "voc",
         condition: bool = True,
         id_map: Mapping[int, int] | str | None = None,
+        colours: str | Sequence[Sequence[int]] | Mapping[str, Sequence[int]] | None = None,
+        nearest: bool | None = None,
+        majority: int = 2,
     ) -> None:
         if palette != "voc":
             raise ValueError(f"palette={palette!r}; expected 'voc'")
@@ -123,6 +132,32 @@ class LoadMask(ConditionLoader):
         self.ignore = frozenset([ignore] if isinstance(ignore, int) else ignore)
         self.id_map = None if id_map is None else id_map_of(id_map, num_classes)
         self.condition, self.code = condition, MaskColours(num_classes)
+        if majority < 0:
+            raise ValueError(f"majority={majority}; expected a radius of 0 or more pixels")
+        self.colours = None if colours is None else colour_table(colours)
+        self.nearest, self.majority = nearest, majority
+
+    def ids(self, results: dict[str, Any]) -> tuple[np.ndarray, Path | None]:
+        """The ids of the member, of whole numbers (H, W), and its path.
+
+        Raises:
+            DataError: it is no map of ids, or of the colours of the table.
+        """
+        if self.colours is None:
+            return fetch_ids(results, self.source, self.read)
+        given, path = fetch(results, self.source, read_coloured)
+        try:
+            return self._through_table(given, path), path
+        except DataError as error:
+            error.item = results.get("id")
+            raise
+
+    def _through_table(self, given: Any, path: Path | None) -> np.ndarray:
+        """Ids of a map in colours, or of the array of one; ids stay."""
+        if self.colours is None:
+            return as_ids(given, path)
+        coloured = given if isinstance(given, ColouredMap) else _coloured_array(np.asarray(given))
+        return as_ids(self.colours.ids_of(coloured, self.nearest, self.majority, path), path)
 
     def label_of(self, value: int) -> int | None:
         """The class of an id of the file: 255 for 'no label', None for an id that is out of range."""
@@ -139,11 +174,11 @@ class LoadMask(ConditionLoader):
 
     def validate(self, array: np.ndarray) -> np.ndarray:
         """Turn the ids of a file into labels uint8 (H, W), 255 for none."""
-        return self._labels(as_ids(array), None, None)[0]
+        return self._labels(self._through_table(array, None), None, None)[0]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the label map."""
-        ids, path = fetch_ids(results, self.source, self.read)
+        ids, path = self.ids(results)
         label, binary = self._labels(ids, path, results.get("id"))
         if binary:
             results.setdefault("notes", []).append(_BINARY_MASK._replace(path=path))
@@ -199,6 +234,12 @@ class LoadMask(ConditionLoader):
             path,
             item,
         )
+
+
+def _coloured_array(array: np.ndarray) -> ColouredMap:
+    """Colours (H, W, 3) of bytes, or ids, of an array; DataError for anything else."""
+    is_colours = array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size > 0
+    return ColouredMap(array if is_colours else as_ids(array), "")
 
 
 def _fits(ids: np.ndarray, offset: int, num_classes: int) -> bool:

@@ -14,6 +14,7 @@ from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import (
     ConditionPart,
     DepthCode,
+    Intrinsics,
     NormalCode,
     Remedy,
     negate_x,
@@ -216,6 +217,8 @@ class LoadNormals(ConditionLoader):
         smooth: smoothing radius in pixels (``derive``); 0 only for exact depth.
         spread: relative depth steps to smooth away (``derive``).
         valid: member that marks the valid depth (``derive``), as in :class:`LoadDepth`.
+        intrinsics: fx, fy, cx, cy of the camera in pixels of the file (``derive``), in the place of ``focal`` and an
+            axis through the centre.
         given: with ``derive``, the member that holds normals where they are given: a translation reads it
             in the place of ``source``.
 
@@ -237,7 +240,11 @@ class LoadNormals(ConditionLoader):
         spread: float = 0.05,
         valid: str | None = None,
         given: str = "normals",
+        intrinsics: tuple[float, float, float, float] | None = None,
     ) -> None:
+        if intrinsics is not None and (len(intrinsics) != 4 or min(intrinsics[:2]) <= 0):
+            raise ValueError(f"intrinsics={intrinsics}; expected fx, fy, cx, cy in pixels")
+        self.intrinsics = None if intrinsics is None else Intrinsics(*intrinsics)
         _check_unit(unit)
         self.source = source or ("depth" if derive else "normals")
         self.derive, self.unit = derive, unit
@@ -271,7 +278,7 @@ class LoadNormals(ConditionLoader):
         """Load or derive the normals."""
         if self.derive:
             depth, _, path = _metres(results, self.source, self.unit, self.valid)
-            normals = normals_from_depth(depth, self.focal, self.smooth, self.spread)
+            normals = normals_from_depth(depth, self.focal, self.smooth, self.spread, self.intrinsics)
         else:
             normals, path = fetch_normals(results, self.source)
             normals = normals * self.signs

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from pitikit.data.condition_loader import ConditionLoader
 from pitikit.data.conditions import ConditionPart, EdgeDistance
 from pitikit.data.errors import DataError
+from pitikit.data.extraction import Canny, Extractor, build_extractor
 from pitikit.data.members import add_part, fetch, fetch_image
 from pitikit.data.reading import read_grey
-from pitikit.registry import TRANSFORMS
+from pitikit.registry import EXTRACTORS, TRANSFORMS
 
 
 @TRANSFORMS.register_module()
@@ -26,7 +27,8 @@ class LoadSketch(ConditionLoader):
         threshold: values above it are edges, on a scale of 0 to 255 (an edge detector's
             probability × 255).
         source: member that holds the edges, or the image to derive them from.
-        edges: None to read edges; 'canny' to derive them from an RGB image.
+        edges: None to read edges; 'canny', 'pidinet', 'hed' or the config of another extractor to derive them from an
+            RGB image.
         canny: lower and upper threshold of the Canny detector.
         invert: the file holds black lines on white.
         given: with ``edges``, the member that holds edges where they are given: a translation reads it
@@ -44,18 +46,23 @@ class LoadSketch(ConditionLoader):
         self,
         threshold: float = 127,
         source: str = "sketch",
-        edges: str | None = None,
+        edges: Annotated[str | Mapping[str, Any] | None, EXTRACTORS] = None,
         canny: tuple[float, float] = (100, 200),
         invert: bool = False,
         given: str = "sketch",
     ) -> None:
-        if edges not in (None, "canny"):
-            raise ValueError(f"edges={edges!r}; expected None or 'canny'")
         if not 0 <= threshold < 255:
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 255")
         self.threshold, self.source, self.edges, self.invert = threshold, source, edges, invert
-        self.canny = (float(canny[0]), float(canny[1]))
         self.given, self.code = given, EdgeDistance()
+        self.extractor: Extractor | None = None
+        self.canny = (float(canny[0]), float(canny[1]))
+        if edges == "canny":
+            self.extractor = Canny(*self.canny)
+        elif edges is not None:
+            self.extractor = build_extractor(edges)
+            if self.extractor.member != "sketch":
+                raise ValueError(f"edges={edges!r}: got an extractor of {self.extractor.member!r}, expected 'sketch'")
 
     def validate(self, array: np.ndarray) -> np.ndarray:
         """Turn the values of a file into edges, 255 on 0."""
@@ -73,10 +80,9 @@ class LoadSketch(ConditionLoader):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the edge map."""
-        if self.edges == "canny":
+        if self.extractor is not None:
             image, path = fetch_image(results, self.source)
-            grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-            found = cv2.Canny(cv2.GaussianBlur(grey, (0, 0), 1.0), self.canny[0], self.canny[1])
+            found = self.extractor(image)
         else:
             grey, path = fetch(results, self.source, self.read)
             found = self._threshold(grey, path, results.get("id"))

@@ -8,6 +8,7 @@ from PIL import Image
 from pitikit.apis import rows
 from pitikit.apis.translator import Translator
 from pitikit.data.errors import DataError
+from pitikit.data.extraction import Canny
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import DDIMSampler, SamplingRequest
 from pitikit.models.translator import to_uint8
@@ -281,3 +282,13 @@ def test_a_guidance_by_what_the_inputs_do_not_have(translators, scene):
     guidance = dict(type="ConsistencyGuidance", network=torch.nn.Conv2d(3, 1, 1), target="depth")
     with pytest.raises(DataError, match="a key 'depth' to keep"):
         translators["mask"](scene.label, sampler=dict(type="DDIMSampler", steps=2, guidance=guidance))
+
+
+def test_photographs_give_the_images_of_their_edges(translators):
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[16:40, 20:50] = 200
+    translator = translators["sketch"]
+    edges = Canny()(photo)
+    assert np.array_equal(translator(photo, from_photo="canny", seed=3), translator(edges, seed=3))
+    # The next call takes conditions again.
+    assert np.array_equal(translator(edges, seed=3), translator(edges, seed=3, from_photo=None))

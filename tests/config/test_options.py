@@ -9,6 +9,7 @@ import pytest
 from pitikit.config import (
     ConfigError,
     add_config_arguments,
+    add_options_argument,
     apply_options,
     load_config,
     refuse_second_values,
@@ -148,3 +149,10 @@ def test_a_key_without_its_path_gets_the_path():
             ConfigError, match=rf"{key}: unknown key, expected its whole path; .* model\.sampler\.{key}\?"
         ):
             apply_options(tree, {key: "none"})
+
+
+def test_a_tool_gives_its_options_a_name():
+    parser = argparse.ArgumentParser()
+    add_options_argument(parser, "--options", "of the set")
+    assert parser.parse_args(["--options", "crop=None", "kind=sketch"]).options == dict(crop=None, kind="sketch")
+    assert "of the set" in parser.format_help()

@@ -10,6 +10,7 @@ from pitikit.data.conditions import (
     ConditionPart,
     DepthCode,
     EdgeDistance,
+    Intrinsics,
     MaskColours,
     encode_normals,
     jet_colours,
@@ -132,6 +133,23 @@ def test_normals_of_the_scenes_agree_with_their_depth():
 def test_normals_are_encoded_at_unit_length():
     coded = encode_normals(np.array([[[0, 0, 2.0], [-3, 0, 0], [0, 0, 0]]], np.float32))
     assert coded.tolist() == [[[128, 128, 255], [0, 128, 128], [128, 128, 128]]]
+
+
+def test_no_normal_in_a_file_of_bytes_stays_none():
+    stored = np.full((1, 1, 3), 128 / 127.5 - 1, np.float32)
+    assert encode_normals(stored).tolist() == [[[128, 128, 128]]]
+
+
+def test_normals_of_a_plane_by_the_intrinsics_of_a_crop():
+    camera = Intrinsics(60.0, 80.0, 20.0, 30.0)
+    normal = np.array([0.3, -0.5, np.sqrt(1 - 0.34)])
+    v, u = np.mgrid[:48, :64]
+    rays = np.stack([(u - camera.cx) / camera.fx, -(v - camera.cy) / camera.fy, -np.ones(u.shape)], axis=-1)
+    depth = (-3 / (rays @ normal)).astype(np.float32)
+    assert depth.min() > 0
+    derived = normals_from_depth(depth, smooth=0, intrinsics=camera)
+    assert np.abs(derived - normal).max() < 1e-3
+    assert np.abs(normals_from_depth(depth, smooth=0) - normal).max() > 0.05
 
 
 def test_flip_of_normals_negates_x():

@@ -40,3 +40,14 @@ def test_a_misspelt_name_is_corrected(name):
 def test_maps_that_are_wrong(given, words):
     with pytest.raises(ValueError, match=words):
         id_map_of(given, 3)
+
+
+def test_a_map_in_a_file(tmp_path):
+    path = tmp_path / "id_map.json"
+    path.write_text('{"7": 0, "300": 255}')
+    assert id_map_of(str(path), 3) == {7: 0, 300: 255}
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match="got a list, expected {id: class}"):
+        id_map_of(str(path), 3)
+    with pytest.raises(ValueError, match="got no JSON"):
+        id_map_of(str(tmp_path / "other.json"), 3)

@@ -50,6 +50,40 @@ def test_an_id_map_gives_each_id_its_class():
     assert run(dict(mask=np.array([[0, 300]])), LoadMask(2, id_map={0: 0, 300: 1}))["label"].tolist() == [[0, 1]]
 
 
+COLOURS = {"grass": [0, 128, 0], "sky": [0, 0, 255], "void": [0, 0, 0]}
+
+
+def test_a_map_in_colours_gives_ids(tmp_path):
+    colours = np.array([[COLOURS["sky"], COLOURS["grass"], COLOURS["void"]]], np.uint8)
+    load = LoadMask(2, colours=COLOURS, ignore=2)
+    Image.fromarray(colours).save(tmp_path / "x.png")
+    for given in (colours, tmp_path / "x.png", Image.fromarray(colours)):
+        assert run(dict(mask=given), load)["label"].tolist() == [[1, 0, 255]]
+    # Ids are taken as well.
+    assert run(dict(mask=np.array([[1, 0, 2]])), load)["label"].tolist() == [[1, 0, 255]]
+    offset = LoadMask(2, colours=list(reversed(COLOURS.values())), id_offset=-1)
+    assert run(dict(mask=colours), offset)["label"].tolist() == [[0, 1, 255]]
+
+
+def test_a_colour_that_the_table_lacks_names_item_and_remedy():
+    with pytest.raises(DataError, match=r"'a7'.*\(9, 9, 9\).*nearest=True"):
+        run(dict(mask=np.full((2, 2, 3), 9, np.uint8)), LoadMask(2, colours=COLOURS))
+    near = LoadMask(2, colours=COLOURS, ignore=2, nearest=True)
+    assert (run(dict(mask=np.full((2, 2, 3), (9, 120, 9), np.uint8)), near)["label"] == 0).all()
+    with pytest.raises(DataError, match="a7.*expected integer ids"):
+        run(dict(mask=np.zeros((2, 2, 2))), LoadMask(2, colours=COLOURS))
+
+
+def test_a_jpeg_in_colours_takes_the_nearest_and_the_most_frequent(tmp_path):
+    colours = np.zeros((32, 32, 3), np.uint8)
+    colours[:, :13], colours[:, 13:] = COLOURS["grass"], COLOURS["sky"]
+    Image.fromarray(colours).save(tmp_path / "x.jpg", quality=60)
+    label = run(dict(mask=tmp_path / "x.jpg"), LoadMask(3, colours=COLOURS))["label"]
+    assert set(np.unique(label)) == {0, 1} and (label == (np.arange(32) >= 13)).mean() > 0.98
+    with pytest.raises(ValueError, match="majority=-1"):
+        LoadMask(3, colours=COLOURS, majority=-1)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 def test_ids_that_an_id_map_lacks_are_named(dtype):
     ids = np.array([[0, 7, 9, 9, 255]], dtype)

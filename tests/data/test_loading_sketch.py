@@ -6,6 +6,7 @@ import pytest
 from pitikit.data.errors import DataError
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.transforms import PackInputs, ResizePair
+from pitikit.evaluation.segmenter import SceneSegmenter
 from tests.data.pairs import RNG, lines, run
 
 
@@ -91,3 +92,16 @@ def test_real_label_maps_are_no_sketches(shared):
     for path in maps:
         with pytest.raises(ValueError, match="a mask|label map|sketch"):
             load(dict(id=path.stem, sources=dict(sketch=path)))
+
+
+def test_edges_by_an_extractor_of_any_name():
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[8:24, 8:24] = 255
+    by_name = run(dict(image=image), LoadSketch(source="image", edges="canny", canny=(50, 100)))["condition_parts"][0]
+    config = dict(type="canny", low=50, high=100)
+    by_config = run(dict(image=image), LoadSketch(source="image", edges=config))["condition_parts"][0]
+    assert (by_name.array == by_config.array).all() and by_config.array.any()
+    with pytest.raises(KeyError, match="did you mean 'canny'"):
+        LoadSketch(edges="cany")
+    with pytest.raises(ValueError, match="got an extractor of 'mask', expected 'sketch'"):
+        LoadSketch(edges=dict(type="segmenter", network=SceneSegmenter(classes=["a"])))

@@ -237,3 +237,15 @@ def test_names_and_a_terminal_that_are_no_utf_8(tiny, masks, tmp_path, repo):
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [b"caf\xe9.png", b"scene_6.png"]
     assert b"2 files passed over: 1 hidden, " in done.stderr
+
+
+def test_a_photograph_is_translated_by_the_condition_that_is_extracted(main, tiny, masks, tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(render_scene(0, 5, 64).image).save(photo)
+    network = "network=dict(type='SceneSegmenter', weights='weights/scenes_segmenter.safetensors')"
+    main(
+        [tiny, "random", str(photo), "--from-photo", f"dict(type='segmenter', {network})", "--out", str(tmp_path / "a")]
+    )
+    assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "a" / "photo.png")
+    with pytest.raises(ValueError, match="from_photo: got canny, which gives 'sketch', expected 'mask'"):
+        main([tiny, "random", str(photo), "--from-photo", "canny", "--out", str(tmp_path / "b")])

@@ -1,0 +1,359 @@
+"""Preparation of datasets: official downloads in, pairs and a config out; the work of ``tools/prepare_data.py``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from tqdm import tqdm
+
+from pitikit.apis.prepared import Records, read_settings, write_classes, write_configs, write_manifest
+from pitikit.arguments import arguments_of
+from pitikit.data.extraction import build_extractor
+from pitikit.data.listing import describe_passed
+from pitikit.data.preparation.base import EMPTY, Found, Item, Preparation, Problem
+from pitikit.data.preparation.writing import Converter, Outcome
+from pitikit.files import temporaries
+from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
+
+#: Items that are converted before the room on the disk is checked, spread over the whole set.
+_PILOT = 8
+#: Tasks that wait for each worker: enough to keep it busy, few enough to hold.
+_AHEAD = 4
+#: Problems of a kind that are printed; the manifest has all.
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole order of a preparation in plain values, as a worker needs it.
+
+    Attributes:
+        name: of the preparation.
+        source: folder (or file) of the download.
+        target: folder of the prepared set.
+        options: arguments of the preparation.
+        size: longest that the shorter side stays, pixels; None for all of it.
+        extract: extractors, by name or config.
+        plugins: folders of plugins.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    extract: Sequence[str | Mapping[str, Any]] = ()
+    plugins: Sequence[str] = ()
+
+    def preparation(self) -> Preparation:
+        """Build the preparation."""
+        return PREPARATIONS.build(dict(self.options, type=self.name))
+
+    def converter(self) -> Converter:
+        """Build all that converts an item."""
+        extractors = [build_extractor(each) for each in self.extract]
+        return Converter(self.preparation(), self.target, self.size, extractors)
+
+
+@dataclass
+class PreparationReport:
+    """The result of a preparation.
+
+    Attributes:
+        plan: its plan.
+        counts: items of each split that are there now.
+        made: items that this run made.
+        problems: what was left out.
+        notes: lines about counts and files that were passed over.
+        configs: files to use next.
+    """
+
+    plan: Plan
+    counts: dict[str, int]
+    made: int
+    problems: list[Problem]
+    notes: list[str]
+    configs: list[Path]
+
+    @property
+    def status(self) -> int:
+        """Exit code: 1 if a file is damaged, missing or without its partner."""
+        return int(any(problem.kind != EMPTY for problem in self.problems))
+
+    def text(self) -> str:
+        """Counts, then every problem by kind, then what to do next."""
+        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items()) or "nothing"
+        lines = [f"{self.plan.target}: {counted} items ({self.made} made now)", *self.notes]
+        for kind, number in Counter(problem.kind for problem in self.problems).items():
+            lines.append(f"{number} left out, {kind}:")
+            of_kind = [problem for problem in self.problems if problem.kind == kind]
+            lines += [f"  {problem.place}: {problem.text}" for problem in of_kind[:_SHOWN]]
+            if number > _SHOWN:
+                lines.append(f"  … and {number - _SHOWN} more, all in {self.plan.target / 'manifest.json'}")
+        if self.configs:
+            lines.append("Next:")
+            lines += [f"  python tools/check_data.py {path}" for path in self.configs]
+            lines.append(f'  and, in the config of a training, _base_ = [..., "{self.configs[0]}"]')
+        return "\n".join(lines)
+
+
+def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bool = True) -> PreparationReport:
+    """Turn a download into pairs; what an earlier run has done is kept, whatever ended it.
+
+    Args:
+        plan: what to prepare.
+        limit: only the first so many items of each split.
+        workers: processes that convert; 0 for this one.
+        bar: show a progress bar.
+
+    Raises:
+        DataError: nothing of the set is in the source.
+        ValueError: the target holds something else, or the same set with other settings; or a number out of range.
+        OSError: nothing can be written, or there will be too little room.
+    """
+    if plan.size is not None and plan.size < 8:
+        raise ValueError(f"size={plan.size}; expected 8 pixels or more")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit={limit}; expected 1 or more")
+    load_plugins(plan.plugins)
+    converter = plan.converter()
+    if not plan.source.exists():
+        raise FileNotFoundError(f"{plan.source}: no such file or folder, expected the download; {_layout(plan)}")
+    settings = _settings(plan, converter)
+    _check_target(plan, settings)
+    found = converter.preparation.find(plan.source)
+    items, problems = _unique(found)
+    chosen = _first(items, limit)
+    for folder in {path.parent for path in plan.target.rglob(".*.tmp")}:
+        for path in temporaries(folder):
+            path.unlink()
+    records = Records(plan.target)
+    try:
+        if read_settings(plan.target) is None:
+            write_manifest(plan.target, settings, {}, complete=False)
+        made = 0
+        left = [item for item in chosen if not records.is_done(item)]
+        with tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress:
+            for outcome in _convert(plan, converter, left, workers):
+                progress.update()
+                if outcome.problem is None:
+                    made += 1
+                    records.add(outcome)
+                else:
+                    problems.append(outcome.problem)
+                    records.remove(outcome.item.key)
+        gone = records.by_key.keys() - {item.key for item in items}
+        for key in gone:
+            records.remove(key)
+        return _finish(plan, converter, settings, records, found, problems, made, limit)
+    finally:
+        records.close()
+
+
+def _finish(
+    plan: Plan,
+    converter: Converter,
+    settings: Mapping[str, Any],
+    records: Records,
+    found: Found,
+    problems: list[Problem],
+    made: int,
+    limit: int | None,
+) -> PreparationReport:
+    preparation, by_split = converter.preparation, records.of_split()
+    named = next((each.classes for each in converter.extractors if each.member == "mask"), ())
+    facts = write_classes(plan.target, preparation, by_split, named)
+    loaders = preparation.loaders(facts)
+    for extractor in converter.extractors:
+        loaders.setdefault(extractor.member, dict(extractor.loader))
+    configs = write_configs(plan.target, preparation.title, loaders, by_split, facts.get("classes", ()))
+    counts = {split: len(each) for split, each in by_split.items()}
+    passed = describe_passed(found.passed)
+    notes = [passed] if passed else []
+    notes += preparation.notes([record["facts"] for each in by_split.values() for record in each])
+    for split, expected in preparation.counts.items() if limit is None else ():
+        of_split = counts.get(split, 0) + sum(p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems)
+        if of_split != expected:
+            notes.append(f"{split}: got {of_split} items, the official set has {expected}")
+    problems = sorted(problems, key=lambda problem: (problem.kind, problem.place))
+    write_manifest(
+        plan.target,
+        settings,
+        by_split,
+        complete=True,
+        limit=limit,
+        title=preparation.title,
+        source=str(plan.source),
+        problems=[problem._asdict() for problem in problems],
+        passed_over={reason: len(names) for reason, names in found.passed.items()},
+        notes=notes,
+    )
+    return PreparationReport(plan, counts, made, problems, notes, configs)
+
+
+# ---- before
+
+
+def _settings(plan: Plan, converter: Converter) -> dict[str, Any]:
+    """The settings that the files depend on, as JSON gives them back."""
+    extractors = [dict(member=each.member, **each.facts) for each in converter.extractors]
+    settings = dict(set=plan.name, options=plan.options, size=plan.size, extract=extractors)
+    return json.loads(json.dumps(settings))
+
+
+def _check_target(plan: Plan, settings: Mapping[str, Any]) -> None:
+    source, target = plan.source.resolve(), plan.target.resolve()
+    if target == source or source in target.parents or target in source.parents:
+        raise ValueError(f"{plan.target}: got a folder that holds {plan.source}, or lies in it; expected one apart")
+    if plan.target.exists() and not plan.target.is_dir():
+        raise NotADirectoryError(f"{plan.target}: got a file, expected a folder to make")
+    old = read_settings(plan.target)
+    if old is None:
+        if plan.target.is_dir() and any(plan.target.iterdir()):
+            raise ValueError(f"{plan.target}: got a folder with other files, expected an empty or a new one")
+        return
+    differing = [key for key in settings if old.get(key) != settings[key]]
+    if differing:
+        changes = "; ".join(f"{key}: {old.get(key)} there, {settings[key]} now" for key in differing)
+        raise ValueError(f"{plan.target}: prepared with other settings ({changes}); take another folder, or remove it")
+
+
+def _layout(plan: Plan) -> str:
+    return f"layout: {registered(PREPARATIONS)[plan.name].layout}"
+
+
+def _unique(found: Found) -> tuple[list[Item], list[Problem]]:
+    """Items without those of which a split has two of one id."""
+    times = Counter(item.key for item in found.items)
+    twice = [Problem("unpaired", key, f"{count} items of this id") for key, count in times.items() if count > 1]
+    return [item for item in found.items if times[item.key] == 1], [*found.problems, *twice]
+
+
+def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
+    if limit is None:
+        return list(items)
+    seen: Counter[str] = Counter()
+    chosen = []
+    for item in items:
+        seen[item.split] += 1
+        if seen[item.split] <= limit:
+            chosen.append(item)
+    return chosen
+
+
+# ---- the conversion
+
+
+def _convert(plan: Plan, converter: Converter, items: Sequence[Item], workers: int) -> Iterator[Outcome]:
+    """Convert items, a few of them first, so that the room that the rest will need can be checked."""
+    step = max(1, len(items) // _PILOT)
+    pilot = list(items[::step][:_PILOT])
+    chosen = {item.key for item in pilot}
+    sizes = []
+    for item in pilot:
+        outcome = converter(item)
+        sizes.append(sum(written.size for written in outcome.files.values()))
+        yield outcome
+    rest = [item for item in items if item.key not in chosen]
+    if not rest:
+        return
+    _check_room(plan.target, max(1, sum(sizes)) / len(sizes) * len(rest))
+    yield from map(converter, rest) if workers < 1 else _in_workers(plan, rest, workers)
+
+
+def _check_room(target: Path, needed: float) -> None:
+    free = shutil.disk_usage(target).free
+    # A tenth more, since items differ.
+    if 1.1 * needed > free:
+        raise OSError(
+            f"{target}: got {free / 1e9:.1f} GB free, expected {1.1 * needed / 1e9:.1f} GB for what is left; "
+            "free some, or take --size or --limit. What is done stays"
+        )
+
+
+def _in_workers(plan: Plan, items: Sequence[Item], workers: int) -> Iterator[Outcome]:
+    """Outcomes in the order in which they are ready; few items are on their way at a time."""
+    # A fresh process: threads of OpenCV, and open files of HDF5, do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (plan, os.getcwd()))
+    waiting: set[Future[Outcome]] = set()
+    left = iter(items)
+    try:
+        while True:
+            while len(waiting) < _AHEAD * workers and (item := next(left, None)) is not None:
+                waiting.add(pool.submit(_convert_in_worker, item))
+            if not waiting:
+                return
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in ready:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"{plan.target}: a worker ended early, perhaps out of memory; take fewer --workers. What is done stays"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_converters: list[Converter] = []
+
+
+def _start_worker(plan: Plan, folder: str) -> None:
+    os.chdir(folder)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    load_plugins(plan.plugins)
+    _converters.append(plan.converter())
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _convert_in_worker(item: Item) -> Outcome:
+    return _converters[0](item)
+
+
+# ---- --list
+
+
+def list_preparations(plugins: Sequence[str] = ()) -> str:
+    """Every set by name: its title, layout, counts and options; then the extractors."""
+    load_plugins(plugins)
+    lines = []
+    for name, kind in sorted(registered(PREPARATIONS).items()):
+        lines += [f"{name}: {kind.title}", f"    files    {kind.layout}"]
+        if kind.counts:
+            lines.append("    counts   " + ", ".join(f"{split} {count:,}" for split, count in kind.counts.items()))
+        options = _options(kind)
+        if options:
+            lines.append(f"    options  {options}")
+    lines.append("\nExtractors of conditions from photographs, for --extract:")
+    for name, kind in sorted(registered(EXTRACTORS).items()):
+        lines += [f"{name}: {(inspect.getdoc(kind) or '').partition(chr(10))[0]}", f"    options  {_options(kind)}"]
+    return "\n".join(lines)
+
+
+def _options(kind: Any) -> str:
+    found, _ = arguments_of(kind)
+    empty = inspect.Parameter.empty
+    return ", ".join(name if a.default is empty else f"{name}={a.default!r}" for name, a in found.items())

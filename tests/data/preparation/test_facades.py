@@ -1,0 +1,43 @@
+import pytest
+
+from pitikit.data.errors import DataError
+from pitikit.data.preparation.facades import Facades
+from tests.data.preparation import downloads
+
+
+def test_the_official_form_has_indices_of_a_palette_and_no_splits(tmp_path):
+    found = Facades().find(downloads.facades_official(tmp_path))
+    assert [item.id for item in found.items if item.split == "val"] == ["cmp_x0001"]
+    assert len(found.items) == 11 and not found.problems
+    assert Facades().read(found.items[0]).conditions["mask"][0].tolist() == [0] * 8 + [2] * 8
+
+
+def test_the_pairs_of_pix2pix_lose_the_fringe_of_the_jpeg(tmp_path):
+    found = Facades().find(downloads.facades_pix2pix(tmp_path))
+    assert [item.key for item in found.items] == ["test/1", "train/1", "val/1"]
+    sample = Facades().read(found.items[0])
+    assert sample.image.shape == (64, 64, 3)
+    # A half is no whole file that could be copied.
+    assert sample.file is None
+    mask = sample.conditions["mask"]
+    assert (mask[:, :34] == 0).mean() > 0.99 and (mask[:, 36:] == 7).mean() > 0.99
+    assert set(mask.ravel().tolist()) == {0, 7}
+
+
+def test_without_the_filter_the_fringe_stays(tmp_path):
+    item = Facades().find(downloads.facades_pix2pix(tmp_path)).items[0]
+    assert set(Facades(majority=0).read(item).conditions["mask"].ravel().tolist()) > {0, 7}
+
+
+def test_an_id_beyond_the_12_classes(tmp_path):
+    root = downloads.facades_official(tmp_path)
+    downloads.put(root / "base/cmp_b0001.png", downloads.plain(0))
+    item = Facades().find(root).items[0]
+    with pytest.raises(DataError, match="the ids 0; expected ids from 1 to 12"):
+        Facades().read(item)
+
+
+def test_a_facade_without_its_labels(tmp_path):
+    root = downloads.facades_official(tmp_path)
+    (root / "base/cmp_b0002.png").unlink()
+    assert [each.text for each in Facades().find(root).problems] == ["no mask of that name"]

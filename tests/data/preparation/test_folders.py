@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+from pitikit.data.errors import DataError
+from pitikit.data.preparation.folders import Photographs, SideBySide, TwoFolders, halves
+from tests.data.preparation import downloads
+
+COLOURS = {"grass": [0, 128, 0], "sky": [0, 0, 255]}
+
+
+def pair(root, name="1", image="A", condition="B", mask=None):
+    downloads.put(root / image / f"{name}.jpg", downloads.photograph())
+    downloads.put(root / condition / f"{name}.png", downloads.plain(1) if mask is None else mask)
+
+
+def test_equal_stems_in_two_folders_and_every_tenth_is_held_out(tmp_path):
+    for number in range(10):
+        pair(tmp_path, str(number))
+    found = TwoFolders().find(tmp_path)
+    assert [item.key for item in found.items if item.split == "val"] == ["val/9"] and len(found.items) == 10
+    assert {item.split for item in TwoFolders(every=0).find(tmp_path).items} == {"train"}
+
+
+@pytest.mark.parametrize("layout", ["A/train/1", "train/A/1"])
+def test_a_folder_of_a_split_lies_within_or_around(tmp_path, layout):
+    stem = tmp_path / layout
+    downloads.put(stem.with_suffix(".jpg"), downloads.photograph())
+    downloads.put(tmp_path / f"{layout.replace('A', 'B')}.png", downloads.plain(1))
+    assert [item.key for item in TwoFolders().find(tmp_path).items] == ["train/1"]
+
+
+def test_a_partner_without_a_split_follows_the_image(tmp_path):
+    downloads.put(tmp_path / "A/val/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / "B/1.png", downloads.plain(1))
+    assert [item.key for item in TwoFolders().find(tmp_path).items] == ["val/1"]
+
+
+def test_other_names_other_suffixes_and_folders_below(tmp_path):
+    downloads.put(tmp_path / "set/photos/a/1.JPEG", downloads.photograph(), format="JPEG")
+    downloads.put(tmp_path / "set/labels/fine/a/1.npy", downloads.plain(1))
+    found = TwoFolders(image="photos", condition="labels/fine", every=0).find(tmp_path)
+    assert [item.key for item in found.items] == ["train/set/a/1"]
+
+
+def test_stems_that_repeat_are_listed_and_none_is_chosen(tmp_path):
+    pair(tmp_path)
+    downloads.put(tmp_path / "A/1.png", downloads.photograph())
+    pair(tmp_path, "2")
+    found = TwoFolders(every=0).find(tmp_path)
+    assert [item.id for item in found.items] == ["2"]
+    assert [(each.place, each.text) for each in found.problems] == [
+        ("train/1", "got A/1.jpg and A/1.png, expected one file of that name")
+    ]
+
+
+def test_a_file_without_its_partner_is_listed(tmp_path):
+    pair(tmp_path)
+    downloads.put(tmp_path / "A/2.jpg", downloads.photograph())
+    assert [(each.place, each.text) for each in TwoFolders(every=0).find(tmp_path).problems] == [
+        ("A/2.jpg", "no mask of that name")
+    ]
+
+
+def test_folders_of_other_names(tmp_path):
+    pair(tmp_path, image="photos")
+    with pytest.raises(DataError, match="image=FOLDER condition=FOLDER"):
+        TwoFolders().find(tmp_path)
+    with pytest.raises(ValueError, match="expected two folders"):
+        TwoFolders(image="A", condition="A")
+
+
+def test_colours_by_a_table_in_a_file(tmp_path):
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps(COLOURS))
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[:, :8], mask[:, 8:] = COLOURS["grass"], COLOURS["sky"]
+    pair(tmp_path / "set", mask=mask)
+    preparation = TwoFolders(colours=str(table), every=0)
+    read = preparation.read(preparation.find(tmp_path / "set").items[0]).conditions["mask"]
+    assert read[0].tolist() == [0] * 8 + [1] * 8
+    assert preparation.classes() == (("grass", "sky"), ((0, 128, 0), (0, 0, 255)))
+
+
+def test_number_of_classes_is_that_of_the_ids_that_occur():
+    facts = dict(classes=[], labels=[0, 4, 255])
+    assert TwoFolders().loaders(facts)["mask"]["num_classes"] == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "array", "suffix", "expected"),
+    [
+        ("sketch", np.where(np.arange(16) == 3, 255, 0).astype(np.uint8) * np.ones((12, 1), np.uint8), ".png", 255),
+        ("depth", np.full((12, 16), 1500, np.uint16), ".npy", 1.5),
+        ("depth", np.full((12, 16), 2.5, np.float32), ".npy", 2.5),
+        ("normals", np.full((12, 16, 3), (0, 0, 1), np.float32), ".npy", 1),
+    ],
+)
+def test_other_kinds_of_conditions(tmp_path, kind, array, suffix, expected):
+    downloads.put(tmp_path / "A/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / f"B/1{suffix}", array)
+    preparation = TwoFolders(kind=kind, every=0)
+    sample = preparation.read(preparation.find(tmp_path).items[0])
+    assert sample.conditions[kind].max() == pytest.approx(expected)
+    assert list(preparation.loaders({})) == [kind]
+
+
+def test_ids_beyond_a_byte(tmp_path):
+    pair(tmp_path, mask=np.full((12, 16), 300, np.uint16))
+    preparation = TwoFolders(every=0)
+    with pytest.raises(DataError, match="ids up to 300; expected ids up to 255"):
+        preparation.read(preparation.find(tmp_path).items[0])
+
+
+@pytest.mark.parametrize("image", ["left", "right"])
+def test_pairs_side_by_side(tmp_path, image):
+    photo, mask = downloads.photograph(), np.repeat(downloads.plain(2)[..., None], 3, axis=2)
+    order = (photo, mask) if image == "left" else (mask, photo)
+    downloads.put(tmp_path / "train/1.png", np.hstack(order))
+    preparation = SideBySide(image=image)
+    found = preparation.find(tmp_path)
+    sample = preparation.read(found.items[0])
+    assert found.items[0].key == "train/1"
+    assert (sample.image == photo).all() and (sample.conditions["mask"] == 2).all()
+
+
+def test_a_sketch_side_by_side(tmp_path):
+    drawing = np.full((12, 16, 3), 255, np.uint8)
+    drawing[:, 3] = 0
+    downloads.put(tmp_path / "train/1.png", np.hstack([downloads.photograph(), drawing]))
+    preparation = SideBySide(kind="sketch", invert=True)
+    edges = preparation.read(preparation.find(tmp_path).items[0]).conditions["sketch"]
+    assert edges[0].tolist() == [0, 0, 0, 255] + [0] * 12
+
+
+def test_a_file_that_cannot_be_halved(tmp_path):
+    with pytest.raises(DataError, match="15×12 pixels; expected an even width"):
+        halves(np.zeros((12, 15, 3), np.uint8), tmp_path)
+
+
+def test_photographs_have_no_condition(tmp_path):
+    downloads.put(tmp_path / "a/1.jpg", downloads.photograph())
+    downloads.put_text(tmp_path / "a/notes.txt", "x")
+    preparation = Photographs(every=0)
+    found = preparation.find(tmp_path)
+    assert [item.key for item in found.items] == ["train/a/1"]
+    assert preparation.read(found.items[0]).conditions == {} and preparation.loaders({}) == {}
+    assert [each for names in found.passed.values() for each in names] == ["a/notes.txt"]
