@@ -10,11 +10,13 @@ from pitikit.evaluation.mean_iou import MeanIoU
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.sharpness import Sharpness
+from pitikit.evaluation.ssim import SSIM
 
 __all__ = [
     "FID",
     "LPIPS",
     "PSNR",
+    "SSIM",
     "Colour",
     "EdgeError",
     "GeometryError",

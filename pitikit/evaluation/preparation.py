@@ -18,8 +18,35 @@ def size_made(model: Any) -> tuple[int, int]:
     return (list(model.parts.values())[-1].denoiser.decoder.image_size,) * 2
 
 
+class MissingWeightsError(FileNotFoundError):
+    """A metric lacks the weights of its network."""
+
+
+def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
+    """Stop where a metric could have no value, for want of weights.
+
+    Raises:
+        MissingWeightsError: with the remedy for each such metric.
+    """
+    absent = {type(each).__name__: each.absent for each in metrics if isinstance(each, ImageMetric) and each.absent}
+    if absent:
+        raise MissingWeightsError(
+            "\n  ".join(
+                [
+                    f"metrics: got no weights for {', '.join(absent)}, expected them before the first image; get them as "
+                    "below, take the metrics out of the config, or go on without their numbers: --skip-missing",
+                    *(f"{name}: {reason}" for name, reason in absent.items()),
+                ]
+            )
+        )
+
+
 def prepare_metrics(
-    metrics: Iterable[BaseMetric], preprocessor: Callable[..., Any], size: tuple[int, int], dataset: Any
+    metrics: Iterable[BaseMetric],
+    preprocessor: Callable[..., Any],
+    size: tuple[int, int],
+    dataset: Any,
+    skip_missing: bool = True,
 ) -> None:
     """Let metrics check what they can with the first sample of a dataset, and read their references.
 
@@ -28,10 +55,15 @@ def prepare_metrics(
         preprocessor: of the model.
         size: height and width of the images to measure.
         dataset: of the test.
+        skip_missing: log what a metric lacks for a value, in place of an error.
 
     Raises:
+        MissingWeightsError: see :func:`refuse_missing`.
         ValueError: what a metric would raise after the sampling, such as for an unreadable reference.
     """
+    metrics = list(metrics)
+    if not skip_missing:
+        refuse_missing(metrics)
     chosen = [metric for metric in metrics if isinstance(metric, ImageMetric)]
     if not chosen or not len(dataset):
         return
