@@ -83,3 +83,8 @@ def looked_for_weights(name: str | Path, *beside: str | Path) -> str:
     """The end of a message that :func:`find_weights` found nothing, with the places."""
     text = looked_in(weight_places(name, *beside))
     return text if os.environ.get(WEIGHTS_VARIABLE) else f"{text}; {WEIGHTS_VARIABLE} names no folder"
+
+
+def cache_folder() -> Path:
+    """The folder of downloads and of kept features: ``$PITIKIT_CACHE``, or ``~/.cache/pitikit``."""
+    return Path(os.environ.get("PITIKIT_CACHE") or Path.home() / ".cache" / "pitikit")

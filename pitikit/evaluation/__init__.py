@@ -2,7 +2,7 @@
 
 from pitikit.evaluation.colour import Colour
 from pitikit.evaluation.edge_error import EdgeError
-from pitikit.evaluation.fid import FID
+from pitikit.evaluation.fid import CLIPFID, CMMD, FID, FDDINOv2, PrecisionRecall
 from pitikit.evaluation.geometry_error import GeometryError
 from pitikit.evaluation.geometry_estimator import GeometryEstimator
 from pitikit.evaluation.lpips import LPIPS
@@ -13,6 +13,10 @@ from pitikit.evaluation.sharpness import Sharpness
 from pitikit.evaluation.ssim import SSIM
 
 __all__ = [
+    "CLIPFID",
+    "CMMD",
+    "FDDINOv2",
+    "PrecisionRecall",
     "FID",
     "LPIPS",
     "PSNR",

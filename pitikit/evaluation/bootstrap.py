@@ -22,6 +22,7 @@ def bootstrap(
     statistic: Callable[[np.ndarray], Values],
     replicates: int = REPLICATES,
     scale: float = 1.0,
+    drawn: int | None = None,
     seed: int = SEED,
 ) -> dict[str, Interval]:
     """95 % intervals: each value, less and plus 1.96 standard deviations of it over resampled images.
@@ -33,17 +34,18 @@ def bootstrap(
         values: of all images, by name; None and what a replicate lacks have no interval.
         count: images; less than 2 have no interval.
         statistic: positions of images, some several times, to the values of them alone.
-        replicates: draws of ``count`` images; less than 2 give no interval.
-        scale: of the standard deviation, where ``statistic`` takes fewer images than there are.
+        replicates: draws; less than 2 give no interval.
+        scale: of the standard deviation, where a draw has fewer images than there are.
+        drawn: images of a draw, ``count`` by default.
         seed: of the draws.
     """
     if count < 2 or replicates < 2:
         return {}
     generator = np.random.default_rng(seed)
-    drawn = [statistic(generator.integers(0, count, count)) for _ in range(replicates)]
+    made = [statistic(generator.integers(0, count, drawn or count)) for _ in range(replicates)]
     found = {}
     for name, value in values.items():
-        others = [float(each) for each in (replicate.get(name) for replicate in drawn) if each is not None]
+        others = [float(each) for each in (replicate.get(name) for replicate in made) if each is not None]
         if value is not None and len(others) > 1:
             width = _WIDTH * scale * float(np.std(others, ddof=1))
             found[name] = (value - width, value + width)

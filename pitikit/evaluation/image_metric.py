@@ -104,9 +104,10 @@ class ImageMetric(BaseMetric):
         statistic: Callable[[np.ndarray], Values],
         replicates: int = REPLICATES,
         scale: float = 1.0,
+        drawn: int | None = None,
     ) -> None:
         """Keep the intervals of ``values``; arguments as of :func:`~pitikit.evaluation.bootstrap.bootstrap`."""
-        self.intervals.update(bootstrap(values, count, statistic, replicates, scale))
+        self.intervals.update(bootstrap(values, count, statistic, replicates, scale, drawn))
 
     def means(self, rows: Sequence[Sequence[float]] | np.ndarray, *names: str) -> dict[str, float | None]:
         """The mean of each column of (images, values), with its interval; NaN is no value and does not count."""

@@ -33,8 +33,8 @@ def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
         raise MissingWeightsError(
             "\n  ".join(
                 [
-                    f"metrics: got no weights for {', '.join(absent)}, expected them before the first image; get them as "
-                    "below, take the metrics out of the config, or go on without their numbers: --skip-missing",
+                    f"metrics: got no weights for {', '.join(absent)}, expected them before the first image; get them "
+                    "as below, leave these metrics out, or go on without their numbers: --skip-missing",
                     *(f"{name}: {reason}" for name, reason in absent.items()),
                 ]
             )
@@ -42,11 +42,7 @@ def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
 
 
 def prepare_metrics(
-    metrics: Iterable[BaseMetric],
-    preprocessor: Callable[..., Any],
-    size: tuple[int, int],
-    dataset: Any,
-    skip_missing: bool = True,
+    metrics: Iterable[BaseMetric], preprocessor: Callable[..., Any], size: tuple[int, int], dataset: Any
 ) -> None:
     """Let metrics check what they can with the first sample of a dataset, and read their references.
 
@@ -55,15 +51,10 @@ def prepare_metrics(
         preprocessor: of the model.
         size: height and width of the images to measure.
         dataset: of the test.
-        skip_missing: log what a metric lacks for a value, in place of an error.
 
     Raises:
-        MissingWeightsError: see :func:`refuse_missing`.
         ValueError: what a metric would raise after the sampling, such as for an unreadable reference.
     """
-    metrics = list(metrics)
-    if not skip_missing:
-        refuse_missing(metrics)
     chosen = [metric for metric in metrics if isinstance(metric, ImageMetric)]
     if not chosen or not len(dataset):
         return

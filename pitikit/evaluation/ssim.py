@@ -30,8 +30,8 @@ class SSIM(PairMetric):
         """The similarity of a pair."""
         from torchmetrics.functional.image import structural_similarity_index_measure
 
-        pair = (to_bytes(each)[None].double() for each in (image, truth))
-        _, map_of = structural_similarity_index_measure(*pair, data_range=255.0, return_full_image=True)
+        made, true = (to_bytes(each)[None].double() for each in (image, truth))
+        _, map_of = structural_similarity_index_measure(made, true, data_range=255.0, return_full_image=True)
         # torchmetrics reflects the image at its border, and has values there too.
         edge = WINDOW // 2
         return float(map_of[..., edge:-edge, edge:-edge].mean())

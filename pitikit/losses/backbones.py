@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights

@@ -13,7 +13,7 @@ from pitikit.evaluation.geometry_error import GeometryError
 from pitikit.evaluation.image_metric import ImageMetric
 from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import MeanIoU
-from pitikit.evaluation.preparation import MissingWeightsError, prepare_metrics, size_made
+from pitikit.evaluation.preparation import MissingWeightsError, prepare_metrics, refuse_missing, size_made
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.sharpness import Sharpness
 from pitikit.registry import MODELS
@@ -114,7 +114,6 @@ def test_a_condition_without_normals_is_an_error_at_the_start(model):
 def test_absent_weights_stop_or_are_logged(model, warned, monkeypatch, tmp_path):
     monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
-    arguments = model.data_preprocessor, size_made(model), [item(image=image())]
     metrics = [
         PSNR(),
         LPIPS(weights="none.safetensors"),
@@ -123,8 +122,8 @@ def test_absent_weights_stop_or_are_logged(model, warned, monkeypatch, tmp_path)
     with pytest.raises(
         MissingWeightsError, match=r"LPIPS, MeanIoU(.|\n)*none\.safetensors(.|\n)*no\.safetensors"
     ) as stop:
-        prepare_metrics(metrics, *arguments, skip_missing=False)
+        refuse_missing(metrics)
     assert "--skip-missing" in str(stop.value) and not warned
-    prepare_metrics(metrics[:1], *arguments, skip_missing=False)
-    prepare_metrics(metrics[1:], *arguments)
+    refuse_missing(metrics[:1])
+    prepare_metrics(metrics[1:], model.data_preprocessor, size_made(model), [item(image=image())])
     assert len(warned) == 2 and "none.safetensors" in warned[0]
