@@ -1,6 +1,7 @@
 """Metrics, one file each. Importing the package registers them."""
 
 from pitikit.evaluation.colour import Colour
+from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.edge_error import EdgeError
 from pitikit.evaluation.fid import CLIPFID, CMMD, FID, FDDINOv2, PrecisionRecall
 from pitikit.evaluation.geometry_error import GeometryError
@@ -11,6 +12,7 @@ from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.segmenter import SceneSegmenter
 from pitikit.evaluation.sharpness import Sharpness
 from pitikit.evaluation.ssim import SSIM
+from pitikit.evaluation.transformers_segmenter import TransformersSegmenter
 
 __all__ = [
     "CLIPFID",
@@ -22,10 +24,12 @@ __all__ = [
     "PSNR",
     "SSIM",
     "Colour",
+    "Diversity",
     "EdgeError",
     "GeometryError",
     "GeometryEstimator",
     "MeanIoU",
     "SceneSegmenter",
     "Sharpness",
+    "TransformersSegmenter",
 ]

@@ -16,7 +16,8 @@ KID_SEED = 2020
 NEIGHBOUR = 3
 """Kynkäänniemi et al. 2019: the neighbour whose distance is the radius of an image's ball."""
 
-_ROWS = 512
+ROWS = 512
+"""Features that are compared with all others at a time."""
 
 Statistics = tuple[Tensor, Tensor]
 """Mean (D,) and covariance (D, D) of features."""
@@ -136,7 +137,7 @@ def clip_distance(real: Tensor, fake: Tensor) -> float:
     """
 
     def kernel(first: Tensor, second: Tensor) -> float:
-        parts = [(-torch.cdist(rows, second).square() / (2 * 10**2)).exp().sum() for rows in first.split(_ROWS)]
+        parts = [(-torch.cdist(rows, second).square() / (2 * 10**2)).exp().sum() for rows in first.split(ROWS)]
         return float(sum(parts)) / (len(first) * len(second))
 
     real, fake = real.double(), fake.double()
@@ -156,7 +157,7 @@ def covered(reference: Tensor, features: Tensor, neighbour: int = NEIGHBOUR) -> 
         neighbour: whose distance is the radius.
     """
     # One more: an image is its own nearest.
-    radii = [torch.cdist(rows, reference).kthvalue(neighbour + 1).values for rows in reference.split(_ROWS)]
+    radii = [torch.cdist(rows, reference).kthvalue(neighbour + 1).values for rows in reference.split(ROWS)]
     radius = torch.cat(radii)
-    found = [(torch.cdist(rows, reference) <= radius).any(1) for rows in features.split(_ROWS)]
+    found = [(torch.cdist(rows, reference) <= radius).any(1) for rows in features.split(ROWS)]
     return torch.cat(found).numpy()

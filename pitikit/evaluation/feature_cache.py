@@ -33,7 +33,7 @@ def image_key(image: Tensor) -> bytes:
 
 
 class FeatureCache:
-    """Rows of features by image, in one file for all extractors; several processes may use it.
+    """Rows of features by image, in one file for all extractors, which many may use at a time.
 
     A file that cannot be used, such as in a folder without permission, is a warning, and nothing is kept.
 

@@ -77,6 +77,11 @@ class ImageMetric(BaseMetric):
         self.intervals: dict[str, Interval] = {}
         self.absent = ""
 
+    @property
+    def title(self) -> str:
+        """The metric in a message."""
+        return type(self).__name__
+
     def prepare(self, sample: Mapping[str, Any]) -> None:
         """Find, before the first image is made, what would be found after the last: raise it, or log it as a warning.
 
@@ -85,7 +90,7 @@ class ImageMetric(BaseMetric):
         """
         lacking = self.lacking(sample)
         if reason := self.absent or lacking:
-            print_log(f"{type(self).__name__}: {reason}", logger="current", level=logging.WARNING)
+            print_log(f"{self.title}: {reason}", logger="current", level=logging.WARNING)
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value; empty where they have."""

@@ -21,7 +21,7 @@ SMALLEST = 31
 
 HOW_TO_GET = (
     f"put {FILE_NAME} (torchvision's features.* tensors) into weights/ or into the folder that "
-    f"{WEIGHTS_VARIABLE} names, or set LPIPS(weights=FILE); LPIPS(weights='download') fetches torchvision's file"
+    f"{WEIGHTS_VARIABLE} names, set LPIPS(weights=FILE), or weights='download' (--download) to fetch torchvision's file"
 )
 
 

@@ -23,12 +23,12 @@ class MissingWeightsError(FileNotFoundError):
 
 
 def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
-    """Stop where a metric could have no value, for want of weights.
+    """Stop where a metric can have no value because weights are missing.
 
     Raises:
         MissingWeightsError: with the remedy for each such metric.
     """
-    absent = {type(each).__name__: each.absent for each in metrics if isinstance(each, ImageMetric) and each.absent}
+    absent = {each.title: each.absent for each in metrics if isinstance(each, ImageMetric) and each.absent}
     if absent:
         raise MissingWeightsError(
             "\n  ".join(

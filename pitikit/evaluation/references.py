@@ -76,7 +76,7 @@ def read_reference(
         ValueError: a file is something else, or of another extractor; a sample has no image.
     """
     if isinstance(source, Mapping):
-        return _of_images(_dataset(dict(source)), features)
+        return reference_of(_dataset(dict(source)), features)
     path = Path(source)
     if not path.is_dir():
         return _read_file(path, features, key)
@@ -84,7 +84,7 @@ def read_reference(
     paths = list_files(path, IMAGE_SUFFIXES, passed).values()
     if len(paths) < 2:
         raise DataError(f"{len(paths)} images", "2 or more to compare with", describe_passed(passed), path)
-    found = _of_images((torch.tensor(read_image(each)).permute(2, 0, 1) for each in paths), features)
+    found = reference_of((torch.tensor(read_image(each)).permute(2, 0, 1) for each in paths), features)
     found.passed = passed
     return found
 
@@ -98,7 +98,8 @@ def _dataset(config: dict[str, Any]) -> Iterator[Tensor]:
         yield item["image"]
 
 
-def _of_images(images: Iterable[Tensor], features: Callable[[list[Tensor]], Tensor]) -> Reference:
+def reference_of(images: Iterable[Tensor], features: Callable[[list[Tensor]], Tensor]) -> Reference:
+    """Features of images (3, h, w), uint8 or [-1, 1], a few of which are in memory at a time."""
     rows, chunk, sizes = list[Tensor](), list[Tensor](), Counter[str]()
     for image in images:
         sizes[size_text(image)] += 1

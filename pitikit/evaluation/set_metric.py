@@ -103,17 +103,17 @@ class SetMetric(ImageMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self._place = type(self).__name__
+        place = type(self).__name__
         if batch < 1:
-            raise ValueError(f"{self._place}: batch={batch}; expected 1 or more")
+            raise ValueError(f"{place}: batch={batch}; expected 1 or more")
         self.distances = tuple(distances or self.DISTANCES)
         for name in self.distances:
             if name not in DISTANCES:
-                raise ValueError(f"{self._place}: distances={name!r}: no such distance; {nearest(name, DISTANCES)}")
+                raise ValueError(f"{place}: distances={name!r}: no such distance; {nearest(name, DISTANCES)}")
         self.kid_subset_size, self.kid_subsets, self.bootstrap = kid_subset_size, kid_subsets, bootstrap
         self.reference = reference
         if isinstance(reference, (str, Path)) and not Path(reference).exists():
-            raise FileNotFoundError(f"{self._place}: reference={str(reference)!r}: expected a folder or a file .npz")
+            raise FileNotFoundError(f"{place}: reference={str(reference)!r}: expected a folder or a file .npz")
         self._known: Reference | None = None
         self._made_size = ""
         name = extractor or self.EXTRACTOR
@@ -127,6 +127,11 @@ class SetMetric(ImageMetric):
         self.cache = FeatureCache(self.extractor.key) if cache else None
         shown = "ground truth" if reference is None else str(reference)
         self.facts = dict(self.extractor.facts, reference=shown)
+
+    @property
+    def title(self) -> str:
+        """The names of the values."""
+        return "/".join(self.columns())
 
     def columns(self, *distances: str) -> tuple[str, ...]:
         """Names of the values of distances, of all by default."""
@@ -148,7 +153,7 @@ class SetMetric(ImageMetric):
         if self.extractor is not None and self.reference is not None:
             self._images(sample)
             for note in self.read_reference().notes(self._made_size):
-                print_log(f"{self._place}: {note}", logger="current", level=logging.WARNING)
+                print_log(f"{self.title}: {note}", logger="current", level=logging.WARNING)
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value; raises where sizes differ."""
@@ -186,6 +191,10 @@ class SetMetric(ImageMetric):
         if self._known is None:
             self._known = read_reference(self.reference, self.real_features, self.extractor.key)
         return self._known
+
+    def use_reference(self, reference: Reference) -> None:
+        """Compare with these features, which :meth:`real_features` made, in the place of what ``reference`` names."""
+        self._known = reference
 
     def _too_few(self, count: int) -> str:
         wanted = "an 'image' (the ground truth)" if self.reference is None else "a 'pred'"

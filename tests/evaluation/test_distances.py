@@ -106,7 +106,7 @@ def test_values_are_torch_fidelitys():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     real, fake = sets(41, 33)
     whole = covered(real, fake), clip_distance(real, fake)
-    monkeypatch.setattr(module, "_ROWS", 8)
+    monkeypatch.setattr(module, "ROWS", 8)
     assert (covered(real, fake) == whole[0]).all() and clip_distance(real, fake) == pytest.approx(whole[1])
 
 
