@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -19,9 +19,21 @@ _NO_SAMPLES = (
 )
 
 
+@torch.no_grad()
+def pairwise_distance(network: Callable[[Tensor, Tensor], Tensor], images: Tensor) -> float:
+    """The mean LPIPS of all pairs of images.
+
+    Args:
+        network: of :func:`~pitikit.evaluation.lpips.build_lpips`.
+        images: (S, 3, H, W) in [-1, 1], S of 2 or more.
+    """
+    one, other = zip(*combinations(range(len(images)), 2), strict=True)
+    return float(network(images[list(one)], images[list(other)]).mean())
+
+
 @METRICS.register_module()
 class Diversity(LPIPS):
-    """``diversity``: the mean LPIPS of all pairs among the images of a condition, its mean over conditions.
+    """``Diversity``: the mean LPIPS of all pairs among the images of a condition, its mean over conditions.
 
     0 where the seed changes nothing; more is more variety, noise too, so read it beside FID. Four images of a
     condition or more are usual (Zhu et al. 2017). Arguments as of :class:`~pitikit.evaluation.lpips.LPIPS`.
@@ -29,7 +41,7 @@ class Diversity(LPIPS):
     Reads of a sample: ``preds`` uint8 (S, 3, H, W), the images of its seeds, S of 2 or more, 31 pixels or more.
     """
 
-    name = "diversity"
+    name = "Diversity"
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value."""
@@ -43,15 +55,11 @@ class Diversity(LPIPS):
                 self.results.append(None)
                 continue
             self.facts["samples"] = len(images)
-            self.results.append(sum(self.value(*pair) for pair in combinations(images, 2)) / _pairs(len(images)))
+            self.results.append(pairwise_distance(self.network, images))
 
     @property
     def _no_pair(self) -> str:
         return _NO_SAMPLES
-
-
-def _pairs(count: int) -> int:
-    return count * (count - 1) // 2
 
 
 def _images(sample: Mapping[str, Any]) -> Tensor | None:

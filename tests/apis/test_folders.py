@@ -166,7 +166,7 @@ def test_diversity_is_among_the_samples_of_a_name(monkeypatch, tmp_path):
     report = call("real", "fake", ["diversity"])
     unit = to_unit(made)
     pairs = [(unit[i] - unit[j]).abs().mean() for i, j in ((0, 1), (0, 2), (1, 2), (3, 4))]
-    assert report.metrics["diversity"] == pytest.approx(float((sum(pairs[:3]) / 3 + pairs[3]) / 2), rel=1e-5)
+    assert report.metrics["Diversity"] == pytest.approx(float((sum(pairs[:3]) / 3 + pairs[3]) / 2), rel=1e-5)
 
 
 def test_names_and_weights():

@@ -36,9 +36,9 @@ def test_the_mean_over_pairs_and_conditions(weights):
         sum(float(network(a[None] / 127.5 - 1, b[None] / 127.5 - 1)) for a, b in combinations(each, 2)) / 3
         for each in sets
     ]
-    assert metric.evaluate(3) == {"diversity": pytest.approx(sum(expected) / 3, rel=1e-4)}
+    assert metric.evaluate(3) == {"Diversity": pytest.approx(sum(expected) / 3, rel=1e-4)}
     assert expected[2] == pytest.approx(0, abs=1e-6) and metric.facts["samples"] == 3
-    low, high = metric.intervals["diversity"]
+    low, high = metric.intervals["Diversity"]
     assert low < sum(expected) / 3 < high
 
 
@@ -47,5 +47,5 @@ def test_one_image_a_condition_has_a_reason(weights):
     for sample in ({"pred": images(1)[0]}, {"preds": images(1)}, {"preds": images(2, side=30)}):
         assert "several seeds" in metric.lacking(sample)
         metric.process(None, [sample])
-        assert metric.evaluate(1) == {"diversity": None} and "several seeds" in metric.notes["diversity"]
+        assert metric.evaluate(1) == {"Diversity": None} and "several seeds" in metric.notes["Diversity"]
     assert not metric.lacking({"preds": images(2)})
