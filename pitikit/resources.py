@@ -24,6 +24,9 @@ SHIPPED = ("configs", "weights")
 #: A path that begins with it is one of the package, and no other.
 OF_PACKAGE = "pitikit::"
 
+CACHE_VARIABLE = "PITIKIT_CACHE"
+"""Environment variable: the folder of downloads and of kept features."""
+
 WEIGHTS_VARIABLE = "PITIKIT_WEIGHTS"
 """Environment variable: a folder of weights."""
 
@@ -83,3 +86,8 @@ def looked_for_weights(name: str | Path, *beside: str | Path) -> str:
     """The end of a message that :func:`find_weights` found nothing, with the places."""
     text = looked_in(weight_places(name, *beside))
     return text if os.environ.get(WEIGHTS_VARIABLE) else f"{text}; {WEIGHTS_VARIABLE} names no folder"
+
+
+def cache_folder() -> Path:
+    """The folder of downloads and of kept features: ``$PITIKIT_CACHE``, or ``~/.cache/pitikit``."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "pitikit")

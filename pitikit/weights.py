@@ -1,6 +1,6 @@
 """Files of weights and checkpoints: found, read without running code in them, written whole or not at all.
 
-Nothing here is downloaded.
+Nothing is downloaded but by :func:`fetch`.
 """
 
 from __future__ import annotations
@@ -400,3 +400,25 @@ def find_downloaded(pattern: str) -> Path | None:
     """A file downloaded earlier through torch.hub or torchvision, by a glob of its name, or None."""
     folder = Path(torch.hub.get_dir(), "checkpoints")
     return next(iter(sorted(folder.glob(pattern))), None) if folder.is_dir() else None
+
+
+def fetch(url: str, sha256: str = "", name: str = "") -> Path:
+    """The file at ``url`` in torch.hub's folder; downloaded, and compared with its checksum, unless it is there.
+
+    Args:
+        url: where it is published.
+        sha256: its checksum or the first digits of it, as far as they are published.
+        name: in the folder; the last part of ``url`` by default.
+
+    Raises:
+        WeightsError: it cannot be fetched, or is another file; nothing is left of it.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", name or url.rpartition("/")[2])
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256 or None)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"{url} cannot be fetched: {first_line(error)}") from error
+    return path

@@ -59,7 +59,7 @@ OUTSIDE = {
     "scenes": {"torch", "numpy", "cv2"},
     "engine": {"torch", "mmengine", "numpy"},
     "evaluation": {"torch", "torchvision", "torchmetrics", "torch_fidelity", "lpips", "mmengine"}
-    | {"numpy", "scipy", "cv2", "PIL", "tqdm"},
+    | {"numpy", "scipy", "cv2", "PIL", "tqdm", "transformers"},
 }
 
 

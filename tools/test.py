@@ -16,6 +16,8 @@ sampler are never mixed in.
 Several ranks share the images; they and the table are those of one process with the same batch size:
     torchrun --nproc-per-node 2 tools/test.py configs/scenes/piti_small_mask.py weights/scenes_mask.safetensors
 
+A metric whose weights are not there stops the test before the first image; with --skip-missing its column stays empty.
+
 Images that were made elsewhere, FOLDER/<id>.png or in another format, are measured in the same way:
     python tools/test.py configs/scenes/piti_small_mask.py --images FOLDER --out measured
 
@@ -60,6 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--count", type=int, help="only the first so many images")
     parser.add_argument("--batch-size", type=int, help="the test loader's by default")
+    parser.add_argument(
+        "--skip-missing", action="store_true", help="leave metrics empty whose weights are not there, and go on"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the results of another protocol")
     add_config_arguments(parser)
     # Options may stand between CONFIG and CHECKPOINT.
@@ -80,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
         options=args.cfg_options,
         overwrite=args.overwrite,
         launcher=args.launcher,
+        skip_missing=args.skip_missing,
     )
     report: EvaluationReport | SeedsReport
     if args.seeds is not None:

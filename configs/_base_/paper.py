@@ -7,7 +7,7 @@ _later = "as later papers give it: Inception, each paper's own segmenter"
 def _rows(configs, dataset, **values):
     names = dict(pix2pixhd="Pix2PixHD", spade="SPADE", oasis="OASIS", scratch="from scratch, paper", piti="PITI, paper")
     return [
-        dict(configs=configs, dataset=dataset, method=names[key], metrics={"CLIP-FID": value}, protocol=_clip)
+        dict(configs=configs, dataset=dataset, method=names[key], metrics={"FID_CLIP": value}, protocol=_clip)
         for key, value in values.items()
     ]
 
@@ -20,7 +20,7 @@ paper = [
     *_rows("*sketch*flickr*", "Flickr-Landscapes, sketches", pix2pixhd=16.8, spade=29.5, scratch=9.4, piti=6.0),
     *_rows("*diode*", "DIODE", pix2pixhd=18.2, spade=17.0, scratch=13.9, piti=11.5),
     *[
-        dict(configs="*ade20k*", dataset="ADE20K", method=method, metrics={"CLIP-FID": value}, protocol=_clip)
+        dict(configs="*ade20k*", dataset="ADE20K", method=method, metrics={"FID_CLIP": value}, protocol=_clip)
         for method, value in {
             "fixed decoder, paper": 12.6,
             "one stage, paper": 13.3,

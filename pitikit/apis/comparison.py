@@ -306,7 +306,7 @@ def _run(run: Run, tools: Path, children: _Children, count: int | None, options:
         train = [str(tools / "train.py"), str(run.config), "--work-dir", str(run.folder), "--resume"]
         _call(run, [*train, *_typed(run.options)], children)
         write_json(done, wanted)
-    test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test")]
+    test = [str(tools / "test.py"), str(run.config), str(weights), "--out", str(run.folder / "test"), "--skip-missing"]
     test += ["--count", str(count)] if count is not None else []
     test += _typed(options)
     wanted = {"test": test, "weights": weights.stat().st_mtime_ns}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pitikit.arguments import nearest
 from pitikit.files import FULL, file_sha256
-from pitikit.resources import find_weights, looked_for_weights
+from pitikit.resources import cache_folder, find_weights, looked_for_weights
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -50,21 +50,12 @@ RELEASES: dict[str, Release] = {
 }
 
 
-CACHE_VARIABLE = "PITIKIT_CACHE"
-"""Environment variable: the folder of downloads."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``$PITIKIT_CACHE``, or ``~/.cache/pitikit``."""
-    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "pitikit")
-
-
 def resolve_checkpoint(src: str | Path, cache_dir: str | Path | None = None) -> Path:
     """The file that ``src`` means: one of weights, or a name of :data:`RELEASES`, downloaded.
 
     Args:
         src: a path, see :func:`~pitikit.resources.find_weights`, or a name. A file of that name comes first.
-        cache_dir: where downloads are kept; see :func:`cache_folder`.
+        cache_dir: where downloads are kept; see :func:`~pitikit.resources.cache_folder`.
 
     Raises:
         FileNotFoundError: it is neither a file nor a known name.

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from pitikit.apis.protocol import (
     read_protocol,
     write_json,
 )
+from pitikit.apis.report_lines import INTERVAL, report_lines
 from pitikit.apis.results import save_image
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
 from pitikit.data.images import condition_image, write_grid
@@ -42,9 +43,9 @@ from pitikit.engine.bad_items import BadItems
 from pitikit.engine.distributed.failures import lost_contact, on_main
 from pitikit.engine.distributed.groups import join_group, leave_group, resolve_launcher
 from pitikit.engine.empty_conditions import EmptyConditions
+from pitikit.evaluation.bootstrap import Interval
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
-from pitikit.evaluation.mean_iou import is_of_class
-from pitikit.evaluation.preparation import prepare_metrics, size_made
+from pitikit.evaluation.preparation import prepare_metrics, refuse_missing, size_made
 from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.files import check_writable, ensure_folder, write_atomically
 from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
@@ -72,6 +73,7 @@ class EvaluationReport:
             call has made an image.
         seconds_per_image: of sampling alone.
         ids: of the images, sorted.
+        intervals: name -> low and high, see :mod:`pitikit.evaluation.bootstrap`.
     """
 
     folder: Path
@@ -84,19 +86,11 @@ class EvaluationReport:
     network_calls: float | None = None
     seconds_per_image: float | None = None
     ids: tuple[str, ...] = ()
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     def table(self) -> str:
         """The metrics as text, those of single classes last."""
-        ordered = sorted(self.metrics, key=is_of_class)
-        width = max((len(name) for name in ordered), default=0)
-        values = {name: "-" if (v := self.metrics[name]) is None else f"{v:.4f}" for name in ordered}
-        lines = [f"{name:{width}s}  {values[name]:>9s}" for name in ordered]
-        reasons: dict[str, list[str]] = {}
-        for name, reason in self.notes.items():
-            reasons.setdefault(reason, []).append(name)
-        for reason, names in reasons.items():
-            lacking = all(self.metrics.get(name) is None for name in names)
-            lines.append(f"{'no ' * lacking}{', '.join(names)}: {reason}")
+        lines = report_lines(self.metrics, self.notes, self.intervals)
         kept = f", {self.reused} were there" if self.reused else ""
         done = f"{self.made} images made{kept}"
         if "images" in self.protocol:
@@ -118,6 +112,7 @@ def evaluate(
     progress: bool = True,
     launcher: str = "auto",
     images: str | Path | None = None,
+    skip_missing: bool = False,
 ) -> EvaluationReport:
     """Generate the test set of a config and measure it, or measure images that were made elsewhere.
 
@@ -140,8 +135,10 @@ def evaluate(
         launcher: see :func:`~pitikit.engine.distributed.groups.resolve_launcher`.
         images: a folder with an image for each item, ``<id>.png`` or in another format, to measure in the place of
             those that a model makes.
+        skip_missing: leave the columns of a metric empty whose weights are not there, in place of an error.
 
     Raises:
+        MissingWeightsError: the weights of a metric are not there.
         ForeignImagesError: an image of ``images`` is missing, of another size or of no item.
         DistributedError: the other ranks do not come, or one of them fails.
         ProtocolError: ``out`` holds images of another protocol, or other files.
@@ -181,6 +178,9 @@ def evaluate(
                 BadItems(dataset).report_missing(MMLogger.get_current_instance())
             total = min(count or len(dataset), len(dataset))
             metrics = _metrics(cfg.get("test_evaluator"), getattr(dataset, "metainfo", {}))
+            # Of the default metrics, which a config without its own has, those that can be are measured.
+            if not skip_missing and cfg.get("test_evaluator") is not None:
+                refuse_missing(metrics.metrics)
             chosen = Subset(dataset, range(total))
             loader = build_test_loader(cfg.test_dataloader, chosen, batch_size, rank, world_size)
 
@@ -227,12 +227,16 @@ def evaluate(
         sampled = reduce(Cost.plus, all_gather_object(sampled))
 
         notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
+        intervals = {_named(m, key): pair for m in metrics.metrics for key, pair in getattr(m, "intervals", {}).items()}
         facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
         cost = sampled.per_image() or _former_cost(folder)
-        report = EvaluationReport(folder, values, notes, protocol, made, total - made, seconds, ids=ids, **cost)
+        report = EvaluationReport(
+            folder, values, notes, protocol, made, total - made, seconds, ids=ids, intervals=intervals, **cost
+        )
         if rank == 0:
-            shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost)
+            of_intervals = dict(intervals=intervals, interval_method=INTERVAL) if intervals else {}
+            shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost, **of_intervals)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
             _write_grid(folder / "grid.png", rows)
         return report

@@ -264,6 +264,7 @@ def compare_samplers(
                 device=device,
                 progress=progress,
                 launcher="none",
+                skip_missing=True,
             )
             sampler = {name: value for name, value in setting.sampler.items() if name not in ("steps", "guidance")}
             rows[setting.title] = plain(

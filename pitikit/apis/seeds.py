@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pitikit.apis.building import Checkpoint
 from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, ranks_of_test
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
+from pitikit.evaluation.diversity import pairwise_distance
 from pitikit.evaluation.image_metric import to_unit
 from pitikit.evaluation.lpips import HOW_TO_GET, SMALLEST, build_lpips, find_alexnet
 from pitikit.evaluation.mean_iou import is_of_class
@@ -120,7 +120,6 @@ def evaluate_seeds(
     return report
 
 
-@torch.no_grad()
 def _diversity(weights: Path, folders: Sequence[Path], ids: Sequence[str]) -> float | None:
     """The mean LPIPS of all pairs of images of one id; the ids are shared out among the ranks."""
     network = build_lpips(weights)
@@ -132,7 +131,6 @@ def _diversity(weights: Path, folders: Sequence[Path], ids: Sequence[str]) -> fl
         units = torch.stack([to_unit(image) for image in images if image is not None])
         if min(units.shape[2:]) < SMALLEST:
             break
-        one, other = zip(*combinations(range(len(units)), 2), strict=True)
-        found.append(float(network(units[list(one)], units[list(other)]).mean()))
+        found.append(pairwise_distance(network, units))
     values = [value for part in all_gather_object(found) for value in part]
     return sum(values) / len(values) if values else None

@@ -159,7 +159,8 @@ def sweep(
         note(f"{point.name} ({number} of {len(points)})")
         if not _is_finished(point):
             given = {**(options or {}), **point.values}
-            evaluate(config, checkpoint, point.folder, seed, count, batch_size, given, overwrite, device, progress)
+            arguments = (seed, count, batch_size, given, overwrite, device, progress)
+            evaluate(config, checkpoint, point.folder, *arguments, skip_missing=True)
             write_json(point.folder / REQUEST_NAME, point.request)
         results.append(read_run(point.folder / METRICS_NAME))
         for metric in plot:

@@ -41,10 +41,9 @@ class Colour(ImageMetric):
         names = ("saturation", "contrast")
         if not results:
             return self.unknown("no sample has an 'image', the ground truth", *names)
-        made_s, made_c, true_s, true_c = (sum(column) for column in zip(*results, strict=True))
-        found: dict[str, float | None] = {}
-        for name, made, true in zip(names, (made_s, made_c), (true_s, true_c), strict=True):
-            found.update({name: made / true} if true else self.unknown(f"the true images have no {name}", name))
+        found = self.ratios(results, *names)
+        for name in [name for name, value in found.items() if value is None]:
+            found.update(self.unknown(f"the true images have no {name}", name))
         return found
 
 

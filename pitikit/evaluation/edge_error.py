@@ -136,9 +136,6 @@ class EdgeError(ImageMetric):
             if any(values == () for values in results):
                 return self.unknown("no sketch has an edge", *names)
             return self.unknown(_NO_SKETCH, *names)
-        precision, recall, f1 = np.mean([values[:3] for values in known], axis=0).tolist()
-        found: dict[str, float | None] = dict(edge_F1=f1, edge_precision=precision, edge_recall=recall)
+        found = self.means([(f1, precision, recall) for precision, recall, f1, *_ in known], *names[:3])
         true = [values[3] for values in known if len(values) > 3]
-        if true:
-            return {**found, names[3]: float(np.mean(true))}
-        return {**found, **self.unknown(NO_TRUTH, names[3])}
+        return {**found, **(self.means(true, names[3]) if true else self.unknown(NO_TRUTH, names[3]))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -10,7 +9,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, condition_images, member, to_unit
@@ -29,11 +27,13 @@ class Errors(NamedTuple):
         depth_abs_rel: mean of ``|d / d* - 1|``, 0 at best.
         depth_delta: share of pixels with ``max(d / d*, d* / d) < 1.25``, 1 at best.
         normal_angle: mean angle between the normals, degrees, 0 at best.
+        depth_affine_abs_rel: mean of ``|d / d* - 1|`` after a fit of scale and shift, 0 at best.
     """
 
     depth_abs_rel: float
     depth_delta: float
     normal_angle: float
+    depth_affine_abs_rel: float = math.nan
 
 
 def geometry_target(
@@ -81,28 +81,41 @@ def geometry_errors(estimate: Tensor, target: Tensor) -> Errors:
 
     The estimated depth is multiplied by the factor that makes the mean of the logarithms that of the true ones, as in
     the scale-invariant error of Eigen, Puhrsch and Fergus (2014, section 3.2); relative error and delta are theirs too.
+    ``depth_affine_abs_rel`` is of ``a d + b``, the least squares fit to the true depth, which many benchmarks use
+    (Ranftl et al. 2020); what it makes less than a tenth of the smallest true depth counts as that.
 
     Args:
         estimate: (4, h, w), log-depth and normals of any length.
         target: (4, h, w), see :func:`geometry_target`.
     """
-    abs_rel = delta = angle = math.nan
+    abs_rel = affine = delta = angle = math.nan
     known = target[0].isfinite()
     if known.any():
         off = (estimate[0] - target[0])[known].double()
         off = off - off.mean()
         abs_rel = float((off.exp() - 1).abs().mean())
         delta = float((off.abs() < math.log(1.25)).double().mean())
+        affine = _affine_abs_rel(*(each[0][known].double().exp() for each in (estimate, target)))
     there = target[1:].norm(dim=0) > 0.5
     if there.any():
         cosine = F.cosine_similarity(estimate[1:].double(), target[1:].double(), dim=0)[there]
         angle = float(cosine.clamp(-1, 1).acos().rad2deg().mean())
-    return Errors(abs_rel, delta, angle)
+    return Errors(abs_rel, delta, angle, affine)
+
+
+def _affine_abs_rel(depth: Tensor, truth: Tensor) -> float:
+    """Mean of ``|(a depth + b) / truth - 1|`` of (N,) depths, a and b by least squares."""
+    off = depth - depth.mean()
+    power = off.square().sum()
+    scale = (off * truth).sum() / power if power > 0 else power
+    fitted = (truth.mean() + scale * off).clamp_min(float(truth.min()) / 10)
+    return float((fitted / truth - 1).abs().mean())
 
 
 @METRICS.register_module()
 class GeometryError(ImageMetric):
-    """``depth_abs_rel``, ``depth_delta`` and ``normal_angle`` of images against their condition, means over images.
+    """``depth_abs_rel``, ``depth_delta``, ``depth_affine_abs_rel`` and ``normal_angle`` of images against their
+    condition, means over images.
 
     A network estimates depth and normals of the image; see :class:`Errors` and :func:`geometry_errors`. The network
     is small and has errors of its own: the names with ``_ground_truth`` have its values on the true images, which a
@@ -137,13 +150,10 @@ class GeometryError(ImageMetric):
         super().__init__(collect_device, prefix, collect_dir)
         self.normals = normals
         self.estimator: nn.Module | None = None
-        self._absent = ""
         try:
             self.estimator = MODELS.build(estimator) if isinstance(estimator, dict) else estimator
         except FileNotFoundError as error:
-            self._absent = str(error)
-            # Logged now, before hours of sampling, and again in the notes.
-            print_log(f"GeometryError: {error}", logger="current", level=logging.WARNING)
+            self.absent = str(error)
         if self.estimator is not None:
             self.estimator.eval()
             self.facts = dict(estimator=type(self.estimator).__name__, normals=normals)
@@ -196,20 +206,21 @@ class GeometryError(ImageMetric):
         """The means over images."""
         names = Errors._fields
         if self.estimator is None:
-            return self.unknown(self._absent, *names, *(f"{name}_ground_truth" for name in names))
+            return self.unknown(self.absent, *names, *(f"{name}_ground_truth" for name in names))
         known = [pair for pair in results if pair is not None]
-        made = mean_errors([errors for errors, _ in known])
-        true = mean_errors([errors for _, errors in known if errors is not None])
+        made = self.means([errors for errors, _ in known], *names)
+        true = self.means(
+            [errors for _, errors in known if errors is not None], *(f"{name}_ground_truth" for name in names)
+        )
         found: dict[str, float | None] = {}
-        for index, name in enumerate(names):
-            theirs = f"{name}_ground_truth"
-            if math.isnan(made[index]):
+        for name, theirs in zip(names, true, strict=True):
+            if made[name] is None:
                 found.update(self.unknown(_REASONS[name.partition("_")[0]], name, theirs))
-            elif math.isnan(true[index]):
-                found.update({name: made[index]})
+            elif true[theirs] is None:
+                found.update({name: made[name]})
                 found.update(self.unknown(NO_TRUTH, theirs))
             else:
-                found.update({name: made[index], theirs: true[index]})
+                found.update({name: made[name], theirs: true[theirs]})
         return found
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
 from pitikit.diffusion.conditions import image_parts, map_condition
+from pitikit.evaluation.bootstrap import REPLICATES, Interval, Values, bootstrap
 
 
 def member(sample: Mapping[str, Any], name: str) -> Tensor | None:
@@ -70,6 +73,9 @@ class ImageMetric(BaseMetric):
         facts: what a number depends on besides the images, such as the hash of a network's weights.
         notes: name of a metric -> why it has no value, or how to read the one it has; of the last
             :meth:`compute_metrics`.
+        intervals: name of a metric -> its 95 % interval over other images; see
+            :func:`~pitikit.evaluation.bootstrap.bootstrap`. Of the last :meth:`compute_metrics`.
+        absent: the reason why there can be no value, such as missing weights, and the remedy; otherwise empty.
     """
 
     # Not None, which makes mmengine warn: 'PSNR' needs no prefix.
@@ -79,6 +85,13 @@ class ImageMetric(BaseMetric):
         super().__init__(collect_device, prefix, collect_dir)
         self.facts: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
+        self.intervals: dict[str, Interval] = {}
+        self.absent = ""
+
+    @property
+    def title(self) -> str:
+        """The metric in a message."""
+        return type(self).__name__
 
     def prepare(self, sample: Mapping[str, Any]) -> None:
         """Find, before the first image is made, what would be found after the last: raise it, or log it as a warning.
@@ -86,8 +99,9 @@ class ImageMetric(BaseMetric):
         Args:
             sample: the first one, as :meth:`process` gets it; its ``pred`` is black, and of the size that is made.
         """
-        if reason := self.lacking(sample):
-            print_log(f"{type(self).__name__}: {reason}", logger="current", level=logging.WARNING)
+        lacking = self.lacking(sample)
+        if reason := self.absent or lacking:
+            print_log(f"{self.title}: {reason}", logger="current", level=logging.WARNING)
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value; empty where they have."""
@@ -96,10 +110,96 @@ class ImageMetric(BaseMetric):
     def evaluate(self, size: int) -> dict:
         """The metrics of the first ``size`` samples over all ranks; see mmengine's BaseMetric."""
         self.notes.clear()
+        self.intervals.clear()
         return super().evaluate(size)
+
+    def spread(
+        self,
+        values: Values,
+        count: int,
+        statistic: Callable[[np.ndarray], Values],
+        replicates: int = REPLICATES,
+        scale: float = 1.0,
+        drawn: int | None = None,
+    ) -> None:
+        """Keep the intervals of ``values``; arguments as of :func:`~pitikit.evaluation.bootstrap.bootstrap`."""
+        self.intervals.update(bootstrap(values, count, statistic, replicates, scale, drawn))
+
+    def means(self, rows: Sequence[Sequence[float]] | np.ndarray, *names: str) -> dict[str, float | None]:
+        """The mean of each column of (images, values), with its interval; NaN is no value and does not count."""
+        table = np.asarray(rows, np.float64).reshape(-1, len(names))
+
+        def mean(chosen: np.ndarray) -> dict[str, float | None]:
+            columns = [column[~np.isnan(column)] for column in table[chosen].T]
+            return {
+                name: float(column.mean()) if len(column) else None for name, column in zip(names, columns, strict=True)
+            }
+
+        found = mean(np.arange(len(table)))
+        self.spread(found, len(table), mean)
+        return found
 
     def unknown(self, reason: str, *names: str) -> dict[str, float | None]:
         """Return None for each name, and note and log the reason."""
         print_log(f"{', '.join(names)}: {reason}", logger="current", level=logging.WARNING)
         self.notes.update({name: reason for name in names})
         return dict.fromkeys(names)
+
+    def ratios(self, rows: Sequence[Sequence[float]], *names: str) -> dict[str, float | None]:
+        """The sum of a column over that of its truth, with its interval; None where the latter is 0.
+
+        Args:
+            rows: (images, 2 * values): the values of an image, then those of its truth.
+            names: of the values.
+        """
+        table = np.asarray(rows, np.float64).reshape(-1, 2, len(names))
+
+        def ratio(chosen: np.ndarray) -> dict[str, float | None]:
+            made, true = table[chosen].sum(0)
+            return {name: float(m / t) if t else None for name, m, t in zip(names, made, true, strict=True)}
+
+        found = ratio(np.arange(len(table)))
+        self.spread(found, len(table), ratio)
+        return found
+
+
+class PairMetric(ImageMetric):
+    """A number for each image and its ground truth, and the mean of these.
+
+    A subclass has ``name``, the column, and :meth:`value`; and ``smallest`` where it needs images of some size.
+
+    Reads of a sample: ``pred`` uint8 (3, H, W) and ``image`` (3, H, W) in [-1, 1].
+    """
+
+    name: str
+    smallest = 1
+    """Pixels: the side of the smallest image that has a value."""
+
+    @abstractmethod
+    def value(self, image: Tensor, truth: Tensor) -> float:
+        """The number of a pair, uint8 or [-1, 1], (3, H, W) both."""
+
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        return "" if self._fits(image_pair(sample)) else self._no_pair
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep one number an image."""
+        for sample in data_samples:
+            pair = image_pair(sample)
+            known = pair is not None and self._fits(pair) and not self.absent
+            self.results.append(self.value(*pair) if known and pair is not None else None)
+
+    def _fits(self, pair: tuple[Tensor, Tensor] | None) -> bool:
+        return pair is not None and min(pair[0].shape[1:]) >= self.smallest
+
+    @property
+    def _no_pair(self) -> str:
+        return NO_TRUTH + (f", of {self.smallest} pixels or more" if self.smallest > 1 else "")
+
+    def compute_metrics(self, results: list) -> dict[str, float | None]:
+        """The mean over images."""
+        values = [value for value in results if value is not None]
+        if not values:
+            return self.unknown(self.absent or self._no_pair, self.name)
+        return self.means(values, self.name)

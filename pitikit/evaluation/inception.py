@@ -8,28 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import find_downloaded, read_tensors
+from pitikit.weights import read_tensors
 
 FILE_NAME = "inception_fid_pool3_fp16.safetensors"
 FEATURES = 2048
 
 _LOGITS = 1008
-_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-
-HOW_TO_GET = (
-    f"put {FILE_NAME} (the FID Inception of 2015-12-05, in pytorch-fid's names) into weights/ or into the folder that "
-    f"{WEIGHTS_VARIABLE} names, or set weights=FILE; the .pth of pytorch-fid or torch-fidelity is taken as well. "
-    "Nothing is downloaded automatically; with a network, this puts it where it is found: "
-    f"python -c \"import torch; torch.hub.load_state_dict_from_url('{_URL}')\""
-)
-
-
-def find_inception(weights: str | Path | None = None) -> Path | None:
-    """The file of the weights: the one given, or else in ``weights/``, or one that torch.hub has downloaded."""
-    if weights is not None:
-        return find_weights(weights)
-    return find_weights(FILE_NAME) or find_downloaded("*inception-2015-12-05-*.pth")
+URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 
 
 class InceptionFeatures(nn.Module):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, member, to_unit
@@ -114,13 +112,10 @@ class MeanIoU(ImageMetric):
         self.ignore = ignore
         self.classes: tuple[str, ...] = ()
         self.segmenter: nn.Module | None = None
-        self._absent = ""
         try:
             self.segmenter = MODELS.build(segmenter) if isinstance(segmenter, dict) else segmenter
         except FileNotFoundError as error:
-            self._absent = str(error)
-            # Logged now, before hours of sampling, and again in the notes.
-            print_log(f"MeanIoU: {error}", logger="current", level=logging.WARNING)
+            self.absent = str(error)
         if self.segmenter is None:
             return
         self.segmenter.eval()
@@ -181,25 +176,33 @@ class MeanIoU(ImageMetric):
         """Put the areas of all images together."""
         names = ("mIoU", "accuracy", "mIoU_ground_truth", "accuracy_ground_truth")
         if self.segmenter is None:
-            return self.unknown(self._absent, *names)
+            return self.unknown(self.absent, *names)
         made = [areas for areas, _ in results if areas is not None]
         if not made:
             return self.unknown(_NO_LABEL, *names)
-        ious, mean, accuracy = iou_of_areas(np.stack(made).sum(0, dtype=np.int64))
-        found: dict[str, float | None] = dict(mIoU=mean, accuracy=accuracy)
+        found, ious = self._of_areas(np.stack(made), *names[:2])
         true = [areas for _, areas in results if areas is not None]
-        if true:
-            _, mean, accuracy = iou_of_areas(np.stack(true).sum(0, dtype=np.int64))
-            found.update(mIoU_ground_truth=mean, accuracy_ground_truth=accuracy)
-        else:
-            found.update(self.unknown(NO_TRUTH, *names[2:]))
+        found |= self._of_areas(np.stack(true), *names[2:])[0] if true else self.unknown(NO_TRUTH, *names[2:])
+        small = "mIoU_small_ground_truth"
         found["mIoU_small"] = iou_of_smallest(np.stack(made).sum(0, dtype=np.int64))
         if true:
-            found["mIoU_small_ground_truth"] = iou_of_smallest(np.stack(true).sum(0, dtype=np.int64))
+            found[small] = iou_of_smallest(np.stack(true).sum(0, dtype=np.int64))
         else:
-            found.update(self.unknown(NO_TRUTH, "mIoU_small_ground_truth"))
+            found |= self.unknown(NO_TRUTH, small)
         found.update({f"IoU/{name}": iou for name, iou in zip(self.classes, ious, strict=True)})
         return found
+
+    def _of_areas(self, areas: np.ndarray, *names: str) -> tuple[dict[str, float | None], list[float | None]]:
+        """Mean IoU and accuracy of (N, 3, K) areas by ``names``, with their intervals; and IoU by class."""
+
+        def values(chosen: np.ndarray) -> dict[str, float | None]:
+            _, *both = iou_of_areas(areas[chosen].sum(0, dtype=np.int64))
+            return dict(zip(names, both, strict=True))
+
+        ious, *both = iou_of_areas(areas.sum(0, dtype=np.int64))
+        found: dict[str, float | None] = dict(zip(names, both, strict=True))
+        self.spread(found, len(areas), values)
+        return found, ious
 
 
 def _few(names: Sequence[str]) -> str:

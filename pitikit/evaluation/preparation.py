@@ -18,6 +18,29 @@ def size_made(model: Any) -> tuple[int, int]:
     return (list(model.parts.values())[-1].denoiser.decoder.image_size,) * 2
 
 
+class MissingWeightsError(FileNotFoundError):
+    """A metric lacks the weights of its network."""
+
+
+def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
+    """Stop where a metric can have no value because weights are missing.
+
+    Raises:
+        MissingWeightsError: with the remedy for each such metric.
+    """
+    absent = {each.title: each.absent for each in metrics if isinstance(each, ImageMetric) and each.absent}
+    if absent:
+        raise MissingWeightsError(
+            "\n  ".join(
+                [
+                    f"metrics: got no weights for {', '.join(absent)}, expected them before the first image; get them "
+                    "as below, leave these metrics out, or go on without their numbers: --skip-missing",
+                    *(f"{name}: {reason}" for name, reason in absent.items()),
+                ]
+            )
+        )
+
+
 def prepare_metrics(
     metrics: Iterable[BaseMetric], preprocessor: Callable[..., Any], size: tuple[int, int], dataset: Any
 ) -> None:

@@ -58,12 +58,12 @@ class Sharpness(ImageMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float | None]:
         """The ratio of the sums, so that a flat image does not decide it."""
-        made, true = (sum(pair[side] for pair in results) for side in (0, 1))
         if not results:
             return self.unknown(NO_TRUTH, "sharpness")
-        if true == 0:
+        found = self.ratios(results, "sharpness")
+        if found["sharpness"] is None:
             return self.unknown("the true images have no detail at these frequencies", "sharpness")
-        return {"sharpness": made / true}
+        return found
 
 
 def high_energy(image: Tensor, cutoff: float) -> float:

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
-from pitikit.weights import find_downloaded, read_checkpoint, read_tensors
+from pitikit.weights import WeightsError, fetch, find_downloaded, read_checkpoint, read_tensors
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -65,7 +64,11 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
         AbsentWeightsError: there is none; the message explains how to get it.
     """
     if weights == DOWNLOAD:
-        return find_downloaded(FILES[network]) or _fetched(network)
+        name = FILES[network]
+        try:
+            return fetch(DOWNLOADS + name, Path(name).stem.rpartition("-")[2])
+        except WeightsError as error:
+            raise AbsentWeightsError(f"{error}. {_how(network)}") from error
     if weights is not None:
         found = find_weights(weights)
         what = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}"
@@ -76,16 +79,6 @@ def find_backbone(network: str, weights: str | Path | None = None) -> Path:
     if found is None:
         raise AbsentWeightsError(f"{what}. {_how(network)}")
     return found
-
-
-def _fetched(network: str) -> Path:
-    path = Path(torch.hub.get_dir(), "checkpoints", FILES[network])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(DOWNLOADS + path.name, str(path), hash_prefix=path.stem.rpartition("-")[2])
-    except (OSError, RuntimeError) as error:
-        raise AbsentWeightsError(f"{DOWNLOADS}{path.name} cannot be fetched: {error}. {_how(network)}") from error
-    return path
 
 
 def _how(network: str) -> str:

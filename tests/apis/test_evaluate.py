@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,16 +14,21 @@ from mmengine.registry import DefaultScope
 
 from pitikit.apis import evaluate as module
 from pitikit.apis import results
-from pitikit.apis.evaluate import evaluate, image_path, read_image
+from pitikit.apis.evaluate import image_path, read_image
 from pitikit.apis.protocol import ProtocolError
 from pitikit.config import ConfigError
 from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
-from pitikit.evaluation import fid
+from pitikit.evaluation import set_metric
+from pitikit.evaluation.extractors import Extractor
 from pitikit.evaluation.generate import Generated, GeneratedBatch
+from pitikit.evaluation.preparation import MissingWeightsError
 from pitikit.models import translator
 from pitikit.registry import MODELS
 from pitikit.weights import WeightsError, save_weights
+
+# The config has a metric without weights.
+evaluate = partial(module.evaluate, skip_missing=True)
 
 CONFIG = """
 model = dict(
@@ -96,6 +102,9 @@ def test_what_is_written(whole, trained):
 
     text = (whole.folder / "metrics.json").read_text()
     found = json.loads(text, parse_constant=refuse)
+    low, high = found["intervals"]["PSNR"]
+    assert low < found["metrics"]["PSNR"] < high and "95%" in found["interval_method"]
+    assert f"[{low:.4f}, {high:.4f}]" in whole.table() and "LPIPS" not in found["intervals"]
     assert found["metrics"]["LPIPS"] is None and "alexnet" in found["notes"]["LPIPS"]
     stated = found["protocol"]
     assert len(stated["checkpoint"]["sha256"]) == 64
@@ -405,8 +414,8 @@ def never(*_, **__):
 def test_what_can_be_known_before_is_an_error_before_the_first_image(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "generate", never)
     # In the place of Inception's weights, which are not shipped.
-    monkeypatch.setattr(fid, "find_inception", lambda weights: trained[1])
-    monkeypatch.setattr(fid, "InceptionFeatures", lambda path: torch.nn.Flatten())
+    flat = Extractor(torch.nn.Flatten(), "flat", "", {}, device="cpu")
+    monkeypatch.setattr(set_metric, "build_extractor", lambda *_: flat)
     (tmp_path / "reference").mkdir()
     for name in ("0.png", "1.png"):
         (tmp_path / "reference" / name).write_bytes(b"nothing")
@@ -427,6 +436,15 @@ def test_what_can_be_known_before_is_an_error_before_the_first_image(trained, tm
         (folder / "protocol.json").write_text("{}")
         with pytest.raises(OSError, match=rf"{name} cannot be written: Is a directory"):
             evaluate(*trained, out=folder, overwrite=True, progress=False)
+
+
+def test_absent_weights_stop_before_the_first_image(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "generate", never)
+    with pytest.raises(
+        MissingWeightsError, match=r"got no weights for LPIPS(.|\n)*--skip-missing(.|\n)*LPIPS: no weights"
+    ):
+        module.evaluate(*trained, out=tmp_path / "o", progress=False)
+    assert not (tmp_path / "o").exists()
 
 
 def test_leftovers_make_no_folder_another_s(trained, tmp_path):

@@ -43,7 +43,7 @@ def test_seeds_of_different_tests_are_refused(tmp_path):
 
 
 def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
-    write(tmp_path / "ade", {"FID": 30.0, "CLIP-FID": 10.0}, config=MASK)
+    write(tmp_path / "ade", {"FID": 30.0, "FID_CLIP": 10.0}, config=MASK)
     write(tmp_path / "other", {"FID": 20.0}, config="configs/mask/piti_small_camvid.py", count=9)
     text = write_report([tmp_path / "ade", tmp_path / "other"], tmp_path / "report", ["md"])
     first, second = text.split("## Table 2")

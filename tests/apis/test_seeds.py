@@ -33,14 +33,14 @@ def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp
     monkeypatch.setattr(module, "build_lpips", lambda path: Distance())
     monkeypatch.setattr(module, "SMALLEST", 8)
     out = tmp_path / "out"
-    report = evaluate_seeds(config, "random", 3, out, seed=5, progress=False)
+    report = evaluate_seeds(config, "random", 3, out, seed=5, progress=False, skip_missing=True)
     assert report.seeds == (5, 6, 7) and [test.folder.name for test in report.tests] == ["seed_5", "seed_6", "seed_7"]
     distances = []
     for name in report.tests[0].ids:
         images = [read_image(out / f"seed_{n}/images/{name}.png").float() / 127.5 - 1 for n in (5, 6, 7)]
         distances += [float((a - b).abs().mean()) for a, b in combinations(images, 2)]
     assert len(distances) == 9 and report.diversity == pytest.approx(sum(distances) / 9) and report.diversity > 0.05
-    alone = evaluate(config, "random", tmp_path / "alone", 6, progress=False)
+    alone = evaluate(config, "random", tmp_path / "alone", 6, progress=False, skip_missing=True)
     assert alone.metrics["PSNR"] == report.values()["PSNR"][1]
     saved = json.loads((out / "seeds.json").read_text())
     assert saved["seeds"] == [5, 6, 7] and saved["metrics"]["PSNR"] == report.values()["PSNR"]
@@ -49,7 +49,8 @@ def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp
 
 def test_without_weights_there_is_a_reason(config, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_alexnet", lambda: None)
-    report = evaluate_seeds(config, "random", 2, tmp_path / "out", progress=False, options={"model.seed": 3})
+    given = dict(progress=False, skip_missing=True, options={"model.seed": 3})
+    report = evaluate_seeds(config, "random", 2, tmp_path / "out", **given)
     assert report.seeds == (3, 4) and report.diversity is None and "no weights of AlexNet" in report.table()
 
 

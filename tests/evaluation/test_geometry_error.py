@@ -56,6 +56,22 @@ def test_the_scale_of_the_depth_does_not_count():
     assert found.normal_angle == pytest.approx(0, abs=0.6)  # 8 bits a channel
 
 
+def test_a_scale_and_a_shift_are_fitted():
+    depth = torch.linspace(1, 9, 64).view(8, 8)
+    target = geometry_target(depth, None, (8, 8))
+    found = geometry_errors(estimate(depth * 0.3 + 2), target)
+    assert found.depth_affine_abs_rel == pytest.approx(0, abs=1e-5) and found.depth_abs_rel > 0.1
+    guess = depth.square() + 1
+    design = np.stack([guess.numpy().ravel(), np.ones(64)], 1).astype(np.float64)
+    solved = np.linalg.lstsq(design, depth.numpy().ravel().astype(np.float64), rcond=None)[0]
+    fitted = np.maximum(design @ solved, 0.1)
+    expected = np.abs(fitted / depth.numpy().ravel() - 1).mean()
+    assert geometry_errors(estimate(guess), target).depth_affine_abs_rel == pytest.approx(expected, rel=1e-4)
+    # A flat estimate has no scale; its fit is the mean depth.
+    flat = geometry_errors(estimate(torch.full((8, 8), 3.0)), target).depth_affine_abs_rel
+    assert flat == pytest.approx(float((5 / depth - 1).abs().mean()), rel=1e-4)
+
+
 def test_errors_by_hand():
     depth = torch.ones(8, 8)
     # Half of it 1.21 times as far, half as near: aligned, that is 1.1 and 1 / 1.1 of the truth.
@@ -90,7 +106,7 @@ def test_pixels_without_depth_or_normal_do_not_count():
     guess[:3] = 50
     answer = estimate(guess)
     answer[1:, 3:5] = torch.tensor(UP)[:, None, None]
-    assert geometry_errors(answer, target) == pytest.approx((0, 1, 0), abs=0.6)
+    assert geometry_errors(answer, target) == pytest.approx((0, 1, 0, 0), abs=0.6)
     assert all(math.isnan(value) for value in geometry_errors(answer, geometry_target(None, None, (8, 8))))
 
 

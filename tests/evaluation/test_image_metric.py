@@ -49,3 +49,26 @@ def test_images_of_a_condition():
     assert condition_images({}) == {} == condition_images({"condition": text})
     assert list(condition_images({"condition": mask.numpy()})) == ["condition"]
     assert list(condition_images({"condition": {"mask": mask, "sketch": mask[:1], "text": text}})) == ["mask", "sketch"]
+
+
+class Rows(ImageMetric):
+    """Means of three columns, of which one has no value for some images, and ratios."""
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        rows = [(each, 2 * each, float("nan")) for each in results]
+        return {**self.means([*rows, (3.0, float("nan"), float("nan"))], "A", "B", "C"), **self.ratios(RATIOS, "D")}
+
+
+RATIOS = [(1.0, 2.0), (3.0, 4.0), (2.0, 0.0)]
+
+
+def test_means_and_ratios_have_intervals():
+    metric = Rows()
+    metric.process(None, [1.0, 2.0])
+    assert metric.evaluate(2) == {"A": 2.0, "B": 3.0, "C": None, "D": 1.0}
+    assert metric.intervals.keys() == {"A", "B", "D"}
+    assert all(low < value < high for value, (low, high) in zip((2, 3, 1), metric.intervals.values(), strict=True))
+    assert metric.ratios([(1.0, 0.0)], "D") == {"D": None}

@@ -163,3 +163,23 @@ def test_real_weights_prefer_the_nearer_image(shared):
         metric.process(None, [{"id": "a", "pred": pred, "image": truth}])
         found.append(metric.evaluate(1)["LPIPS"])
     assert 0 < found[0] < 0.5 * found[1]
+
+
+def test_values_are_those_of_the_package(weights, nowhere):
+    import lpips
+
+    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    state = load_file(weights)
+    names = {name: "features." + ".".join(name.split(".")[1:]) for name in theirs.net.state_dict()}
+    theirs.net.load_state_dict({name: state[own] for name, own in names.items()})
+    metric = METRICS.build(dict(type="LPIPS", weights=str(weights)))
+    samples = [pair(seed) for seed in range(3)]
+    metric.process(None, samples)
+    with torch.no_grad():
+        expected = [float(theirs(each["pred"][None] / 127.5 - 1, each["image"][None])) for each in samples]
+    assert metric.evaluate(3)["LPIPS"] == pytest.approx(sum(expected) / 3, rel=1e-6)
+
+
+def test_a_download_is_that_of_torchvision(nowhere, monkeypatch):
+    monkeypatch.setattr(module, "find_backbone", lambda network, given: f"{network} by {given}")
+    assert module.find_alexnet("download") == "alexnet by download"

@@ -156,3 +156,22 @@ def test_two_segmenters_have_columns_of_their_own():
     assert [name for name in found if is_of_class(name)] == [
         f"{prefix}IoU/{name}" for prefix in ("", "other/") for name in "abcd"
     ]
+
+
+def test_values_are_those_of_a_confusion_matrix():
+    generator = np.random.default_rng(0)
+    answers, labels = generator.integers(0, 4, (5, 6, 7)), generator.integers(0, 4, (5, 6, 7))
+    labels[generator.random(labels.shape) < 0.2] = 255
+    metric = MeanIoU(ByRed())
+    metric.process(None, [sample(a.tolist(), b.tolist()) for a, b in zip(answers, labels, strict=True)])
+    found = metric.evaluate(5)
+    matrix = np.zeros((4, 4), int)
+    known = labels != 255
+    np.add.at(matrix, (labels[known], answers[known]), 1)
+    ious = np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
+    assert found["mIoU"] == pytest.approx(ious.mean())
+    assert found["accuracy"] == pytest.approx(np.trace(matrix) / matrix.sum())
+    assert [found[f"IoU/{name}"] for name in ByRed.classes] == pytest.approx(ious.tolist())
+    # Each resampled image has all of its pixels.
+    low, high = metric.intervals["mIoU"]
+    assert 0 < high - low < 0.3 and metric.intervals.keys() == {"mIoU", "accuracy"}

@@ -13,7 +13,7 @@ from pitikit.evaluation.geometry_error import GeometryError
 from pitikit.evaluation.image_metric import ImageMetric
 from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import MeanIoU
-from pitikit.evaluation.preparation import prepare_metrics, size_made
+from pitikit.evaluation.preparation import MissingWeightsError, prepare_metrics, refuse_missing, size_made
 from pitikit.evaluation.psnr import PSNR
 from pitikit.evaluation.sharpness import Sharpness
 from pitikit.registry import MODELS
@@ -109,3 +109,21 @@ def test_sizes_that_differ_are_an_error_at_the_start(model):
 def test_a_condition_without_normals_is_an_error_at_the_start(model):
     with pytest.raises(ValueError, match="expected normals"):
         prepare([GeometryError(Estimator())], model, [item(condition=torch.full((3, 8, 8), 255).byte())])
+
+
+def test_absent_weights_stop_or_are_logged(model, warned, monkeypatch, tmp_path):
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    metrics = [
+        PSNR(),
+        LPIPS(weights="none.safetensors"),
+        MeanIoU(dict(type="SceneSegmenter", weights="no.safetensors")),
+    ]
+    with pytest.raises(
+        MissingWeightsError, match=r"LPIPS, MeanIoU(.|\n)*none\.safetensors(.|\n)*no\.safetensors"
+    ) as stop:
+        refuse_missing(metrics)
+    assert "--skip-missing" in str(stop.value) and not warned
+    refuse_missing(metrics[:1])
+    prepare_metrics(metrics[1:], model.data_preprocessor, size_made(model), [item(image=image())])
+    assert len(warned) == 2 and "none.safetensors" in warned[0]

@@ -181,7 +181,13 @@ def _test(table: Table, out: Path, work_dir: Path, names: Sequence[str], budget:
     running = {}
     for name in names:
         command = [sys.executable, ROOT / "tools/test.py", MODELS_OF_SCENES[name], exported(out, name)]
-        command += ["--out", work_dir / name / "test", "--overwrite", *(["--count", 2] if toy else [])]
+        command += [
+            "--out",
+            work_dir / name / "test",
+            "--overwrite",
+            "--skip-missing",
+            *(["--count", 2] if toy else []),
+        ]
         command += ["--cfg-options", "test_dataloader.num_workers=4", "test_dataloader.batch_size=100"]
         with open(work_dir / name / "output.txt", "a") as output:
             running[name] = _start(command, output)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from pitikit.apis.cli import DEBUG_VARIABLE
 from pitikit.apis.doctor.examine import Finding, guarded, reason
-from pitikit.apis.download import CACHE_VARIABLE, cache_folder
 from pitikit.arguments import nearest
 from pitikit.data.decoding import LIMIT_VARIABLE, pixel_limit
 from pitikit.networks.bpe import GlideTokenizer
-from pitikit.resources import ROOT, WEIGHTS_VARIABLE
+from pitikit.resources import CACHE_VARIABLE, ROOT, WEIGHTS_VARIABLE, cache_folder
 
 #: ``{{$PITIKIT_DATA:data}}/camvid256``: variable, default, and what follows within the string.
 _FOLDER = re.compile(r"\{\{\s*\$(\w+):([^}]*)\}\}([^\"'\s]*)")

@@ -1,0 +1,163 @@
+"""Distances of two sets of images, in the features of a network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+KID_SUBSET = 1000
+KID_SUBSETS = 100
+"""Bińkowski et al. 2018: the mean over so many subsets of so many images; a smaller set is taken whole, once."""
+KID_SEED = 2020
+"""Seed of the subsets, torch-fidelity's own."""
+NEIGHBOUR = 3
+"""Kynkäänniemi et al. 2019: the neighbour whose distance is the radius of an image's ball."""
+
+ROWS = 512
+"""Features that are compared with all others at a time."""
+
+Statistics = tuple[Tensor, Tensor]
+"""Mean (D,) and covariance (D, D) of features."""
+
+
+class _Identity(nn.Module):
+    """A network for torchmetrics where the features are there already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(real: Tensor | Statistics, fake: Tensor) -> float:
+    """``|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of two sets of features (Heusel et al. 2017, eq. 6).
+
+    Covariances divide by N - 1. Sets smaller than the number of features give a value that is biased upwards:
+    compare only numbers of equally many images.
+
+    Args:
+        real: (N, D) features, N of 2 or more, or their mean (D,) and covariance (D, D).
+        fake: (M, D), M of 2 or more.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    fake = fake.double()
+    if isinstance(real, Tensor):
+        real = real.double()
+        rows = len(real) + len(fake)
+        if rows < fake.shape[1]:
+            # A rotation changes no distance, and all rows lie in the span of this basis: less to decompose.
+            basis = torch.linalg.qr(torch.cat([real, fake]).T).Q  # (D, rows)
+            real, fake = real @ basis, fake @ basis
+    metric = FrechetInceptionDistance(feature=_Identity(fake.shape[1])).set_dtype(torch.float64)
+    metric.update(fake, real=False)
+    if isinstance(real, Tensor):
+        metric.update(real, real=True)
+    else:
+        mean, covariance = (value.double() for value in real)
+        # Sums as of two images with these statistics; the number cancels.
+        metric.real_features_num_samples = torch.tensor(2)
+        metric.real_features_sum = 2 * mean
+        metric.real_features_cov_sum = covariance + 2 * torch.outer(mean, mean)
+    return float(metric.compute())
+
+
+class Spread(NamedTuple):
+    """A set for :func:`quick_frechet_distance`: its mean, and rows whose sum of squares is its covariance.
+
+    Attributes:
+        mean: (D,).
+        rows: (R, D), ``rows.T @ rows`` is the covariance.
+    """
+
+    mean: Tensor
+    rows: Tensor
+
+
+def spread_of(features: Tensor | Statistics) -> Spread:
+    """Mean and rows of (N, D) features, or of their statistics."""
+    if isinstance(features, Tensor):
+        features = features.double()
+        mean = features.mean(0)
+        return Spread(mean, (features - mean) / (len(features) - 1) ** 0.5)
+    mean, covariance = (value.double() for value in features)
+    values, vectors = torch.linalg.eigh(covariance)
+    return Spread(mean, values.clamp_min(0).sqrt()[:, None] * vectors.T)
+
+
+def quick_frechet_distance(real: Spread, fake: Spread) -> float:
+    """The value of :func:`frechet_distance` for sets of few images: ``Tr (S1 S2)^(1/2)`` is the sum of the singular
+    values of ``rows1 @ rows2.T``, a matrix as small as the sets.
+    """
+    shared = torch.linalg.svdvals(real.rows @ fake.rows.T).sum()
+    own = real.rows.square().sum() + fake.rows.square().sum()
+    return float((real.mean - fake.mean).square().sum() + own - 2 * shared)
+
+
+def kernel_distance(
+    real: Tensor, fake: Tensor, size: int | None = None, subsets: int = KID_SUBSETS, seed: int = KID_SEED
+) -> float:
+    """Squared maximum mean discrepancy with the kernel ``(x y / D + 1)^3`` (Bińkowski et al. 2018), unbiased.
+
+    It may be negative. The arithmetic and the choice of the subsets are torch-fidelity's, with the images made as its
+    first input and the real ones as its second. Two sets of the size of a subset are taken whole, once.
+
+    Args:
+        real, fake: (N, D) and (M, D) features, 2 or more.
+        size: images in a subset; 1000, or as many as the smaller set has, by default.
+        subsets: number of them.
+        seed: of their choice.
+
+    Raises:
+        ValueError: ``size`` is more than a set has.
+    """
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    smaller = min(len(real), len(fake))
+    size = min(KID_SUBSET, smaller) if size is None else size
+    if not 2 <= size <= smaller:
+        raise ValueError(f"KID: subsets of {size} images; expected 2 to {smaller}, which the smaller set has")
+    if len(real) == len(fake) == size:
+        subsets = 1
+    found = kid_features_to_metric(fake, real, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
+    return found[KEY_METRIC_KID_MEAN]
+
+
+def clip_distance(real: Tensor, fake: Tensor) -> float:
+    """CMMD (Jayasumana et al. 2024): a thousand times the squared maximum mean discrepancy with a Gaussian kernel of
+    width 10, the mean over all pairs, those of an image with itself too.
+
+    Args:
+        real, fake: (N, D) and (M, D) features of unit length.
+    """
+
+    def kernel(first: Tensor, second: Tensor) -> float:
+        parts = [(-torch.cdist(rows, second).square() / (2 * 10**2)).exp().sum() for rows in first.split(ROWS)]
+        return float(sum(parts)) / (len(first) * len(second))
+
+    real, fake = real.double(), fake.double()
+    return 1000 * (kernel(real, real) + kernel(fake, fake) - 2 * kernel(real, fake))
+
+
+def covered(reference: Tensor, features: Tensor, neighbour: int = NEIGHBOUR) -> np.ndarray:
+    """Mark the features within the manifold of a reference: bool (M,).
+
+    That is the union of balls around its images, each as large as the distance to its third neighbour. The share of
+    images made within that of the real ones is their precision, that of the real ones within that of those made the
+    recall (Kynkäänniemi et al. 2019).
+
+    Args:
+        reference: (N, D) features, more than ``neighbour``.
+        features: (M, D).
+        neighbour: whose distance is the radius.
+    """
+    # One more: an image is its own nearest.
+    radii = [torch.cdist(rows, reference).kthvalue(neighbour + 1).values for rows in reference.split(ROWS)]
+    radius = torch.cat(radii)
+    found = [(torch.cdist(rows, reference) <= radius).any(1) for rows in features.split(ROWS)]
+    return torch.cat(found).numpy()

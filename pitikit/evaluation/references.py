@@ -1,0 +1,157 @@
+"""Sets of real images to compare with: a folder, a dataset, a file of features, or one of their statistics."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pitikit.data.errors import DataError
+from pitikit.data.listing import IMAGE_SUFFIXES, Passed, describe_passed, list_files
+from pitikit.data.reading import read_image
+from pitikit.evaluation.distances import Statistics
+from pitikit.evaluation.image_metric import to_bytes
+from pitikit.files import write_atomically
+from pitikit.registry import DATASETS
+
+CHUNK = 64
+"""Images in memory at a time."""
+
+_KIND = "pitikit features 1"
+
+
+def size_text(image: Tensor) -> str:
+    """'width x height' of (3, h, w)."""
+    return f"{image.shape[-1]}x{image.shape[-2]}"
+
+
+@dataclass
+class Reference:
+    """Features of a set of real images, or their statistics.
+
+    Attributes:
+        features: (N, D), or mean and covariance.
+        sizes: 'width x height' -> number of images.
+        passed: files that are no images.
+    """
+
+    features: Tensor | Statistics
+    sizes: Counter[str] = field(default_factory=Counter)
+    passed: Passed = field(default_factory=dict)
+
+    def notes(self, size: str) -> list[str]:
+        """Hints: images of another size than ``size``, that of those made, and files that are none."""
+        notes = []
+        others = [each for each, _ in self.sizes.most_common() if each != size]
+        if others and size:
+            shown = ", ".join(others[:3]) + (f" and {len(others) - 3} other sizes" if len(others) > 3 else "")
+            count = sum(self.sizes[each] for each in others)
+            notes.append(
+                f"{count} of {self.sizes.total()} reference images are of {shown}, the images made of {size}: it "
+                "measures the difference in size as well; reduce the reference to that size"
+            )
+        return notes + ([text] if (text := describe_passed(self.passed)) else [])
+
+
+def read_reference(
+    source: str | Path | Mapping[str, Any], features: Callable[[list[Tensor]], Tensor], key: str
+) -> Reference:
+    """Features of a folder, a dataset or a file; of images a few at a time.
+
+    Args:
+        source: a folder; a file of :func:`save_features`, or one with ``mu`` and ``sigma`` as pytorch-fid writes it; or
+            the config of a dataset whose samples have ``image`` (3, h, w).
+        features: images (3, H, W) of grey levels to (N, D).
+        key: of the extractor, which a file of features must have.
+
+    Raises:
+        DataError: an image cannot be read, or there are less than 2.
+        ValueError: a file is something else, or of another extractor; a sample has no image.
+    """
+    if isinstance(source, Mapping):
+        return reference_of(_dataset(dict(source)), features)
+    path = Path(source)
+    if not path.is_dir():
+        return _read_file(path, features, key)
+    passed: Passed = {}
+    paths = list_files(path, IMAGE_SUFFIXES, passed).values()
+    if len(paths) < 2:
+        raise DataError(f"{len(paths)} images", "2 or more to compare with", describe_passed(passed), path)
+    found = reference_of((torch.tensor(read_image(each)).permute(2, 0, 1) for each in paths), features)
+    found.passed = passed
+    return found
+
+
+def _dataset(config: dict[str, Any]) -> Iterator[Tensor]:
+    dataset: Any = DATASETS.build(config)
+    for index in range(len(dataset)):
+        item = dataset[index]
+        if "image" not in item:
+            raise ValueError(f"reference={config['type']}: its samples have no 'image', but {set(item)}")
+        yield item["image"]
+
+
+def reference_of(images: Iterable[Tensor], features: Callable[[list[Tensor]], Tensor]) -> Reference:
+    """Features of images (3, h, w), uint8 or [-1, 1], a few of which are in memory at a time."""
+    rows, chunk, sizes = list[Tensor](), list[Tensor](), Counter[str]()
+    for image in images:
+        sizes[size_text(image)] += 1
+        chunk.append(to_bytes(image))
+        if len(chunk) == CHUNK:
+            rows.append(features(chunk))
+            chunk = []
+    return Reference(torch.cat([*rows, *([features(chunk)] if chunk else [])]), sizes)
+
+
+# ---- files
+
+
+def save_features(path: str | Path, reference: Reference, key: str, facts: Mapping[str, Any]) -> Path:
+    """Write features of real images, to be given in the place of these; ``facts`` are those of the extractor."""
+    if not isinstance(reference.features, Tensor):
+        raise ValueError(f"{path}: got mean and covariance, expected features to save")
+    header = json.dumps(dict(kind=_KIND, extractor=key, facts=facts, sizes=reference.sizes))
+    features = reference.features.numpy()
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez(file, features=features, header=np.array(header))
+
+    return write_atomically(path, write)
+
+
+def _read_file(path: Path, features: Callable[[list[Tensor]], Tensor], key: str) -> Reference:
+    try:
+        with np.load(path) as file:
+            content = {name: file[name] for name in file.files}
+    except Exception as error:
+        raise ValueError(f"{path}: expected an .npz with 'features', or 'mu' and 'sigma' ({error})") from error
+    if "header" not in content:
+        return Reference(_statistics(path, content, features([torch.zeros(3, 64, 64)]).shape[1]))
+    header = json.loads(str(content["header"]))
+    if header.get("extractor") != key:
+        facts = header.get("facts", {})
+        raise ValueError(
+            f"{path}: features of {facts.get('network')}, weights {str(facts.get('weights_sha256'))[:8]}…; expected "
+            "those of this metric's extractor, weights and transform; save them anew with --save-features"
+        )
+    return Reference(torch.from_numpy(content["features"]), Counter(header["sizes"]))
+
+
+def _statistics(path: Path, content: Mapping[str, np.ndarray], width: int) -> Statistics:
+    if not {"mu", "sigma"} <= content.keys():
+        raise ValueError(f"{path}: expected an .npz with 'features', or 'mu' and 'sigma', found {sorted(content)}")
+    mean, covariance = torch.from_numpy(content["mu"]), torch.from_numpy(content["sigma"])
+    if mean.shape != (width,) or covariance.shape != (width, width):
+        raise ValueError(
+            f"{path}: mu of {tuple(mean.shape)} and sigma of {tuple(covariance.shape)}; expected the {width} features "
+            "of this metric's extractor"
+        )
+    return mean, covariance
