@@ -21,6 +21,10 @@ from pitikit.files import file_sha256, first_line, write_atomically
 from pitikit.resources import find_weights, looked_for_weights
 
 
+class AbsentWeightsError(FileNotFoundError):
+    """A file of weights is nowhere to be found; the message has how to get it."""
+
+
 class WeightsError(ValueError):
     """A file of weights is missing, damaged, foreign, or does not fit the network."""
 

@@ -17,14 +17,10 @@ from pitikit.arguments import nearest
 from pitikit.evaluation import inception
 from pitikit.files import file_sha256
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import WeightsError, fetch, find_downloaded
+from pitikit.weights import AbsentWeightsError, WeightsError, fetch, find_downloaded
 
 DOWNLOAD = "download"
 """In place of a path: the published file, fetched once and compared with its checksum."""
-
-
-class AbsentWeightsError(FileNotFoundError):
-    """The weights of an extractor are nowhere to be found."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
-from pitikit.weights import WeightsError, fetch, find_downloaded, read_checkpoint, read_tensors
+from pitikit.weights import AbsentWeightsError, WeightsError, fetch, find_downloaded, read_checkpoint, read_tensors
 
 DOWNLOAD = "download"
 """In place of a path: torchvision's own file, fetched once and checked."""
@@ -26,10 +26,6 @@ FILES = {
 }
 #: Where they are published.
 DOWNLOADS = "https://download.pytorch.org/models/"
-
-
-class AbsentWeightsError(FileNotFoundError):
-    """The weights of a pretrained network are nowhere to be found."""
 
 
 def layer_indices(network: str) -> dict[str, int]:

@@ -16,10 +16,11 @@ from pitikit.apis.demo import SEGMENTER
 from pitikit.apis.doctor.examine import Finding, guarded
 from pitikit.apis.pretrained import PRETRAINED
 from pitikit.evaluation import inception, lpips
+from pitikit.evaluation.extractors import find_extractor, how_to_get
 from pitikit.files import file_sha256, first_line
-from pitikit.losses.backbones import AbsentWeightsError, find_backbone
+from pitikit.losses.backbones import find_backbone
 from pitikit.resources import OF_PACKAGE, ROOT, WEIGHTS_VARIABLE, find_weights, looked_in, weight_places
-from pitikit.weights import WeightsError, read_checkpoint
+from pitikit.weights import AbsentWeightsError, WeightsError, read_checkpoint
 
 #: Bytes up to which a file is read as a whole; of a larger one the table of its tensors.
 WHOLE = 300 * 2**20
@@ -93,6 +94,12 @@ def wanted() -> list[Wanted]:
         except AbsentWeightsError:
             return None
 
+    def features() -> Path | None:
+        try:
+            return find_extractor("inception")
+        except AbsentWeightsError:
+            return None
+
     vgg = "vgg16_features.safetensors"
     glide = [
         Wanted(
@@ -109,8 +116,8 @@ def wanted() -> list[Wanted]:
         Wanted(
             inception.FILE_NAME,
             "FID",
-            inception.find_inception,
-            f"{inception.HOW_TO_GET}; {tried(inception.FILE_NAME)}",
+            features,
+            f"{how_to_get('inception')}; {tried(inception.FILE_NAME)}",
         ),
         Wanted(vgg, "PerceptualLoss", backbone, f"weights='download' in the loss, or a file; {tried(vgg)}"),
         *glide,
