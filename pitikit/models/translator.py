@@ -18,8 +18,6 @@ from pitikit.diffusion.conditions import (
     check_drop_names,
     checked_drop,
     draw_dropped,
-    flat_items,
-    members_of,
     parts_by_member,
     sample_of,
     unseen_rows,
@@ -42,6 +40,7 @@ from pitikit.diffusion.types import (
 from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
+from pitikit.models.members import members_for
 from pitikit.models.precision import half_precision
 from pitikit.registry import LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 from pitikit.weights import WeightsError, read_weights
@@ -222,7 +221,7 @@ class DenoisingTranslator(BaseModel):
             low_res: (B, 3, h, w) in [-1, 1], for an upsampler.
             draws: random numbers of the iteration; from torch's global generator by default.
             drop: probability of dropping a condition; the model's own by default.
-            members: what the losses need beside; found in the batch by default, see :meth:`members_of`.
+            members: what the losses need beside; found in the batch by default.
             batch: what else was packed.
 
         Returns:
@@ -231,7 +230,7 @@ class DenoisingTranslator(BaseModel):
         Raises:
             ValueError: the batch lacks what a loss needs.
         """
-        members = self.members_of({"condition": condition, **batch}) if members is None else members
+        members = members_for(self.losses, {"condition": condition, **batch}) if members is None else members
         draws = draws or BatchDraws()
         drop = self.drop if drop is None else drop
         t, weight = map(draws.own, self.timestep_sampler.sample(draws.whole(len(image)), draws.generator))
@@ -242,22 +241,6 @@ class DenoisingTranslator(BaseModel):
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
         target = self.schedule.target(image, t, noise)
         return prediction, target._replace(members=members, dropped=unseen_rows(condition, dropped)), weight
-
-    def members_of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The members of a batch that the losses need, by name.
-
-        Raises:
-            ValueError: one is not there.
-        """
-        needs = {name: type(term).__name__ for term in self.losses if isinstance(term, Loss) for name in term.needs}
-        found = members_of(batch, needs)
-        for name in needs.keys() - found.keys():
-            have = ", ".join(sorted(key for key, _ in flat_items(batch)))
-            raise ValueError(
-                f"losses: {needs[name]} got a batch with {have}, expected {name!r} in it; keep it: PackInputs("
-                f"keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform that loads it"
-            )
-        return found
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum (B,) of the losses, and the mean of each for the logs.

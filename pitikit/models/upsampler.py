@@ -19,6 +19,7 @@ from pitikit.diffusion.types import Prediction, Target
 from pitikit.losses.adversarial import AdversarialLoss
 from pitikit.losses.perceptual import GatedImageLoss
 from pitikit.models.denoiser import Denoiser
+from pitikit.models.members import members_for
 from pitikit.models.translator import DenoisingTranslator, Samples
 from pitikit.registry import DISCRIMINATORS, LOSSES, MODELS, SAMPLERS, SCHEDULES, TIMESTEP_SAMPLERS
 
@@ -131,7 +132,7 @@ class Upsampler(DenoisingTranslator):
                 "Degrade, into the pipeline of the dataset"
             )
         draws = draws or BatchDraws()
-        members = self.members_of({"condition": condition, **batch}) if members is None else members
+        members = members_for(self.losses, {"condition": condition, **batch}) if members is None else members
         if self.crop is not None:
             size = (image.shape[2], image.shape[3])
             sized = [enlarged(member, size) for member in members.values()]

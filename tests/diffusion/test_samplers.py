@@ -39,6 +39,7 @@ GUIDED = {
     "schedule": dict(type="ScaleSchedule", guidance=dict(type="Interval", guidance=CFG, **INTERVAL)),
     "threshold": [CFG, dict(type="DynamicThreshold", percentile=0.9)],
     "classifier": dict(type="ClassifierGuidance", scale=1.0),
+    "consistency": dict(type="ConsistencyGuidance", scale=1.0, options=dict(balance=1.0)),
     "auto": dict(type="Autoguidance", scale=2.0),
     "all": [dict(type="ClassifierGuidance", scale=1.0), dict(type="APG", scale=2.0), dict(type="DynamicThreshold")],
 }
@@ -109,7 +110,7 @@ def make(classifier, weak):
     def complete(guidance, part):
         if isinstance(guidance, list):
             return [complete(each, part) for each in guidance]
-        if guidance is not None and guidance["type"] == "ClassifierGuidance":
+        if guidance is not None and guidance["type"] in ("ClassifierGuidance", "ConsistencyGuidance"):
             return {**guidance, "network": classifier}
         if guidance is not None and guidance["type"] == "Autoguidance":
             return {**guidance, "weights": weak[part]}
