@@ -56,6 +56,12 @@ def test_the_tools_of_the_page_at_small_sizes(repo, run_tool, tmp_path, monkeypa
     assert (tmp_path / "haze_results" / "scene_2000008.png").is_file()
 
 
+def test_every_plugin_is_listed_and_every_link_leads_somewhere(repo):
+    links = re.findall(r"\]\(([^)]+)\)", PAGE)
+    assert not [link for link in links if not (repo / "plugins" / link).exists()]
+    assert {path.parent.name for path in (repo / "plugins").glob("*/__init__.py")} <= set(links)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_page_to_the_letter(repo, tmp_path):

@@ -14,4 +14,4 @@ def test_a_report_and_its_exit_code(repo, run_tool, tmp_path):
     shown = run_tool(*given[:-1], "--json", cwd=tmp_path)
     found = json.loads(shown.stdout)
     assert shown.returncode == found["status"] == 0
-    assert [each["name"] for each in found["findings"]] == ["thermal", "installed"]
+    assert [each["name"] for each in found["findings"]] == ["API", "thermal", "installed"]

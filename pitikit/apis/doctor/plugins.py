@@ -10,11 +10,12 @@ from pathlib import Path
 from pitikit.apis.components import components_of, registry_names
 from pitikit.apis.doctor.examine import Finding
 from pitikit.config import ConfigError, find_plugin
-from pitikit.registry import ENTRY_POINT_GROUP, installed_plugins, load_plugin
+from pitikit.registry import ENTRY_POINT_GROUP, PLUGIN_API, installed_plugins, load_plugin
 
 
 def look(folders: Sequence[str | Path] = ()) -> Iterator[Finding]:
-    """One finding for each folder, then one for each installed plugin: a folder stands in for a package of its name."""
+    """The API that plugins import, each folder, each installed plugin: a folder stands in for a package of its name."""
+    yield Finding("plugins", "API", "ok", f"{PLUGIN_API}, of pitikit.plugins", facts={"version": PLUGIN_API})
     for folder in folders:
         try:
             place = find_plugin(folder)

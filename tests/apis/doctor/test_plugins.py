@@ -43,7 +43,8 @@ def test_folders_good_and_bad(tmp_path, installed):
         write(tmp_path / "idle", 'PITIKIT_API = "1.0"\n'),
         tmp_path / "missing",
     ]
-    good, broken, taken, idle, missing, nothing = look(folders)
+    api, good, broken, taken, idle, missing, nothing = look(folders)
+    assert api.facts == {"version": registry.PLUGIN_API}
     assert nothing.status == "ok" and ENTRY_POINT_GROUP in nothing.text
     assert good.status == "ok" and good.text.endswith("for API 1.0: GUIDANCES GoodGuidance")
     assert good.facts["components"] == ["GUIDANCES GoodGuidance"]
@@ -53,12 +54,18 @@ def test_folders_good_and_bad(tmp_path, installed):
     assert missing.status == "fault" and "__init__.py" in missing.text
 
 
+def test_a_plugin_for_another_version_is_named_as_such(tmp_path, installed):
+    folder = write(tmp_path / "newer", 'PITIKIT_API = "9.0"\nfrom pitikit.plugins import Later\n')
+    _, newer, _ = look([folder])
+    assert newer.status == "fault" and "PITIKIT_API: got '9.0', expected" in newer.text
+
+
 def test_a_broken_package_does_not_hide_the_next(tmp_path, monkeypatch, installed):
     write(tmp_path / "bad_package", "1 / 0\n")
     write(tmp_path / "good_package", GOOD.format(name="PackagedGuidance"))
     monkeypatch.syspath_prepend(tmp_path)
     installed += [importlib.metadata.EntryPoint(name, f"{name}_package", ENTRY_POINT_GROUP) for name in ("bad", "good")]
-    bad, good = look()
+    _, bad, good = look()
     assert (bad.name, bad.status) == ("bad", "fault") and "division by zero" in bad.text
     assert (good.name, good.status) == ("good", "ok") and "GUIDANCES PackagedGuidance" in good.text
     sys.modules.pop("good_package")
@@ -71,6 +78,6 @@ def test_a_folder_stands_in_for_an_installed_copy(tmp_path, monkeypatch, install
         write(place / "copied", GOOD.format(name="CopiedGuidance"))
     monkeypatch.syspath_prepend(tmp_path / "site")
     installed.append(importlib.metadata.EntryPoint("copied", "copied", ENTRY_POINT_GROUP))
-    folder, package = look([tmp_path / "copied"])
+    _, folder, package = look([tmp_path / "copied"])
     assert (folder.status, package.status) == ("ok", "ok") and "replaced by the folder" in package.text
     assert "replaced" not in folder.text
