@@ -61,6 +61,12 @@ class LoadConditions(BaseTransform):
         # Of an optional condition, what null looks like has to be known without a file.
         self._null = {name: _null(name, self.loaders[name]) for name in chosen}
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of each condition that is an image and whose loader has their number."""
+        found = {name: getattr(loader, "channels", None) for name, loader in self.loaders.items()}
+        return {name: count for name, count in found.items() if isinstance(count, int)}
+
     def as_given(self, members: Collection[str]) -> LoadConditions:
         """The transform of a translation's input that has ``members``, and may lack any condition."""
         changed = copy(self)
