@@ -42,8 +42,8 @@ class Upsampler(DenoisingTranslator):
         sampler: config; 27 steps, initial noise times 0.997 and no guidance by default.
         drop, seed, data_preprocessor, predicts: see :class:`~pitikit.models.translator.DenoisingTranslator`.
         crop: side of the square, at a random place, that a training step takes of each image; None for all of it.
-            The condition stays whole. 128 needs a quarter of the time and of the feature maps of 256. A multiple of
-            the decoder's ``multiple``.
+            The condition stays whole, so that its encoder can be none with feature maps (SpatialEncoder). 128 needs a
+            quarter of the time and of the feature maps of 256. A multiple of the decoder's ``multiple``.
         strength: share of the sampling steps that is made. Below 1 they begin at the enlarged ``low_res`` with noise on
             it instead of at noise alone (SDEdit, Meng et al. 2022), so that the colours of the whole, which the first
             steps decide and a short training learns last, are those of ``low_res``. The released code's is 1. At 0 the

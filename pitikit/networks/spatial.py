@@ -48,6 +48,8 @@ class SpatialEncoder(SemanticEncoder):
         options: of :class:`SemanticEncoder`.
     """
 
+    gather: nn.Conv2d
+
     def __init__(
         self,
         in_channels: int = 3,
@@ -67,13 +69,14 @@ class SpatialEncoder(SemanticEncoder):
         self.places: tuple[FeaturePlace, ...] = ()
 
     def fit(self, decoder: nn.Module) -> None:
-        """Make the layers whose sizes are the decoder's.
+        """Make the layers whose sizes are the decoder's; those of an encoder that has them stay, with their values.
 
         Raises:
-            ValueError: the decoder takes no features, or the condition is smaller than its image, or no multiple of it.
+            ValueError: the decoder takes no features, or the condition is smaller than its image, or no multiple of it;
+                or the layers are those of a decoder of other sizes.
         """
-        self.places = decoder.feature_places  # type: ignore[assignment]
-        if not self.places:
+        places: tuple[FeaturePlace, ...] = decoder.feature_places  # type: ignore[assignment]
+        if not places:
             kind = type(decoder).__name__
             raise ValueError(f"SpatialEncoder: {kind} takes no feature maps; use SemanticEncoder, or GlideUNet")
         size: int = decoder.image_size  # type: ignore[assignment]
@@ -82,6 +85,14 @@ class SpatialEncoder(SemanticEncoder):
             raise ValueError(f"SpatialEncoder: got {found}, expected a multiple of the decoder's image_size={size}")
         width = self.feature_width
         stride = self.input_size // size
+        if self.places:
+            if (self.places, self.gather.stride) != (places, (stride, stride)):
+                raise ValueError(
+                    f"SpatialEncoder: got a decoder with the places {places}, expected {self.places}, for which the "
+                    "encoder has its layers; make a new one"
+                )
+            return
+        self.places = places
         self.gather = nn.Conv2d(self.pixels.out_channels, width, stride, stride)
         levels = max(place.reduction for place in self.places).bit_length()
         self.levels = nn.ModuleList(

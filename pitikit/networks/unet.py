@@ -292,7 +292,7 @@ class UNet(nn.Module):
             (B, out_channels, H, W).
 
         Raises:
-            ValueError: another number of feature maps.
+            ValueError: another number of feature maps, or one of another size.
         """
         if len(features) not in (0, len(self.feature_places)):
             raise ValueError(f"features: got {len(features)} maps, expected none or {len(self.feature_places)}")
@@ -313,6 +313,12 @@ class UNet(nn.Module):
         for index, block in enumerate(self.input_blocks):
             h = through(block, h)  # type: ignore[arg-type]
             if features:
+                found, expected = tuple(features[index].shape[1:]), tuple(h.shape[1:])
+                if found != expected:
+                    raise ValueError(
+                        f"features: got a map {found}, expected {expected}, as x_t has it there; for a crop of x_t use "
+                        "an encoder of tokens alone (SemanticEncoder)"
+                    )
                 h = h + features[index].to(h.dtype)
             skips.append(h)
         h = through(self.middle_block, h)

@@ -100,5 +100,29 @@ def test_what_does_not_go_together_is_named():
         SpatialEncoder(feature_blocks=0, **TOKENS)
     _, spatial = denoisers()
     cond = spatial.encode(batch()[2])
+    with pytest.raises(ValueError, match=r"features: got a map \(8, 16, 16\), expected \(8, 8, 8\).*SemanticEncoder"):
+        spatial.decode(batch()[0][..., :8, :8], batch()[1], cond)
     with pytest.raises(ValueError, match="features: got 3 maps, expected none or 4"):
         spatial.decode(*batch()[:2], cond._replace(features=cond.features[:3]))
+
+
+def test_an_encoder_that_has_learned_keeps_its_layers_in_another_model():
+    _, spatial = denoisers()
+    torch.nn.init.normal_(spatial.encoder.to_decoder[0].weight)
+    before = {name: value.clone() for name, value in spatial.encoder.state_dict().items()}
+    again = Denoiser(spatial.encoder, GlideUNet(**DECODER))
+    assert all(torch.equal(value, before[name]) for name, value in again.encoder.state_dict().items())
+    with pytest.raises(ValueError, match="SpatialEncoder: got a decoder with the places .* make a new one"):
+        Denoiser(spatial.encoder, GlideUNet(**{**DECODER, "res_blocks": 2}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_about_the_same(dtype):
+    _, spatial = denoisers()
+    for layer in spatial.encoder.to_decoder:
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    with torch.no_grad():
+        expected = spatial(*batch())
+        with torch.autocast("cpu", dtype):
+            found = spatial(*batch())
+    assert found.dtype == torch.float32 and (found - expected).abs().mean() < 0.05 * expected.abs().mean()
