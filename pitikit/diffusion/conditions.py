@@ -43,14 +43,16 @@ def image_part(condition: Any) -> Tensor | None:
 def member_of(batch: Mapping[str, Any], name: str) -> Tensor | None:
     """A member of a batch by name; None where there is none.
 
-    'condition' is the image of a condition, (B, C, H, W), beside a text too; 'condition.mask' a part of that name.
+    'condition' is the image of a condition, (B, C, H, W), beside a text too, but not one of several images;
+    'condition.mask' is the part of that name.
     """
     key, _, part = name.partition(".")
     value = batch.get(key)
     if part:
         value = value.get(part) if isinstance(value, Mapping) else None
     elif isinstance(value, Mapping):
-        value = next((each for each in value.values() if each.ndim == 4), None)
+        images = [each for each in value.values() if each.ndim == 4]
+        value = images[0] if len(images) == 1 else None
     return value if isinstance(value, Tensor) else None
 
 
@@ -128,12 +130,20 @@ def draw_dropped(condition: Condition, drop: Drop, draw: Callable[[], Tensor]) -
     return dropped if isinstance(condition, Mapping) else dropped[""]
 
 
-def unseen_rows(condition: Condition, dropped: Condition | None) -> Tensor | None:
-    """Rows (B,) bool of which no image of the condition was seen; None where nothing was dropped."""
+def dropped_members(condition: Condition, dropped: Condition | None) -> dict[str, Tensor]:
+    """Rows (B,) bool that were left out of a condition, by the names that :func:`member_of` has for it and its parts.
+
+    'condition' has those of which no image was seen. Empty where nothing was dropped.
+    """
+    if dropped is None:
+        return {}
     if not isinstance(condition, Mapping) or not isinstance(dropped, Mapping):
-        return dropped if isinstance(dropped, Tensor) else None
+        return {"condition": any_part(dropped)}
     images = [dropped[name] for name, part in condition.items() if part.ndim == 4] or list(dropped.values())
-    return torch.stack(images).all(dim=0)
+    return {
+        "condition": torch.stack(images).all(dim=0),
+        **{f"condition.{name}": rows for name, rows in dropped.items()},
+    }
 
 
 def replace_rows(condition: Condition, null: Condition, dropped: Condition) -> Condition:

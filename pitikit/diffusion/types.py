@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,20 +57,24 @@ class Conditioning(NamedTuple):
 
     @staticmethod
     def cat(first: Conditioning, second: Conditioning) -> Conditioning:
-        """Stack two conditionings of one kind along the batch."""
-        join = torch.cat
-        low_res = None
-        if first.low_res is not None and second.low_res is not None:
-            low_res = join([first.low_res, second.low_res])
-        kv = None
-        if first.kv is not None and second.kv is not None:
-            kv = tuple(join(pair) for pair in zip(first.kv, second.kv, strict=True))
-        features = tuple(join(pair) for pair in zip(first.features, second.features, strict=True))
-        known = None
-        if first.known is not None and second.known is not None:
-            known = join([first.known, second.known])
-        tokens = join([first.tokens, second.tokens])
-        return Conditioning(tokens, join([first.pooled, second.pooled]), low_res, kv, features, known)
+        """Stack two conditionings of one kind along the batch.
+
+        Raises:
+            ValueError: one has what the other lacks; ``kv`` alone can be computed again, and is left out then.
+        """
+        if first.kv is None or second.kv is None:
+            first, second = first._replace(kv=None), second._replace(kv=None)
+        return Conditioning(*map(_stacked, first._fields, first, second))
+
+
+def _stacked(name: str, one: Any, other: Any) -> Any:
+    """A member of two conditionings, along the batch."""
+    if one is None and other is None:
+        return None
+    found = [0 if each is None else len(each) if isinstance(each, tuple) else 1 for each in (one, other)]
+    if found[0] != found[1]:
+        raise ValueError(f"{name}: got {found[0]} and {found[1]} tensors of two conditions, expected as many of both")
+    return tuple(map(torch.cat, zip(one, other, strict=True))) if isinstance(one, tuple) else torch.cat([one, other])
 
 
 def known_part(image: Tensor, mask: Tensor) -> Tensor:
@@ -197,7 +201,7 @@ class Target(NamedTuple):
         min_log_var, max_log_var: (B, 1, 1, 1), the posterior's log variance (clipped) and log beta.
         steps: number of timesteps of the schedule.
         members: what the losses need of the batch beside, see :attr:`pitikit.losses.denoising.Loss.needs`.
-        dropped: (B,) bool, samples whose condition was left out; None where none was.
+        dropped: (B,) bool by member, the samples without it; see :func:`~pitikit.diffusion.conditions.dropped_members`.
     """
 
     x0: Tensor
@@ -208,7 +212,7 @@ class Target(NamedTuple):
     max_log_var: Tensor
     steps: int
     members: Mapping[str, Tensor] = MappingProxyType({})
-    dropped: Tensor | None = None
+    dropped: Mapping[str, Tensor] = MappingProxyType({})
 
 
 Denoise = Callable[[Tensor, Tensor], Prediction]

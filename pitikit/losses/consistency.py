@@ -97,7 +97,8 @@ class ConsistencyLoss(GatedImageLoss):
     def sample_weights(self, pred: Prediction, target: Target) -> Tensor:
         """Those of the gate, and 0 where the condition was dropped: x0-hat cannot follow what was not seen."""
         weight = super().sample_weights(pred, target)
-        return weight if target.dropped is None else weight * ~target.dropped
+        dropped = target.dropped.get(self.agreement.source, target.dropped.get("condition"))
+        return weight if dropped is None else weight * ~dropped
 
     def distance_of(self, image: Tensor, target: Target, rows: Tensor) -> Tensor:
         """(B,), see :mod:`pitikit.diffusion.consistency`."""

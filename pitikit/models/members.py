@@ -22,8 +22,11 @@ def members_for(losses: Iterable[nn.Module], batch: Mapping[str, Any]) -> dict[s
     for name, loss in needs.items():
         if name not in found:
             have = ", ".join(sorted(key for key, _ in flat_items(batch)))
-            raise ValueError(
-                f"losses: {loss} got a batch with {have}, expected {name!r} in it; keep it: PackInputs("
-                f"keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform that loads it"
+            advice = (
+                f"keep it: PackInputs(keep=[{name!r}]) in the pipeline of train_dataloader.dataset, after a transform "
+                "that loads it"
             )
+            if name.partition(".")[0] == "condition":
+                advice = "of a condition of several parts name one by source='condition.NAME' of the loss"
+            raise ValueError(f"losses: {loss} got a batch with {have}, expected {name!r} in it; {advice}")
     return found

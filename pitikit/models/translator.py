@@ -18,9 +18,9 @@ from pitikit.diffusion.conditions import (
     check_drop_names,
     checked_drop,
     draw_dropped,
+    dropped_members,
     parts_by_member,
     sample_of,
-    unseen_rows,
 )
 from pitikit.diffusion.guidance import GuidanceInputs, check_parts
 from pitikit.diffusion.noise import BatchDraws, NoiseSource, sample_seed
@@ -240,7 +240,7 @@ class DenoisingTranslator(BaseModel):
         output = self.denoiser(x_t, self.schedule.network_time(t), condition, low_res, dropped)
         prediction = Prediction.from_output(output, x_t, self.schedule.at(t), self.predicts)
         target = self.schedule.target(image, t, noise)
-        return prediction, target._replace(members=members, dropped=unseen_rows(condition, dropped)), weight
+        return prediction, target._replace(members=members, dropped=dropped_members(condition, dropped)), weight
 
     def weigh(self, prediction: Prediction, target: Target, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum (B,) of the losses, and the mean of each for the logs.

@@ -9,6 +9,7 @@ from pitikit.diffusion.conditions import (
     check_drop_names,
     checked_drop,
     draw_dropped,
+    dropped_members,
     flat_items,
     image_part,
     image_parts,
@@ -18,7 +19,6 @@ from pitikit.diffusion.conditions import (
     parts_by_member,
     replace_rows,
     sample_of,
-    unseen_rows,
 )
 
 BOTH = {"condition": torch.zeros(3, 2, 4, 4), "text": torch.arange(6).view(3, 2)}
@@ -107,6 +107,8 @@ def test_members_of_a_batch_by_name():
     for name in ("label", "condition.sketch", "id", "id.x"):
         assert member_of(both, name) is None
     assert member_of({"condition": {"text": text}}, "condition") is None
+    two = {"condition": {"mask": image, "sketch": text[:, None, None]}}
+    assert member_of(two, "condition") is None and member_of(two, "condition.mask") is image
     assert members_of(both, ["condition", "label"]).keys() == {"condition"}
     assert parts_by_member(image) == {"condition": image}
     found = parts_by_member(both["condition"])
@@ -116,8 +118,14 @@ def test_members_of_a_batch_by_name():
 def test_rows_of_which_no_image_was_seen():
     image, text = torch.zeros(2, 3, 4, 4), torch.zeros(2, 5)
     first, second, neither = (torch.tensor(rows) for rows in ([True, False], [True, True], [False, False]))
-    assert unseen_rows(image, None) is None and unseen_rows(image, first) is first
-    assert unseen_rows({"a": image, "text": text}, {"a": first, "text": neither}).tolist() == [True, False]
-    assert unseen_rows({"a": image, "b": image}, {"a": first, "b": second}).tolist() == [True, False]
-    assert unseen_rows({"a": image, "b": image}, {"a": first, "b": neither}).tolist() == [False, False]
-    assert unseen_rows({"text": text}, {"text": first}).tolist() == [True, False]
+
+    def unseen(condition, dropped):
+        return dropped_members(condition, dropped)["condition"].tolist()
+
+    assert dropped_members(image, None) == {} and dropped_members(image, first) == {"condition": first}
+    assert unseen({"a": image, "text": text}, {"a": first, "text": neither}) == [True, False]
+    assert unseen({"a": image, "b": image}, {"a": first, "b": second}) == [True, False]
+    assert unseen({"a": image, "b": image}, {"a": first, "b": neither}) == [False, False]
+    assert unseen({"text": text}, {"text": first}) == [True, False]
+    of_parts = dropped_members({"a": image, "b": image}, {"a": first, "b": neither})
+    assert of_parts["condition.a"] is first and of_parts["condition.b"] is neither

@@ -38,6 +38,15 @@ def test_stacked_conditions_keep_their_order():
     assert torch.equal(negated.known, -stacked.known) and torch.equal(negated.low_res, -stacked.low_res)
 
 
+def test_conditions_of_two_kinds_are_not_stacked():
+    plain, small = conditioning(0.0), torch.zeros(2, 3, 4, 4)
+    for name, value, found in [("features", (small,), "0 and 1"), ("known", small, "0 and 1"), ("low_res", small, "0")]:
+        with pytest.raises(ValueError, match=f"^{name}: got {found}.* expected as many of both"):
+            Conditioning.cat(plain, plain._replace(**{name: value}))
+    # What a decoder has prepared it can prepare again.
+    assert Conditioning.cat(plain, plain._replace(kv=(small,))).kv is None
+
+
 def test_what_is_known_of_an_image_is_the_image_within_the_mask_and_the_mask():
     image, mask = torch.full((1, 3, 2, 2), -0.5), torch.tensor([[[[True, False], [False, True]]]])
     known = known_part(image, mask)

@@ -36,7 +36,7 @@ def estimate(t=(5, 100, 900), dropped=None, **members):
     eps = (noise + 0.3 * torch.randn(x0.shape, generator=generator)).requires_grad_(True)
     prediction = Prediction(schedule.add_noise(x0, t, noise), schedule.at(t), eps)
     members = members or {"label": torch.randint(0, 3, (len(t), 16, 16), generator=generator, dtype=torch.uint8)}
-    return prediction, schedule.target(x0, t, noise)._replace(members=members, dropped=dropped)
+    return prediction, schedule.target(x0, t, noise)._replace(members=members, dropped=dropped or {})
 
 
 def test_the_value_is_the_distance_of_what_is_read_in_the_clamped_estimate():
@@ -52,7 +52,7 @@ def test_the_value_is_the_distance_of_what_is_read_in_the_clamped_estimate():
 
 
 def test_rows_that_are_gated_off_or_dropped_do_not_pass_through_the_network():
-    prediction, target = estimate(dropped=torch.tensor([False, True, False]))
+    prediction, target = estimate(dropped={"condition": torch.tensor([False, True, False])})
     loss = ConsistencyLoss(READER, max_t=500)
     value = loss(prediction, target)
     assert value[0] > 0 and value[1] == value[2] == 0
@@ -60,6 +60,14 @@ def test_rows_that_are_gated_off_or_dropped_do_not_pass_through_the_network():
     closed = ConsistencyLoss(READER, start=1)
     assert closed(prediction, target).tolist() == [0, 0, 0] and closed.network is None
     assert closed(prediction, target)[0] > 0
+
+
+def test_a_part_of_the_condition_counts_where_that_part_was_seen():
+    seen, label = torch.tensor([False, False, False]), torch.zeros(3, 16, 16)
+    dropped = {"condition": seen, "condition.ids": torch.tensor([True, False, False])}
+    prediction, target = estimate(t=(5, 5, 5), dropped=dropped, **{"condition.ids": label, "label": label})
+    assert ConsistencyLoss(READER, source="condition.ids")(prediction, target)[:2].bool().tolist() == [False, True]
+    assert ConsistencyLoss(READER)(prediction, target).bool().all()
 
 
 def test_the_network_is_frozen_and_part_of_nothing_that_is_saved():

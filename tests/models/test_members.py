@@ -29,3 +29,7 @@ def test_what_is_not_there_is_an_error_with_the_way_to_keep_it():
     expected = r"losses: Needing got a batch with condition, id, expected 'depth' in it; keep it: PackInputs\(keep="
     with pytest.raises(ValueError, match=expected):
         members_for([Needing("condition"), Needing("depth")], batch)
+    image = torch.zeros(2, 3, 4, 4)
+    expected = r"expected 'condition' in it; of a condition of several parts name one by source='condition.NAME'"
+    with pytest.raises(ValueError, match=expected):
+        members_for([Needing("condition")], {"condition": {"mask": image, "sketch": image}})

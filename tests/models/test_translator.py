@@ -400,9 +400,9 @@ def test_a_loss_gets_what_it_needs_of_the_batch():
     label = torch.zeros(4, 8, 8, dtype=torch.uint8)
     model.loss(image=IMAGE, condition=CONDITION, label=label, other=1, id=IDS)
     assert loss.given.members.keys() == {"label", "condition"} and loss.given.members["label"] is label
-    assert loss.given.members["condition"] is CONDITION and loss.given.dropped is None
+    assert loss.given.members["condition"] is CONDITION and loss.given.dropped == {}
     model.loss(image=IMAGE, condition=CONDITION, label=label, drop=1.0)
-    assert loss.given.dropped.tolist() == [True] * 4
+    assert loss.given.dropped["condition"].tolist() == [True] * 4
     expected = r"losses: NeedsMembers got a batch with condition, id, expected 'label' in it; keep it: PackInputs"
     with pytest.raises(ValueError, match=expected):
         model.loss(image=IMAGE, condition=CONDITION, id=IDS)
