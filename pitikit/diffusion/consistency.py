@@ -24,7 +24,7 @@ class Agreement(ABC):
     #: Member of the batch that holds the truth, unless another one is named.
     source = "condition"
     #: The truth in words, and how to have it.
-    expected = "the conditions"
+    expected = "the condition"
 
     def __init__(self, place: str, source: str | None = None) -> None:
         self.place = place
@@ -90,10 +90,11 @@ class LabelAgreement(Agreement):
             label = _nearest(label, answer.shape[2:])
         classes = answer.shape[1]
         known = label != self.ignore
-        highest = int(label.where(known, 0).max())
-        if highest >= classes:
+        lowest, highest = (int(each) for each in label.where(known, 0).aminmax())
+        if lowest < 0 or highest >= classes:
             # On a GPU the error would be one of the device, which ends the process.
-            raise ValueError(f"{self.place}: got class id {highest}, expected those of the network, 0 to {classes - 1}")
+            wrong = lowest if lowest < 0 else highest
+            raise ValueError(f"{self.place}: got class id {wrong}, expected those of the network, 0 to {classes - 1}")
         loss = F.cross_entropy(_wide(answer), label, ignore_index=self.ignore, reduction="none").reshape(len(label), -1)
         known, ids = known.reshape(len(label), -1), label.where(known, 0).reshape(len(label), -1)
         weight = known.to(loss.dtype)
@@ -136,21 +137,21 @@ class NormalAgreement(Agreement):
         channel: the first of the three in the condition.
     """
 
-    expected = "a condition with three channels of normals"
+    expected = "a condition with three channels of normals; one of several is source='condition.NAME'"
 
     def __init__(self, place: str, source: str | None = None, channel: int = 0) -> None:
         super().__init__(place, source)
         self.channel = channel
 
     def distance(self, answer: Tensor, truth: Tensor) -> Tensor:
-        """(B,), 0 to 2; a vector of length 0 is no normal."""
+        """(B,), 0 to 2; a vector of length 0 is no normal, and a white condition, the null one, has none."""
         normals = truth[:, self.channel : self.channel + 3]
         if answer.ndim != 4 or truth.ndim != 4 or answer.shape[1] < 3 or normals.shape[1] != 3:
             raise self.unfit(answer, truth, f"normals in channels {self.channel} to {self.channel + 2}, and 3 or more")
         normals = F.interpolate(normals.to(answer.device, torch.float32), answer.shape[2:], mode="area")
         there = normals.norm(dim=1) > 0.1
         cosine = F.cosine_similarity(_wide(answer[:, -3:]), normals, dim=1)
-        return ((1 - cosine) * there).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)
+        return _given(normals) * ((1 - cosine) * there).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)
 
 
 class EdgeAgreement(Agreement):
@@ -163,25 +164,26 @@ class EdgeAgreement(Agreement):
         channel: of the condition, distances to the nearest edge in [-1, 1], the lowest at an edge.
     """
 
-    expected = "a condition with a sketch"
+    expected = "a condition with a sketch; one of several is source='condition.NAME'"
 
     def __init__(self, place: str, source: str | None = None, channel: int = 0) -> None:
         super().__init__(place, source)
         self.channel = channel
 
     def distance(self, answer: Tensor, truth: Tensor) -> Tensor:
-        """(B,), in nats."""
+        """(B,), in nats; 0 where the sketch is white, the null condition, which is no sketch without edges."""
         if answer.ndim != 4 or answer.shape[1] != 1 or truth.ndim != 4 or truth.shape[1] <= self.channel:
             raise self.unfit(answer, truth, f"a sketch in channel {self.channel}, and one channel of logits")
         # Bytes pass the range [-1, 1] exactly: the next distance is 1 / 127.5 above.
-        edges = (truth[:, self.channel, None] < -0.998).to(answer.device, torch.float32)
+        sketch = truth[:, self.channel, None].to(answer.device)
+        edges = (sketch < -0.998).float()
         edges = F.adaptive_max_pool2d(edges, answer.shape[2:])
         loss = F.binary_cross_entropy_with_logits(_wide(answer), edges, reduction="none")
 
         def mean(where: Tensor) -> Tensor:
             return (loss * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp_min(1)
 
-        return (mean(edges) + mean(1 - edges)) / 2
+        return _given(sketch) * (mean(edges) + mean(1 - edges)) / 2
 
 
 TARGETS: Mapping[str, type[Agreement]] = {
@@ -210,6 +212,11 @@ def make_agreement(place: str, target: str, source: str | None = None, **options
         raise ValueError(f"{place}: target={target!r}: {nearest(target, TARGETS)}")
     check_arguments(TARGETS[target], options, f"{place}.options")
     return TARGETS[target](place, source, **options)
+
+
+def _given(condition: Tensor) -> Tensor:
+    """True (B,) where a condition (B, C, H, W) is not white, the null one of which a missing part consists."""
+    return (condition != 1).flatten(1).any(dim=1)
 
 
 def _wide(answer: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ def test_an_id_that_the_network_does_not_have():
     label = torch.full((1, 4, 4), 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match="here: got class id 3, expected those of the network, 0 to 2"):
         make_agreement("here", "label").distance(rand(1, 3, 4, 4), label)
+    with pytest.raises(ValueError, match="here: got class id -1, expected those"):
+        make_agreement("here", "label").distance(rand(1, 3, 4, 4), label.long() - 4)
     assert float(make_agreement("here", "label", ignore=3).distance(rand(1, 3, 4, 4), label)) == 0
 
 
@@ -94,6 +96,16 @@ def test_edges_and_what_is_none_count_alike():
     logits[0, 0, 1, 1] = 20
     assert float(agreement.distance(logits, sketch)) < 1e-6
     assert float(agreement.distance(-logits, sketch)) == pytest.approx(20, rel=1e-4)
+
+
+@pytest.mark.parametrize(("target", "channels"), [("normals", 3), ("edges", 1)])
+def test_a_condition_that_is_missing_is_white_and_counts_nothing(target, channels):
+    condition = torch.ones(2, channels, 8, 8)
+    condition[1, :, 2] = -1
+    answer = rand(2, channels, 8, 8).requires_grad_()
+    value = make_agreement("here", target).distance(answer, condition)
+    value.sum().backward()
+    assert value[0] == 0 and value[1] > 0 and not answer.grad[0].any() and answer.grad[1].any()
 
 
 @pytest.mark.parametrize("target", TARGETS)
