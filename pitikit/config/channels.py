@@ -2,7 +2,7 @@
 
 A loader has the number of ``channels`` that it adds to the condition (none where its ``condition`` is False), or, of a
 condition in parts, the number of each part by its name; a class with ``channels = None`` never adds any. An encoder
-that takes ``in_channels`` gets their sum, or those of the part under whose name it stands.
+that takes ``in_channels`` gets their sum, or those of the part below whose name it stands.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ class Channels(NamedTuple):
     total: int | dict[str, int]
     loaders: str
 
-    def of(self, part: str) -> int | None:
-        """Those of an encoder that stands under the key ``part``; None where it has nothing to do with them."""
-        return self.total.get(part) if isinstance(self.total, dict) else self.total
+    def of(self, place: Place) -> int | None:
+        """Those of the encoder at ``place``, below the name of a part; None where it has nothing to do with them."""
+        if not isinstance(self.total, dict):
+            return self.total
+        # An encoder may stand within another one, which has the name.
+        return next((self.total[key] for key in reversed(place) if key in self.total), None)
 
 
 def with_input_channels(tree: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]] | None = None) -> Any:
@@ -76,7 +79,7 @@ def _filled(node: Any, place: Place, own: list[Channels], of_parts: Mapping[str,
 
 def _agreed(given: int | None, place: Place, known: list[Channels]) -> int | None:
     """The channels of the encoder at ``place``, of which its config has ``given``; None where nothing has them."""
-    numbers = [(each.of(str(place[-1])), each) for each in known]
+    numbers = [(each.of(place), each) for each in known]
     numbers = [(number, each) for number, each in numbers if number is not None]
     key = place_name((*place, KEY))
     for number, each in numbers:

@@ -76,6 +76,14 @@ def test_an_encoder_beside_another_gets_them_too():
     assert complaint(config(wrong, train=loader(SKETCH))).startswith("model.denoiser.encoder.condition.in_channels: ")
 
 
+def test_an_encoder_within_one_of_a_part_gets_those_of_the_part():
+    within = dict(type="DualEncoder", condition=SEMANTIC, text=dict(type="TextEncoder", length=5))
+    several = dict(type="PartsEncoder", encoders=dict(mask=SEMANTIC, sketch=within))
+    both = dict(type="LoadConditions", conditions=[MASK, SKETCH])
+    made = channels(several, train=loader(both))["encoders"]
+    assert made["mask"]["in_channels"] == 3 and made["sketch"]["condition"]["in_channels"] == 1
+
+
 def test_nothing_is_said_of_what_is_not_there():
     text = dict(type="TextEncoder", length=5)
     assert channels(text, train=loader(CAPTION)) == text
