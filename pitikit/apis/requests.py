@@ -12,7 +12,7 @@ import torch
 
 from pitikit.diffusion.guidance import check_parts
 from pitikit.diffusion.samplers import Sampler, SamplingRequest, build_sampler
-from pitikit.diffusion.schedule import NoiseSchedule, Steps
+from pitikit.diffusion.schedule import Steps
 from pitikit.models.cascade import Cascade
 from pitikit.models.translator import DenoisingTranslator
 
@@ -56,9 +56,7 @@ def make_request(
                 "those of the upsampler are upsampler=dict(...) (--cfg-options model.upsampler.sampler.steps=...)"
             )
     named = default if sampler is None else as_sampler(sampler)
-    chosen = _changed(model.schedule, named, steps, scale, weights, intervals)
-    # An unknown name is an error before anything is read.
-    check_parts(chosen.guidance, next(iter(model.parts.values())).denoiser.parts)
+    chosen = _changed(next(iter(model.parts.values())), named, steps, scale, weights, intervals)
     request = SamplingRequest(seeds, chosen, precision=as_precision(dtype))
     if upsampler is None:
         return request
@@ -69,7 +67,7 @@ def make_request(
         raise ValueError(f"upsampler: got {', '.join(unknown)}, expected some of {', '.join(_OF_UPSAMPLER)}")
     part, given = model.upsampler, upsampler.get("sampler")
     own = part.sampler if given is None else as_sampler(given)
-    chosen = _changed(part.schedule, own, *map(upsampler.get, ("steps", "scale", "weights", "intervals")))
+    chosen = _changed(part, own, *map(upsampler.get, ("steps", "scale", "weights", "intervals")))
     return replace(request, upsampler=SamplingRequest(sampler=chosen, strength=upsampler.get("strength")))
 
 
@@ -131,7 +129,7 @@ def as_precision(value: str | torch.dtype | None) -> torch.dtype | None:
 
 
 def _changed(
-    schedule: NoiseSchedule,
+    model: DenoisingTranslator,
     sampler: Sampler,
     steps: Steps | None,
     scale: float | None,
@@ -140,5 +138,7 @@ def _changed(
 ) -> Sampler:
     same = steps is None and scale is None and not weights and not intervals
     changed = sampler if same else sampler.changed(steps, scale, weights, intervals)
-    changed.timesteps(schedule)  # Wrong steps are an error before anything is sampled.
+    # Wrong steps and unknown names are errors before anything is read.
+    changed.timesteps(model.schedule)
+    check_parts(changed.guidance, model.denoiser.parts)
     return changed

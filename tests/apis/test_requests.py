@@ -51,6 +51,13 @@ def test_a_request_has_both_samplers_of_a_cascade(cascade):
         make_request(cascade, cascade.sampler, [1], upsampler=dict(guidance=None))
 
 
+def test_a_guidance_by_condition_of_the_upsampler_is_checked_before_the_base_samples(cascade):
+    guidance = dict(type="PartsCFG", weights=dict(mask=0.5))
+    own = dict(sampler=dict(type="DDIMSampler", steps=2, guidance=guidance))
+    with pytest.raises(ValueError, match="PartsCFG: expected a model of several conditions"):
+        make_request(cascade, cascade.sampler, [1], upsampler=own)
+
+
 @pytest.mark.parametrize(
     "given", [dict(steps=2), dict(scale=2.0), dict(sampler=DDIMSampler(2))], ids=["steps", "scale", "sampler"]
 )
