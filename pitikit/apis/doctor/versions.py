@@ -66,7 +66,7 @@ def look() -> Iterator[Finding]:
 
 def _package(name: str, module: str, lowest: str, extra: str = "") -> Iterator[Finding]:
     """The finding of one package; a missing one of an extra is a note."""
-    remedy = f"pip install 'pitikit[{extra}]'" if extra else f"pip install '{name}{f'>={lowest}' if lowest else ''}'"
+    remedy = f"pip install 'pitikit[{extra}]'" if extra else _install(name, lowest)
     found = installed(name)
     try:
         version = str(getattr(import_module(module), "__version__", found or "of unknown version"))
@@ -75,7 +75,12 @@ def _package(name: str, module: str, lowest: str, extra: str = "") -> Iterator[F
             yield Finding("versions", name, "note" if extra else "fault", "not installed", remedy)
             return
         text = f"{found or 'found'}, but its import failed: {reason(error)}"
-        if "libGL" in text:
+        # What it imports may be missing, and not the package itself.
+        needed = error.name if isinstance(error, ModuleNotFoundError) else None
+        listed = {inner: (each, least) for each, (inner, least) in REQUIRED.items()}
+        if needed in listed:
+            remedy = _install(*listed[needed])
+        elif "libGL" in text:
             remedy = "pip install --force-reinstall --no-deps opencv-python-headless"
         yield Finding("versions", name, "fault", text, remedy, {"version": found})
         return
@@ -84,6 +89,10 @@ def _package(name: str, module: str, lowest: str, extra: str = "") -> Iterator[F
         yield Finding("versions", name, "fault", f"{version}, expected {lowest} or newer", remedy, facts)
     else:
         yield Finding("versions", name, "ok", version, facts=facts)
+
+
+def _install(name: str, lowest: str) -> str:
+    return f"pip install '{name}{f'>={lowest}' if lowest else ''}'"
 
 
 def installed(name: str) -> str | None:

@@ -81,6 +81,13 @@ def test_opencv_without_its_library_has_a_remedy(packages, monkeypatch):
     assert "opencv-python-headless" in list(look())[-1].remedy
 
 
+def test_where_another_package_is_missing_that_one_is_the_remedy(packages, monkeypatch):
+    packages["user"] = packages["tool"] = ModuleNotFoundError("No module named 'tool'", name="tool")
+    monkeypatch.setattr(versions, "REQUIRED", {"user": ("user", "2.0"), "tool-headless": ("tool", "1.1")})
+    *_, user, tool = look()
+    assert user.remedy == tool.remedy == "pip install 'tool-headless>=1.1'"
+
+
 def test_what_runs_here_is_found():
     first, second, *_ = look()
     assert first.facts["path"] == sys.executable
