@@ -111,12 +111,22 @@ class StrokeError(ImageMetric):
 
     ``StrokeError/true`` is that of the true images: a stroke has one colour, what it covers has many.
 
-    Reads of a sample: ``pred`` uint8 (3, h, w), ``strokes`` uint8 (H, W, 4), and ``image`` (3, h, w) in [-1, 1].
+    Reads of a sample: ``pred`` uint8 (3, h, w), ``strokes`` uint8 (H, W, 4), and ``image`` (3, h, w) in [-1, 1]. One
+    that lacks the last two, as a test without true images does, has no value.
     """
+
+    def lacking(self, sample: dict) -> str:
+        """Name what the samples lack."""
+        missing = [name for name in ("strokes", "image") if sample.get(name) is None]
+        advice = "; keep=['strokes'] in PackInputs" if "strokes" in missing else ""
+        return f"no sample has {' and '.join(map(repr, missing))}{advice}" if missing else ""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the sums of an image: distance, the same of the truth, and how much is covered."""
         for sample in data_samples:
+            if self.lacking(sample):
+                self.results.append([0.0, 0.0, 0])
+                continue
             strokes = np.asarray(torch.as_tensor(sample["strokes"]).cpu())
             images = [torch.as_tensor(sample[name]).cpu() for name in ("pred", "image")]
             size = tuple(images[0].shape[:0:-1])
@@ -133,5 +143,6 @@ class StrokeError(ImageMetric):
         """The mean over all covered pixels."""
         made, true, covered = (sum(column) for column in zip(*results, strict=True))
         if not covered:
-            return self.unknown("no image has a stroke", "StrokeError", "StrokeError/true")
+            reason = "no image has a stroke, or none has 'strokes' and 'image' with it"
+            return self.unknown(reason, "StrokeError", "StrokeError/true")
         return {"StrokeError": made / covered, "StrokeError/true": true / covered}

@@ -16,7 +16,7 @@ _base_ = [
 ]
 plugins = ["plugins/color_strokes"]
 # Of a stroke the tokens keep the cell; its outline is in the feature maps.
-model = dict(denoiser=dict(encoder=dict(type="SpatialEncoder", in_channels=4)))
+model = dict(denoiser=dict(encoder=dict(type="SpatialEncoder")))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]
 

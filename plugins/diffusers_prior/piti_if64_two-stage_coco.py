@@ -22,7 +22,7 @@ model = dict(
         encoder=dict(
             _delete_=True,
             type="ProjectedEncoder",
-            encoder=dict(type="SemanticEncoder", in_channels=3),
+            encoder=dict(type="SemanticEncoder"),
             inner=512,
             width=4096,
         ),

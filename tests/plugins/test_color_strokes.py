@@ -100,5 +100,19 @@ def test_the_error_is_that_of_the_covered_pixels(plugin):
     metric.process({}, [dict(pred=pred, image=truth, strokes=torch.from_numpy(strokes()))])
     # The mark covers 2 x 8 pixels; of three channels the red one is 30 off, in the truth 255.
     assert metric.evaluate(1) == {"StrokeError": pytest.approx(10.0), "StrokeError/true": pytest.approx(85.0)}
+    assert not metric.lacking(dict(pred=pred, image=truth, strokes=0))
     metric.process({}, [dict(pred=pred, image=truth, strokes=torch.zeros(64, 64, 4, dtype=torch.uint8))])
     assert metric.evaluate(1) == {"StrokeError": None, "StrokeError/true": None}
+
+
+def test_without_strokes_or_true_images_there_is_no_value(plugin):
+    metric = METRICS.build(dict(type="StrokeError"))
+    sample = dict(pred=torch.zeros(3, 16, 16, dtype=torch.uint8))
+    assert metric.lacking(sample) == "no sample has 'strokes' and 'image'; keep=['strokes'] in PackInputs"
+    metric.process({}, [sample])
+    assert metric.evaluate(1) == {"StrokeError": None, "StrokeError/true": None}
+
+
+def test_the_encoder_has_the_channels_of_the_strokes(repo):
+    cfg = load_config(repo / "plugins" / "color_strokes" / "piti_small_strokes_scenes.py")
+    assert cfg.model.denoiser.encoder.in_channels == 4
