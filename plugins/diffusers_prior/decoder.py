@@ -115,7 +115,16 @@ class DiffusersUNet(Decoder):
             folder: is created.
             betas: (T,) float64, of the model's schedule.
             predicts: 'eps', 'v' or 'x0'.
+
+        Raises:
+            ValueError: the decoder has weights beside those of the U-Net, such as low-rank updates.
         """
+        beside = sorted({name.partition(".")[0] for name in self.state_dict()} - {"unet"})
+        if beside:
+            raise ValueError(
+                f"DiffusersUNet: got weights of {', '.join(beside)}, expected those of the U-Net alone, which the "
+                "folder holds; merge low-rank updates first (plugins/lora/convert.py merge)"
+            )
         self.unet.save_pretrained(str(Path(folder, "unet")), safe_serialization=True)
         write_scheduler(Path(folder, "scheduler"), betas, predicts, self.learns_variance)
 

@@ -28,7 +28,10 @@ def main() -> str | None:
     decoder = model.denoiser.decoder
     if not hasattr(decoder, "save_pretrained"):
         return f"{args.config}: got the decoder {type(decoder).__name__}, expected a DiffusersUNet"
-    decoder.save_pretrained(args.folder, model.schedule.betas, model.predicts)
+    try:
+        decoder.save_pretrained(args.folder, model.schedule.betas, model.predicts)
+    except ValueError as error:
+        return str(error)
     values = sum(parameter.numel() for parameter in decoder.parameters())
     print(f"{args.folder}: unet ({values:,} values) and scheduler; predicts {model.predicts}")
     return None

@@ -457,6 +457,14 @@ def test_a_schedule_of_its_own_is_exported(tmp_path):
 # ---- the configs
 
 
+def test_low_rank_updates_are_not_left_behind(repo, tmp_path):
+    load_plugins([repo / "plugins" / "lora"])
+    made = DECODERS.build(dict(type="LoRADecoder", decoder=dict(type="DiffusersUNet", unet=PLAIN)))
+    with pytest.raises(ValueError, match=r"got weights of lora, expected those of the U-Net alone.*merge"):
+        made.save_pretrained(tmp_path / "prior", NoiseSchedule().betas, "eps")
+    assert not (tmp_path / "prior").exists()
+
+
 def test_the_small_configs_fit_together(repo, tmp_path):
     folder = repo / "plugins" / "diffusers_prior"
     pretraining = build_model(load_config(folder / "pretrain_small_unet_layouts.py"), None, "cpu")
