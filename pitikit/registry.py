@@ -15,7 +15,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -330,7 +330,7 @@ def _reason(error: BaseException, package: str) -> str:
 # ---- the version of a plugin
 
 
-def _declared_version(sources: Iterator[str | bytes] | list[bytes]) -> Any:
+def _declared_version(sources: Iterable[str | bytes]) -> Any:
     """The ``PITIKIT_API`` of the last of the sources that has one, read without running them; None where none has."""
     found = None
     for source in sources:
