@@ -88,8 +88,8 @@ class SpatialEncoder(SemanticEncoder):
         if self.places:
             if (self.places, self.gather.stride) != (places, (stride, stride)):
                 raise ValueError(
-                    f"SpatialEncoder: got a decoder with the places {places}, expected {self.places}, for which the "
-                    "encoder has its layers; make a new one"
+                    f"SpatialEncoder: got a {type(decoder).__name__} with other feature maps, expected those for which "
+                    "the encoder has its layers; make a new encoder"
                 )
             return
         self.places = places

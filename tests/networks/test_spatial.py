@@ -112,7 +112,7 @@ def test_an_encoder_that_has_learned_keeps_its_layers_in_another_model():
     before = {name: value.clone() for name, value in spatial.encoder.state_dict().items()}
     again = Denoiser(spatial.encoder, GlideUNet(**DECODER))
     assert all(torch.equal(value, before[name]) for name, value in again.encoder.state_dict().items())
-    with pytest.raises(ValueError, match="SpatialEncoder: got a decoder with the places .* make a new one"):
+    with pytest.raises(ValueError, match="got a GlideUNet with other feature maps.* make a new encoder"):
         Denoiser(spatial.encoder, GlideUNet(**{**DECODER, "res_blocks": 2}))
 
 
