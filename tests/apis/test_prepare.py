@@ -349,6 +349,7 @@ def working_plan(tmp_path, name, action):
     return Plan(name, tmp_path / "source", tmp_path / "out", plugins=[str(plugin)])
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path):
     # The first eight items, spread evenly, are made by this process.
     plan = working_plan(tmp_path, "dying_of_test", "int(item.id) % 7 == 0 or os._exit(3)")
@@ -357,6 +358,7 @@ def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path):
     assert len((tmp_path / "out/items.jsonl").read_text().splitlines()) >= 8
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_run_that_was_killed(tmp_path, repo):
     plan = working_plan(
         tmp_path,
@@ -373,12 +375,13 @@ if __name__ == "__main__":
     (tmp_path / "script.py").write_text(script)
     environment = {**os.environ, "PYTHONPATH": str(repo)}
     process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment)
-    pid, deadline = tmp_path / "pid.txt", time.monotonic() + 120
+    pid, deadline = tmp_path / "pid.txt", time.monotonic() + 200
     while not (pid.is_file() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
     worker = int(pid.read_text())
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + 60
     while is_running(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(worker)
