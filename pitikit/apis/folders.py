@@ -97,6 +97,21 @@ def weights_of(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def known_names(names: Sequence[str]) -> list[str]:
+    """Names of metrics in the spelling of :data:`NAMES`, each once.
+
+    Raises:
+        FoldersError: an unknown name, or none.
+    """
+    found = list(dict.fromkeys(name.lower() for name in names))
+    unknown = [name for name in found if name not in NAMES]
+    if unknown or not found:
+        hint = f"; {nearest(unknown[0], NAMES)}" if unknown else ""
+        got = repr(unknown[0]) if unknown else "none"
+        raise FoldersError(f"--metrics: got {got}, expected some of {', '.join(NAMES)}{hint}")
+    return found
+
+
 def build_metrics(
     names: Sequence[str],
     reference: Path,
@@ -117,12 +132,9 @@ def build_metrics(
         options: further arguments of :class:`~pitikit.evaluation.set_metric.SetMetric`.
 
     Raises:
-        FoldersError: an unknown name.
+        FoldersError: weights of a network that no metric uses.
     """
     weights = dict(weights or {})
-    for name in names:
-        if name not in NAMES:
-            raise FoldersError(f"--metrics: got {name!r}, expected some of {', '.join(NAMES)}; {nearest(name, NAMES)}")
     extractors = dict.fromkeys(OF_SETS[name][0] for name in names if name in OF_SETS)
     for name in weights:
         if name not in (*extractors, "lpips"):
@@ -178,12 +190,9 @@ def evaluate_folders(
         MissingWeightsError: the weights of a metric are not there.
         DataError: an image that cannot be read.
     """
-    names = list(dict.fromkeys(metrics))
-    real = Path(real)
-    built = build_metrics(names, real, **options)
-    of_sets = [metric for metric in built if isinstance(metric, SetMetric)]
-    made = ImageSet(fake, resize)
+    names, real = known_names(metrics), Path(real)
     true = ImageSet(real, resize) if real.suffix.lower() != ".npz" else None
+    made = ImageSet(fake, resize)
     if true is not None and true.size != made.size:
         (width, height), (w, h) = true.size, made.size
         raise FoldersError(
@@ -191,6 +200,11 @@ def evaluate_folders(
             "--resize SIDE"
         )
     partners = _partners(names, true, made)
+    size = options.get("kid_subset_size")
+    if true is not None and size is not None and not 2 <= size <= min(len(true), len(made)):
+        raise FoldersError(f"--kid-subset-size: got {size}, expected 2 to {min(len(true), len(made))}, the smaller set")
+    built = build_metrics(names, real, **options)
+    of_sets = [metric for metric in built if isinstance(metric, SetMetric)]
     if save is not None and (true is None or len(of_sets) != 1):
         raise FoldersError("--save-features: expected a folder of real images, and metrics with one extractor")
     if not skip_missing:

@@ -60,7 +60,11 @@ class LoadSketch(ConditionLoader):
         if edges == "canny":
             self.extractor = Canny(*self.canny)
         elif edges is not None:
-            self.extractor = build_extractor(edges)
+            try:
+                self.extractor = build_extractor(edges)
+            except (KeyError, FileNotFoundError) as error:
+                reason = error.args[0] if isinstance(error, KeyError) else error
+                raise ValueError(f"edges={edges!r}: {reason}") from error
             if self.extractor.member != "sketch":
                 raise ValueError(f"edges={edges!r}: got an extractor of {self.extractor.member!r}, expected 'sketch'")
 

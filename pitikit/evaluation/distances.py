@@ -46,18 +46,17 @@ def frechet_distance(real: Tensor | Statistics, fake: Tensor) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    fake = fake.double()
-    if isinstance(real, Tensor):
-        real = real.double()
-        rows = len(real) + len(fake)
-        if rows < fake.shape[1]:
-            # A rotation changes no distance, and all rows lie in the span of this basis: less to decompose.
-            basis = torch.linalg.qr(torch.cat([real, fake]).T).Q  # (D, rows)
-            real, fake = real @ basis, fake @ basis
+    if isinstance(real, Tensor) and len(real) + len(fake) < fake.shape[1]:
+        # A rotation changes no distance, and all rows lie in the span of this basis: less to decompose.
+        real, fake = real.double(), fake.double()
+        basis = torch.linalg.qr(torch.cat([real, fake]).T).Q  # (D, rows)
+        real, fake = real @ basis, fake @ basis
     metric = FrechetInceptionDistance(feature=_Identity(fake.shape[1])).set_dtype(torch.float64)
-    metric.update(fake, real=False)
+    for rows in fake.split(ROWS):
+        metric.update(rows.double(), real=False)
     if isinstance(real, Tensor):
-        metric.update(real, real=True)
+        for rows in real.split(ROWS):
+            metric.update(rows.double(), real=True)
     else:
         mean, covariance = (value.double() for value in real)
         # Sums as of two images with these statistics; the number cancels.

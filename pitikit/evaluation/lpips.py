@@ -32,7 +32,7 @@ def find_alexnet(weights: str | Path | None = None) -> Path | None:
         FileNotFoundError: ``weights`` is 'download', and it cannot be fetched.
     """
     if weights == DOWNLOAD:
-        return find_backbone("alexnet", weights)
+        return find_weights(FILE_NAME) or find_backbone("alexnet", weights)
     if weights is not None:
         return find_weights(weights)
     return find_weights(FILE_NAME) or find_downloaded("alexnet-owt-*.pth")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pitikit.apis.folders import NAMES, OF_SETS, FoldersError, build_metrics, evaluate_folders, weights_of
+from pitikit.apis.folders import NAMES, OF_SETS, FoldersError, build_metrics, evaluate_folders, known_names, weights_of
 from pitikit.data.images import write_png
 from pitikit.evaluation import set_metric
 from pitikit.evaluation.distances import frechet_distance, kernel_distance
@@ -171,12 +171,26 @@ def test_diversity_is_among_the_samples_of_a_name(monkeypatch, tmp_path):
 
 def test_names_and_weights():
     with pytest.raises(FoldersError, match="got 'fdi', expected some of fid, kid, .*did you mean 'fid'"):
-        build_metrics(["fdi"], ".")
-    with pytest.raises(
-        FoldersError, match="--weights: got 'clip', expected a network that the metrics use: inception, lpips"
-    ):
+        known_names(["fdi"])
+    with pytest.raises(FoldersError, match="--metrics: got none, expected some of fid, kid, "):
+        known_names([])
+    assert known_names(["FID", "kid", "fid", "CLIP-FID"]) == ["fid", "kid", "clip-fid"]
+    with pytest.raises(FoldersError, match="--weights: got 'clip', expected a network .*: inception, lpips"):
         build_metrics(["fid"], ".", {"clip": "a"})
     with pytest.raises(FoldersError, match="got 'inception', expected NETWORK=FILE"):
         weights_of(["inception"])
     assert weights_of(["a=b=c", "d=e"]) == {"a": "b=c", "d": "e"}
     assert all(extractor in EXTRACTORS for extractor, _ in OF_SETS.values()) and len(set(NAMES)) == len(NAMES)
+
+
+def test_what_is_wrong_with_the_folders_comes_before_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(set_metric, "build_extractor", None)
+    monkeypatch.chdir(tmp_path)
+    write("real", images(3))
+    for real, fake in (("none", "real"), ("real", "none")):
+        with pytest.raises(FoldersError, match="none: no such folder"):
+            call(real, fake)
+    with pytest.raises(FileNotFoundError, match=r"'none\.npz'"):
+        call("none.npz", "real")
+    with pytest.raises(FoldersError, match="--kid-subset-size: got 4, expected 2 to 3"):
+        call("real", "real", ["kid"], kid_subset_size=4)

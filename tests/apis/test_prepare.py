@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +314,78 @@ def test_the_list_has_every_set_with_its_files_and_options():
     for name in PREPARATIONS.module_dict:
         assert f"\n{name}: " in f"\n{text}"
     assert "crop=(45, 471, 41, 601)" in text and "canny: Edges by Canny" in text
+
+
+WORKING = """
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pitikit.plugins import PREPARATIONS, Found, Item, Preparation, Sample
+
+PITIKIT_API = "1.0"
+
+
+@PREPARATIONS.register_module(name={name!r})
+class Working(Preparation):
+    title, layout = "slow", "slow"
+
+    def find(self, root):
+        return Found([Item("train", f"{{i:03d}}", {{}}) for i in range(60)], [], {{}})
+
+    def read(self, item):
+        {action}
+        return Sample(np.zeros((8, 8, 3), np.uint8), {{}})
+"""
+
+
+def working_plan(tmp_path, name, action):
+    plugin = tmp_path / f"plugin_{name}"
+    plugin.mkdir()
+    (plugin / "__init__.py").write_text(WORKING.format(name=name, action=action))
+    (tmp_path / "source").mkdir()
+    return Plan(name, tmp_path / "source", tmp_path / "out", plugins=[str(plugin)])
+
+
+def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path):
+    # The first eight items, spread evenly, are made by this process.
+    plan = working_plan(tmp_path, "dying_of_test", "int(item.id) % 7 == 0 or os._exit(3)")
+    with pytest.raises(RuntimeError, match="a worker ended early, perhaps out of memory; take fewer --workers"):
+        run(plan, workers=1)
+    assert len((tmp_path / "out/items.jsonl").read_text().splitlines()) >= 8
+
+
+def test_workers_end_with_the_run_that_was_killed(tmp_path, repo):
+    plan = working_plan(
+        tmp_path,
+        "slow_of_test",
+        'int(item.id) % 7 == 0 or (Path("pid.txt").write_text(str(os.getpid())), time.sleep(5))',
+    )
+    paths = f"Path({str(plan.source)!r}), Path({str(plan.target)!r}), plugins={list(plan.plugins)!r}"
+    script = f"""
+from pathlib import Path
+from pitikit.apis.prepare import Plan, prepare_data
+if __name__ == "__main__":
+    prepare_data(Plan({plan.name!r}, {paths}), workers=1, bar=False)
+"""
+    (tmp_path / "script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(repo)}
+    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment)
+    pid, deadline = tmp_path / "pid.txt", time.monotonic() + 120
+    while not (pid.is_file() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    worker = int(pid.read_text())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -101,7 +101,9 @@ def test_edges_by_an_extractor_of_any_name():
     config = dict(type="canny", low=50, high=100)
     by_config = run(dict(image=image), LoadSketch(source="image", edges=config))["condition_parts"][0]
     assert (by_name.array == by_config.array).all() and by_config.array.any()
-    with pytest.raises(KeyError, match="did you mean 'canny'"):
+    with pytest.raises(ValueError, match="edges='cany': type='cany' is not registered.*did you mean 'canny'"):
         LoadSketch(edges="cany")
+    with pytest.raises(ValueError, match="edges='hed': .*no such file"):
+        LoadSketch(edges="hed")
     with pytest.raises(ValueError, match="got an extractor of 'mask', expected 'sketch'"):
         LoadSketch(edges=dict(type="segmenter", network=SceneSegmenter(classes=["a"])))

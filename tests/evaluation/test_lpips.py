@@ -183,3 +183,6 @@ def test_values_are_those_of_the_package(weights, nowhere):
 def test_a_download_is_that_of_torchvision(nowhere, monkeypatch):
     monkeypatch.setattr(module, "find_backbone", lambda network, given: f"{network} by {given}")
     assert module.find_alexnet("download") == "alexnet by download"
+    (nowhere / "weights").mkdir()
+    (nowhere / "weights" / module.FILE_NAME).touch()
+    assert module.find_alexnet("download").name == module.FILE_NAME
