@@ -31,6 +31,8 @@ PLACES: Mapping[str, str] = {
     "LOSSES": "model.losses",
     "MODELS": "model, model.data_preprocessor",
     "DATASETS": "train_dataloader.dataset",
+    "PREPARATIONS": "none; NAME of tools/prepare_data.py",
+    "EXTRACTORS": "edges of LoadSketch",
     "DATA_SAMPLERS": "train_dataloader.sampler",
     "TRANSFORMS": "train_dataloader.dataset.pipeline",
     "METRICS": "test_evaluator",

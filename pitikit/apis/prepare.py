@@ -20,7 +20,8 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from pitikit.apis.prepared import Records, read_settings, write_classes, write_configs, write_manifest
+from pitikit.apis.item_records import Records, Summary
+from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
 from pitikit.data.extraction import build_extractor
 from pitikit.data.listing import describe_passed
@@ -144,7 +145,7 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
     records = Records(plan.target)
     try:
         if read_settings(plan.target) is None:
-            write_manifest(plan.target, settings, {}, complete=False)
+            write_manifest(plan.target, settings, Summary(), complete=False)
         made = 0
         left = [item for item in chosen if not records.is_done(item)]
         with tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress:
@@ -156,7 +157,7 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
                 else:
                     problems.append(outcome.problem)
                     records.remove(outcome.item.key)
-        gone = records.by_key.keys() - {item.key for item in items}
+        gone = records.keys - {item.key for item in items}
         for key in gone:
             records.remove(key)
         return _finish(plan, converter, settings, records, found, problems, made, limit)
@@ -174,26 +175,27 @@ def _finish(
     made: int,
     limit: int | None,
 ) -> PreparationReport:
-    preparation, by_split = converter.preparation, records.of_split()
+    preparation, done = converter.preparation, records.summary()
     named = next((each.classes for each in converter.extractors if each.member == "mask"), ())
-    facts = write_classes(plan.target, preparation, by_split, named)
+    facts = write_classes(plan.target, preparation, done, named)
     loaders = preparation.loaders(facts)
     for extractor in converter.extractors:
         loaders.setdefault(extractor.member, dict(extractor.loader))
-    configs = write_configs(plan.target, preparation.title, loaders, by_split, facts.get("classes", ()))
-    counts = {split: len(each) for split, each in by_split.items()}
+    configs = write_configs(plan.target, preparation.title, loaders, done, facts.get("classes", ()))
     passed = describe_passed(found.passed)
     notes = [passed] if passed else []
-    notes += preparation.notes([record["facts"] for each in by_split.values() for record in each])
+    notes += preparation.notes(done.facts)
     for split, expected in preparation.counts.items() if limit is None else ():
-        of_split = counts.get(split, 0) + sum(p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems)
+        of_split = done.counts.get(split, 0) + sum(
+            p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems
+        )
         if of_split != expected:
             notes.append(f"{split}: got {of_split} items, the official set has {expected}")
     problems = sorted(problems, key=lambda problem: (problem.kind, problem.place))
     write_manifest(
         plan.target,
         settings,
-        by_split,
+        done,
         complete=True,
         limit=limit,
         title=preparation.title,
@@ -202,7 +204,7 @@ def _finish(
         passed_over={reason: len(names) for reason, names in found.passed.items()},
         notes=notes,
     )
-    return PreparationReport(plan, counts, made, problems, notes, configs)
+    return PreparationReport(plan, done.counts, made, problems, notes, configs)
 
 
 # ---- before

@@ -1,8 +1,7 @@
-"""The records of a prepared dataset: which items are done, the manifest, and the configs that read it."""
+"""The files beside a prepared dataset: the classes, the configs that read it, and the manifest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pprint
 from collections import Counter
@@ -11,150 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from pitikit import __version__
+from pitikit.apis.item_records import Summary
 from pitikit.data.conditions import LABEL_IGNORE, voc_palette
-from pitikit.data.preparation.base import Item, Preparation
-from pitikit.data.preparation.writing import IMAGE, Outcome, Written, folder_of
+from pitikit.data.preparation.base import Preparation
+from pitikit.data.preparation.writing import IMAGE, folder_of
 from pitikit.files import write_text
 
-MANIFEST, RECORDS, CLASSES, ID_MAP = "manifest.json", "items.jsonl", "classes.json", "id_map.json"
+MANIFEST, CLASSES, ID_MAP = "manifest.json", "classes.json", "id_map.json"
 #: Members that one model takes together, by the name of the task.
 TASKS: dict[str, tuple[str, ...]] = {"geometry": ("normals", "depth")}
-
-Record = dict[str, Any]
-"""One line of :data:`RECORDS`: key, split, stamp of the sources, files by member, labels, facts."""
-
-
-def stamp(item: Item, seen: dict[str, list[int]]) -> dict[str, list[int]]:
-    """Size and time of the source files of an item; ``seen`` keeps those of files that many items share."""
-    found = {}
-    for member, source in item.sources.items():
-        if source not in seen:
-            path = Path(source)
-            seen[source] = [(s := path.stat()).st_size, s.st_mtime_ns] if path.is_file() else []
-        if seen[source]:
-            found[member] = seen[source]
-    return found
-
-
-class Records:
-    """The items that are done, one line of JSON each, so that a killed run goes on where it was.
-
-    Args:
-        target: folder of the prepared set.
-    """
-
-    def __init__(self, target: Path) -> None:
-        self.target, self.path = target, target / RECORDS
-        self.by_key: dict[str, Record] = {}
-        self._seen: dict[str, list[int]] = {}
-        torn = False
-        if self.path.is_file():
-            for line in self.path.read_bytes().split(b"\n"):
-                try:
-                    record = json.loads(line)
-                    self.by_key[record["key"]] = record
-                except (ValueError, KeyError, TypeError):
-                    torn = torn or bool(line)
-        target.mkdir(parents=True, exist_ok=True)
-        if torn:
-            # The last line of a run that was killed; what is added would continue it.
-            self.rewrite(self.by_key.values())
-        self._file = open(self.path, "a", encoding="utf-8")
-
-    def rewrite(self, records: Any) -> None:
-        """Replace the file by these records."""
-        write_text(self.path, "".join(json.dumps(each) + "\n" for each in records))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def is_done(self, item: Item) -> bool:
-        """True if the item was converted, of the same files, and what was written is there in full."""
-        record = self.by_key.get(item.key)
-        if record is None or record["stamp"] != stamp(item, self._seen):
-            return False
-        return all(_size(self.target / path) == size for path, size, _ in record["files"].values())
-
-    def add(self, outcome: Outcome) -> None:
-        """Note an item that is done, and flush."""
-        record: Record = dict(
-            key=outcome.item.key,
-            split=outcome.item.split,
-            stamp=stamp(outcome.item, self._seen),
-            files={member: list(written) for member, written in outcome.files.items()},
-            labels={str(value): count for value, count in outcome.labels.items()},
-            facts=dict(outcome.facts),
-        )
-        self._drop_others(self.by_key.get(record["key"]), record["files"])
-        self.by_key[record["key"]] = record
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-
-    def remove(self, key: str) -> None:
-        """Forget an item that is good no more, and remove its files."""
-        self._drop_others(self.by_key.pop(key, None), {})
-        self._file.write(json.dumps(dict(key=key, split="", stamp={}, files={}, labels={}, facts={})) + "\n")
-
-    def _drop_others(self, record: Record | None, files: Mapping[str, Any]) -> None:
-        kept = {path for path, _, _ in files.values()}
-        for path, _, _ in (record or {"files": {}})["files"].values():
-            if path not in kept:
-                (self.target / path).unlink(missing_ok=True)
-
-    def of_split(self) -> dict[str, list[Record]]:
-        """Records of the items by split, training first, in the order of their keys."""
-        splits = {record["split"] for record in self.by_key.values()} - {""}
-        order = sorted(splits, key=lambda split: (split != "train", split != "val", split))
-        found: dict[str, list[Record]] = {split: [] for split in order}
-        for key in sorted(self.by_key):
-            if self.by_key[key]["files"]:
-                found[self.by_key[key]["split"]].append(self.by_key[key])
-        return {split: each for split, each in found.items() if each}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def checksums(records: Mapping[str, Sequence[Record]]) -> dict[str, str]:
-    """SHA-256 of each member of each split, over its files in order: their paths and hashes."""
-    found: dict[str, Any] = {}
-    for split, each in records.items():
-        for record in each:
-            for member, (path, _, digest) in record["files"].items():
-                key = f"{folder_of(member)}/{split}"
-                found.setdefault(key, hashlib.sha256()).update(f"{path} {digest}\n".encode())
-    return {key: digest.hexdigest() for key, digest in sorted(found.items())}
-
-
-def label_counts(records: Mapping[str, Sequence[Record]]) -> dict[str, Counter[int]]:
-    """Pixels of each id, by split."""
-    found: dict[str, Counter[int]] = {}
-    for split, each in records.items():
-        counter = found.setdefault(split, Counter())
-        for record in each:
-            counter.update({int(value): count for value, count in record["labels"].items()})
-    return found
 
 
 def write_classes(
     target: Path,
     preparation: Preparation,
-    records: Mapping[str, Sequence[Record]],
+    done: Summary,
     extracted: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write names, colours and pixels of the classes, and the map of the ids where there is one; return the facts.
 
     ``extracted`` are the names of the classes of a segmenter, for a set without label maps of its own.
     """
-    labels = label_counts(records)
-    total: Counter[int] = sum(labels.values(), Counter())
-    facts = [record["facts"] for each in records.values() for record in each if record["facts"]]
-    summary = preparation.summary(facts, labels.get("train") or total)
+    total: Counter[int] = sum(done.labels.values(), Counter())
+    summary = preparation.summary(done.facts, done.labels.get("train") or total)
     summary["labels"] = sorted(total)
     summary["classes"] = names = list(summary.get("classes") or extracted)
     if not total:
@@ -165,7 +43,9 @@ def write_classes(
         write_text(target / ID_MAP, json.dumps({**rest, **id_map}))
     count = len(names) or max((value for value in total if value != LABEL_IGNORE), default=0) + 1
     colours = summary.get("colours") or (voc_palette(count).tolist() if count <= LABEL_IGNORE else [])
-    pixels = {split: {str(value): counter[value] for value in sorted(counter)} for split, counter in labels.items()}
+    pixels = {
+        split: {str(value): counter[value] for value in sorted(counter)} for split, counter in done.labels.items()
+    }
     text = dict(classes=names, colours=[list(each) for each in colours], ignore=LABEL_IGNORE, pixels=pixels)
     write_text(target / CLASSES, json.dumps(text, ensure_ascii=False))
     return summary
@@ -175,14 +55,13 @@ def write_configs(
     target: Path,
     title: str,
     loaders: Mapping[str, Mapping[str, Any]],
-    records: Mapping[str, Sequence[Record]],
+    done: Summary,
     classes: Sequence[str],
 ) -> list[Path]:
     """Write a config of the loaders for each task: ``dataset_mask.py`` and so on; their paths."""
-    if not records:
+    if not done.counts:
         return []
-    present = set.intersection(*(set(record["files"]) for each in records.values() for record in each))
-    loaders = {member: loader for member, loader in loaders.items() if member in present}
+    loaders = {member: loader for member, loader in loaders.items() if member in (done.members or ())}
     tasks: dict[str, tuple[str, ...]] = {
         task: members for task, members in TASKS.items() if all(each in loaders for each in members)
     }
@@ -190,7 +69,7 @@ def write_configs(
     tasks.update({member: (member,) for member in loaders if member not in together})
     tasks = tasks or {"images": ()}
     return [
-        write_text(target / f"dataset_{task}.py", _config(title, task, members, loaders, records, classes))
+        write_text(target / f"dataset_{task}.py", _config(title, task, members, loaders, done, classes))
         for task, members in tasks.items()
     ]
 
@@ -200,12 +79,12 @@ def _config(
     task: str,
     members: Sequence[str],
     loaders: Mapping[str, Mapping[str, Any]],
-    records: Mapping[str, Sequence[Record]],
+    done: Summary,
     classes: Sequence[str],
 ) -> str:
-    counts = ", ".join(f"{split} {len(each)}" for split, each in records.items())
-    train = "train" if "train" in records else next(iter(records))
-    val = next((each for each in ("val", "test") if each in records), train)
+    counts = ", ".join(f"{split} {count}" for split, count in done.counts.items())
+    train = "train" if "train" in done.counts else next(iter(done.counts))
+    val = next((each for each in ("val", "test") if each in done.counts), train)
     kept = [name for name, member in (("label", "mask"), ("depth", "depth")) if member in members]
     steps = [dict(type="LoadImage"), *(loaders[member] for member in members)]
     steps += [] if members else [dict(type="LoadBlank")]
@@ -218,8 +97,8 @@ def _config(
         "load = [",
         *(f"    {_call(step)}," for step in steps),
         "]",
-        *_dataset("train", train, members, records[train], named, ['dict(type="RandomFlip", prob=0.5)'], []),
-        *_dataset("val", val, members, records[val], named, [], kept),
+        *_dataset("train", train, members, done, named, ['dict(type="RandomFlip", prob=0.5)'], []),
+        *_dataset("val", val, members, done, named, [], kept),
         "train_dataloader = dict(dataset=train_dataset)",
         "val_dataloader = dict(dataset=val_dataset)",
         "test_dataloader = dict(dataset=val_dataset)\n",
@@ -231,14 +110,14 @@ def _dataset(
     role: str,
     split: str,
     members: Sequence[str],
-    records: Sequence[Record],
+    done: Summary,
     named: bool,
     augmentation: Sequence[str],
     kept: Sequence[str],
 ) -> list[str]:
     def template(member: str) -> str:
-        suffixes = {Path(record["files"][member][0]).suffix for record in records}
-        return f"{folder_of(member)}/{split}/{{id}}{suffixes.pop() if len(suffixes) == 1 else '.*'}"
+        suffixes = sorted(done.suffixes[split, member])
+        return f"{folder_of(member)}/{split}/{{id}}{suffixes[0] if len(suffixes) == 1 else '.*'}"
 
     pack = _call(dict(type="PackInputs", **(dict(keep=list(kept)) if kept else {})))
     return [
@@ -261,20 +140,14 @@ def _call(value: Any) -> str:
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def write_manifest(
-    target: Path,
-    settings: Mapping[str, Any],
-    records: Mapping[str, Sequence[Record]],
-    **further: Any,
-) -> None:
+def write_manifest(target: Path, settings: Mapping[str, Any], done: Summary, **further: Any) -> None:
     """Write the manifest: settings, counts, checksums, and whatever the caller adds."""
-    size = sum(Written(*written).size for each in records.values() for r in each for written in r["files"].values())
     manifest = dict(
         settings=settings,
         pitikit=__version__,
-        counts={split: len(each) for split, each in records.items()},
-        bytes=size,
-        checksums=checksums(records),
+        counts=done.counts,
+        bytes=done.size,
+        checksums=done.checksums,
         **further,
     )
     write_text(target / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))

@@ -1,111 +1,80 @@
 import json
+from collections import Counter
 
 import pytest
 
-from pitikit.apis.prepared import Records, checksums, label_counts, read_settings, write_configs, write_manifest
+from pitikit.apis.item_records import Summary
+from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.config import load_config
-from pitikit.data.preparation import Item
-from pitikit.data.preparation.writing import Outcome, Written
+from pitikit.data.preparation import Preparation
+
+MASK = dict(mask=dict(type="LoadMask", num_classes=4), depth=dict(type="LoadDepth"))
 
 
-def outcome(tmp_path, key="train/a", text="x", member="image", folder="images"):
-    split, name = key.split("/")
-    source = tmp_path / f"{name}.src"
-    source.write_text(text)
-    path = tmp_path / "out" / folder / f"{key}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    written = Written(f"{folder}/{key}.png", len(text), f"hash of {text}")
-    return Outcome(Item(split, name, dict(image=str(source))), {member: written}, labels={3: 5, 255: 1})
+def done(*splits, members=("image", "mask"), suffixes=(".png",)):
+    return Summary(
+        counts=dict.fromkeys(splits, 1),
+        suffixes={(split, member): set(suffixes) for split in splits for member in members},
+        members=set(members),
+        labels={split: Counter({2: 5, 255: 1}) for split in splits},
+    )
 
 
-def test_records_are_read_back(tmp_path):
-    records = Records(tmp_path / "out")
-    one = outcome(tmp_path)
-    records.add(one)
-    records.close()
-    again = Records(tmp_path / "out")
-    assert again.is_done(one.item) and not again.is_done(Item("val", "a", {}))
-    assert label_counts(again.of_split()) == {"train": {3: 5, 255: 1}}
+class Plain(Preparation):
+    title, layout = "plain", "plain"
 
+    def find(self, root):
+        raise NotImplementedError
 
-def test_a_source_that_changed_is_not_done(tmp_path):
-    records = Records(tmp_path / "out")
-    one = outcome(tmp_path)
-    records.add(one)
-    records.close()
-    (tmp_path / "a.src").write_text("longer")
-    assert not Records(tmp_path / "out").is_done(one.item)
-
-
-def test_a_removed_item_stays_removed_and_its_files_go(tmp_path):
-    records = Records(tmp_path / "out")
-    one = outcome(tmp_path)
-    records.add(one)
-    records.remove(one.item.key)
-    records.close()
-    assert not list((tmp_path / "out/images").rglob("*.png"))
-    again = Records(tmp_path / "out")
-    assert again.of_split() == {} and not again.is_done(one.item)
-
-
-def test_a_file_of_another_suffix_is_replaced(tmp_path):
-    records = Records(tmp_path / "out")
-    records.add(outcome(tmp_path))
-    changed = outcome(tmp_path)
-    jpeg = tmp_path / "out/images/train/a.jpg"
-    jpeg.write_text("x")
-    changed.files["image"] = Written("images/train/a.jpg", 1, "")
-    records.add(changed)
-    assert [path.name for path in (tmp_path / "out/images/train").iterdir()] == ["a.jpg"]
-
-
-def test_checksums_depend_on_paths_and_contents(tmp_path):
-    def sums(text, key="train/a"):
-        records = Records(tmp_path / text / key.replace("/", "_"))
-        records.add(outcome(tmp_path, key, text))
-        return checksums(records.of_split())
-
-    first = sums("x")
-    assert list(first) == ["images/train"] and len(first["images/train"]) == 64
-    assert first != sums("y") and first != sums("x", "train/b") and list(sums("x", "val/a")) == ["images/val"]
-
-
-def test_training_comes_first(tmp_path):
-    records = Records(tmp_path / "out")
-    for key in ("val/a", "extra/a", "train/a", "test/a"):
-        records.add(outcome(tmp_path, key))
-    assert list(records.of_split()) == ["train", "val", "extra", "test"]
+    def read(self, item):
+        raise NotImplementedError
 
 
 def test_a_member_that_no_item_has_gets_no_config(tmp_path):
-    records = Records(tmp_path / "out")
-    one = outcome(tmp_path)
-    one.files["mask"] = Written("mask/train/a.png", 1, "")
-    records.add(one)
-    loaders = dict(mask=dict(type="LoadMask", num_classes=4), depth=dict(type="LoadDepth"))
-    paths = write_configs(tmp_path / "out", "title", loaders, records.of_split(), ["a", "b"])
+    paths = write_configs(tmp_path, "title", MASK, done("train"), ["a", "b"])
     assert [path.name for path in paths] == ["dataset_mask.py"]
     config = load_config(paths[0])
     assert config.train_dataset.metainfo.classes == ["a", "b"]
     assert config.train_dataset.conditions == dict(mask="mask/train/{id}.png")
     # One split serves for both.
-    assert config.val_dataset.image == "images/train/{id}.png"
+    assert config.val_dataset.image == "images/train/{id}.png" and config.val_dataset.test_mode
+
+
+def test_normals_and_depth_are_one_condition(tmp_path):
+    loaders = dict(depth=dict(type="LoadDepth", unit="mm"), normals=dict(type="LoadNormals"))
+    paths = write_configs(tmp_path, "title", loaders, done("train", "test", members=("image", "depth", "normals")), [])
+    assert [path.name for path in paths] == ["dataset_geometry.py"]
+    config = load_config(paths[0])
+    assert [step.type for step in config.load] == ["LoadImage", "LoadNormals", "LoadDepth", "ResizePair"]
+    assert config.val_dataset.image == "images/test/{id}.png" and config.val_dataset.pipeline[-1]["keep"] == ["depth"]
 
 
 def test_several_suffixes_need_a_template_for_all(tmp_path):
-    records = Records(tmp_path / "out")
-    records.add(outcome(tmp_path))
-    other = outcome(tmp_path, "train/b")
-    other.files["image"] = Written("images/train/b.jpg", 1, "")
-    records.add(other)
-    (path,) = write_configs(tmp_path / "out", "title", {}, records.of_split(), [])
-    assert load_config(path).train_dataset.image == "images/train/{id}.*"
+    (path,) = write_configs(tmp_path, "title", {}, done("train", suffixes=(".png", ".jpg")), [])
+    assert path.name == "dataset_images.py" and load_config(path).train_dataset.image == "images/train/{id}.*"
+
+
+def test_a_set_without_items_has_no_config(tmp_path):
+    assert write_configs(tmp_path, "title", MASK, Summary(), []) == []
+
+
+def test_classes_of_a_set_without_names(tmp_path):
+    facts = write_classes(tmp_path, Plain(), done("train"))
+    assert facts["labels"] == [2, 255] and facts["classes"] == []
+    classes = json.loads((tmp_path / "classes.json").read_text())
+    assert classes["classes"] == [] and len(classes["colours"]) == 3 and classes["ignore"] == 255
+    assert classes["pixels"] == {"train": {"2": 5, "255": 1}}
+    assert write_classes(tmp_path, Plain(), done("train"), ["x", "y", "z"])["classes"] == ["x", "y", "z"]
+
+
+def test_a_set_without_labels_has_no_classes(tmp_path):
+    write_classes(tmp_path, Plain(), Summary(counts=dict(train=1), labels={"train": Counter()}))
+    assert not (tmp_path / "classes.json").exists()
 
 
 def test_settings_of_a_folder(tmp_path):
     assert read_settings(tmp_path) is None
-    write_manifest(tmp_path, dict(set="x"), {}, complete=False)
+    write_manifest(tmp_path, dict(set="x"), Summary(), complete=False)
     assert read_settings(tmp_path) == dict(set="x")
     assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
     (tmp_path / "manifest.json").write_text("[")

@@ -22,6 +22,7 @@ REQUIRED = {
     "numpy": ("numpy", "1.24"),
     "opencv-python": ("cv2", "4.8"),
     "scipy": ("scipy", "1.10"),
+    "h5py": ("h5py", "3.8"),
     "numba": ("numba", "0.59"),
     "lpips": ("lpips", "0.1.4"),
     "torchmetrics": ("torchmetrics", "1.2"),
@@ -31,7 +32,11 @@ REQUIRED = {
     "pillow": ("PIL", "9.1"),
 }
 #: Packages of the extras: distribution to module, lowest version and the extra.
-OPTIONAL = {"diffusers": ("diffusers", "0.27", "diffusers"), "tensorboard": ("tensorboard", "2.12", "tensorboard")}
+OPTIONAL = {
+    "diffusers": ("diffusers", "0.27", "diffusers"),
+    "tensorboard": ("tensorboard", "2.12", "tensorboard"),
+    "transformers": ("transformers", "4.40", "transformers"),
+}
 #: Distributions that bring the same module.
 TWINS = {"opencv-python": ("opencv-python-headless",), "mmcv-lite": ("mmcv",)}
 LOWEST_PYTHON = (3, 10)

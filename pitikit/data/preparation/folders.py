@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pitikit.arguments import nearest as nearest_name
 from pitikit.data.colour_maps import ColouredMap, colour_table, read_coloured
 from pitikit.data.conditions import LABEL_IGNORE
 from pitikit.data.errors import DataError
@@ -52,7 +53,9 @@ class Unnamed(Preparation):
         kind: of the condition.
         colours: of a coloured label map: the name of a known set or a file, see
             :func:`~pitikit.data.colour_maps.colour_table`; None for maps of ids.
-        majority: radius of the filter of the most frequent class, pixels, where colours are stored with loss.
+        nearest: take the nearest colours; None does so where colours are stored with loss alone.
+        majority: radius of the filter of the most frequent class after nearest colours, pixels.
+        ignore: ids of a label map, or names of the table, that mean 'no label', besides 255.
         unit: of depth, as in :class:`~pitikit.data.loading_geometry.LoadDepth`: 'm', 'mm' or the metres of a step.
         invert: a sketch has black lines on white.
         every: 0 for no 'val'.
@@ -62,13 +65,24 @@ class Unnamed(Preparation):
         self,
         kind: Kind = "mask",
         colours: str | None = None,
+        nearest: bool | None = None,
         majority: int = 2,
+        ignore: int | str | Sequence[int | str] = (),
         unit: str | float | None = None,
         invert: bool = False,
         every: int = 10,
     ) -> None:
         self.kind, self.majority, self.unit, self.invert, self.every = kind, majority, unit, invert, every
+        self.nearest = nearest
         self.table = None if colours is None else colour_table(colours)
+        given = [ignore] if isinstance(ignore, (int, str)) else list(ignore)
+        self.ignored = [self._id_of(each) for each in given]
+
+    def _id_of(self, given: int | str) -> int:
+        names = self.table.names if self.table is not None else ()
+        if isinstance(given, str) and given not in names:
+            raise ValueError(f"ignore={given!r}; expected an id, or a name of the table; {nearest_name(given, names)}")
+        return names.index(given) if isinstance(given, str) else given
 
     def spread(self, pairing: Pairing) -> None:
         """Move every so-many-th item without a split from 'train' to 'val'; those of a split stay."""
@@ -102,14 +116,14 @@ class Unnamed(Preparation):
         else:
             lossy = "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else ""
             given = read_coloured(source) if isinstance(source, Path) else ColouredMap(source, lossy)
-            ids = self.table.ids_of(given, radius=self.majority, path=path)
+            ids = self.table.ids_of(given, self.nearest, self.majority, path)
         if ids.min() < 0:
             raise DataError(f"ids from {ids.min()}", "ids from 0", "", path)
         if ids.max() > LABEL_IGNORE:
             raise DataError(
                 f"ids up to {ids.max()}", f"ids up to {LABEL_IGNORE}, 'no label'", "bring them to classes first", path
             )
-        return ids.astype(np.uint8)
+        return np.where(np.isin(ids, self.ignored), LABEL_IGNORE, ids).astype(np.uint8)
 
     def _edges(self, grey: np.ndarray) -> np.ndarray:
         grey = grey.astype(np.float32) * (255 if grey.max() <= 1 else 1)

@@ -18,6 +18,7 @@ from pitikit.data.preparation.base import Found, Item, Preparation, Sample
 from pitikit.registry import PREPARATIONS
 
 _LABELED, _SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
+_LABELS = 894
 _MAPPINGS = ("nyuv2_40class_mapping.mat", "classMapping40.mat")
 # Of the colour camera, 640×480, from the toolbox of the set.
 _CAMERA = Intrinsics(518.8579, 519.4696, 325.5824, 253.7362)
@@ -86,7 +87,7 @@ class NYUDepth(Preparation):
         """Read an image, its depth and its labels; MATLAB's arrays are transposed."""
         place, path = int(item.sources["number"]) - 1, Path(item.sources["file"])
         top, bottom, left, right = self.crop
-        file = _open_once(path)
+        file = _open_once(path, path.stat().st_mtime_ns)
         image = _images(file, path)[place].transpose(2, 1, 0)[top:bottom, left:right]
         metres = np.asarray(file["depths"][place], np.float32).T[top:bottom, left:right]
         depth = np.where(np.isfinite(metres) & (metres > 0), metres, 0).astype(np.float32)
@@ -133,7 +134,8 @@ def _opened(path: Path) -> h5py.File:
 
 
 @lru_cache(maxsize=1)
-def _open_once(path: Path) -> h5py.File:
+def _open_once(path: Path, changed: int) -> h5py.File:
+    """The file at ``path``, last changed at ``changed``; items read it one after the other."""
     return _opened(path)
 
 
@@ -162,15 +164,22 @@ def read_matlab(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"a file that cannot be read ({error})", "a MATLAB file", _AGAIN, path) from error
 
 
-@lru_cache(maxsize=1)
 def class_table(path: Path) -> np.ndarray:
     """Class 0 to 39 of each label 0 to 894, uint8, 255 for 'no label'.
 
     Raises:
         DataError: the file has no such mapping.
     """
+    return _class_table(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _class_table(path: Path, changed: int) -> np.ndarray:
     for values in read_matlab(path).values():
         flat = values.ravel()
-        if flat.dtype.kind in "uif" and len(flat) > 40 and 1 <= flat.min() and flat.max() == 40:
-            return np.concatenate([[LABEL_IGNORE], flat.astype(np.int64) - 1]).astype(np.uint8)
+        if flat.dtype.kind in "uif" and len(flat) > 40 and 0 <= flat.min() and flat.max() == 40:
+            classes = flat.astype(np.int64)
+            # Of the label 0, 'none', some files have a class too, 0.
+            classes = classes if len(classes) == _LABELS + 1 else np.concatenate([[0], classes])
+            return np.where(classes == 0, LABEL_IGNORE, classes - 1).astype(np.uint8)
     raise DataError("no list of classes 1 to 40", "'mapClass', a class for each of 894 labels", _AGAIN, path)

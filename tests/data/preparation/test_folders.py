@@ -146,3 +146,39 @@ def test_photographs_have_no_condition(tmp_path):
     assert [item.key for item in found.items] == ["train/a/1"]
     assert preparation.read(found.items[0]).conditions == {} and preparation.loaders({}) == {}
     assert [each for names in found.passed.values() for each in names] == ["a/notes.txt"]
+
+
+def test_ids_and_names_that_mean_no_label(tmp_path):
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps(COLOURS))
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[:, :8], mask[:, 8:] = COLOURS["grass"], COLOURS["sky"]
+    pair(tmp_path / "set", mask=mask)
+    preparation = TwoFolders(colours=str(table), every=0, ignore="sky")
+    item = preparation.find(tmp_path / "set").items[0]
+    assert preparation.read(item).conditions["mask"][0].tolist() == [0] * 8 + [255] * 8
+    pair(tmp_path / "ids", mask=downloads.plain(11))
+    preparation = TwoFolders(every=0, ignore=[11, 12])
+    assert (preparation.read(preparation.find(tmp_path / "ids").items[0]).conditions["mask"] == 255).all()
+    with pytest.raises(ValueError, match="ignore='skies'.*did you mean 'sky'"):
+        TwoFolders(colours=str(table), ignore="skies")
+
+
+def test_blurred_colours_of_a_png(tmp_path):
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps(COLOURS))
+    pair(tmp_path / "set", mask=np.full((12, 16, 3), (3, 120, 9), np.uint8))
+    preparation = TwoFolders(colours=str(table), every=0, nearest=True)
+    item = preparation.find(tmp_path / "set").items[0]
+    assert (preparation.read(item).conditions["mask"] == 0).all()
+    with pytest.raises(DataError, match="nearest=True"):
+        TwoFolders(colours=str(table), every=0).read(item)
+
+
+def test_the_samples_of_real_sets(shared):
+    camvid = TwoFolders(image="images", condition="labels", ignore=11)
+    found = camvid.find(shared / "data" / "camvid256")
+    assert {item.split for item in found.items} == {"train", "val"} and len(found.items) == 468 and not found.problems
+    mask = camvid.read(found.items[0]).conditions["mask"]
+    assert set(np.unique(mask).tolist()) <= {*range(11), 255}
+    depth = TwoFolders(image="images", condition="depth_mm", kind="depth")
+    found = depth.find(shared / "data" / "nyuv2_256")
+    assert len(found.items) == 904 and 0.5 < np.median(depth.read(found.items[0]).conditions["depth"]) < 10

@@ -62,6 +62,12 @@ def test_a_mapping_that_is_an_html_page(root, tmp_path):
         NYUDepth().find(tmp_path)
 
 
+def test_a_mapping_that_begins_at_the_label_0(tmp_path):
+    downloads.savemat(tmp_path / "x.mat", dict(mapping=np.arange(895)[None] % 41))
+    table = class_table(tmp_path / "x.mat")
+    assert len(table) == 895 and table[[0, 1, 40, 41, 42]].tolist() == [255, 0, 39, 255, 0]
+
+
 def test_a_file_that_is_no_mapping(root):
     with pytest.raises(DataError, match="no list of classes 1 to 40"):
         class_table(root / "splits.mat")
