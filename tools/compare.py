@@ -2,7 +2,7 @@
 
     python tools/compare.py configs/scenes/piti_small_mask*.py --shares 0.25 0.5 1 --iterations 600
     python tools/compare.py configs/mask/piti_small_camvid*.py --count 64 --jobs 2 --out work_dirs/camvid
-    python tools/compare.py configs/scenes/piti_small_mask.py configs/scenes/piti_small_mask_spatial.py --seeds 0 1 2
+    python tools/compare.py configs/scenes/piti_small_mask.py configs/scenes/piti_small_mask_tokens.py --seeds 0 1 2
 
 The same command goes on after an interruption.
 """

@@ -1,13 +1,18 @@
-# COCO-Stuff masks at 64x64 with the full-size model (PITI, table 1: FID 5.2 on CLIP features with the upsampler).
+# COCO-Stuff masks at 64x64 with the full-size model and the paper's settings: stage 1,
+# stage 1 continued with dropped conditions, and stage 2.
+# PITI, table 1: FID 5.2 on CLIP features at 256x256, 13.0 from scratch.
+#   python tools/prepare_data.py cocostuff downloads/coco data/cocostuff --size 256 --workers 8
+#   python tools/check_data.py configs/mask/piti_glide64_two-stage_coco.py
 #   python tools/convert_checkpoint.py glide-base weights/glide_base.safetensors --kind glide-base
-#   python tools/train.py configs/mask/piti_glide64_two-stage_coco.py
+#   torchrun --nproc-per-node 8 tools/train.py configs/mask/piti_glide64_two-stage_coco.py
 #   python tools/test.py configs/mask/piti_glide64_two-stage_coco.py \
 #       work_dirs/piti_glide64_two-stage_coco/ema.safetensors
+# Few-shot, a quarter of the pairs: --cfg-options train_dataloader.dataset.subset=0.25
 _base_ = [
     "../_base_/models/glide64.py",
     "../_base_/datasets/cocostuff_mask.py",
     "../_base_/schedules/two-stage.py",
-    "../_base_/evaluation_photographs.py",
+    "../_base_/evaluation_benchmark_cocostuff.py",
     "../_base_/default_runtime.py",
 ]
 load_from = "weights/glide_base.safetensors"

@@ -1,5 +1,11 @@
-# As the released code trains its upsampler, where it differs from the paper: one layer of VGG-19, and WGAN-GP.
+# COCO-Stuff masks: the upsampler as released, by one layer of VGG-19 and WGAN-GP.
+# PITI, table 3b, on ADE20K: FID 8.9 against 14.5 without degradation, perceptual and adversarial loss.
+#   python tools/prepare_data.py cocostuff downloads/coco data/cocostuff --size 256 --workers 8
+#   python tools/check_data.py configs/mask/upsampler_glide256_coco_released.py
+#   python tools/convert_checkpoint.py glide-upsample weights/glide_upsample.safetensors --kind glide-upsample
 #   python tools/train.py configs/mask/upsampler_glide256_coco_released.py
+#   python tools/test.py configs/mask/upsampler_glide256_coco_released.py \
+#       work_dirs/upsampler_glide256_coco_released/ema.safetensors
 _base_ = [
     "../_base_/models/glide_upsampler256_released.py",
     "../_base_/datasets/cocostuff_mask_upsampling.py",

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/scenes/piti_small_sketch.py
 #   python tools/test.py configs/scenes/piti_small_sketch.py weights/scenes_sketch.safetensors
 _base_ = [
-    "../_base_/models/small64.py",
+    "../_base_/models/small64_spatial.py",
     "../_base_/datasets/scenes_sketch.py",
     "../_base_/schedules/small_two-stage.py",
     "../_base_/evaluation_scenes.py",

@@ -3,7 +3,7 @@
 #   PITIKIT_DATA=data python tools/test.py configs/sketch/piti_small_nyu-sketch.py \
 #       work_dirs/piti_small_nyu-sketch/ema.safetensors
 _base_ = [
-    "../_base_/models/small64.py",
+    "../_base_/models/small64_spatial.py",
     "../_base_/datasets/nyuv2_sketch.py",
     "../_base_/schedules/small_two-stage.py",
     "../_base_/evaluation_sketches.py",

@@ -70,7 +70,8 @@ class EdgeError(ImageMetric):
     flat image 0, and noise, which has edges everywhere, 0.33 (recall 0.93, precision 0.21): F1 up to there is no sign
     that a sketch was followed, so read it beside precision and recall.
 
-    Images whose sketch has no edge are left out.
+    Images whose sketch has no edge are left out. Without the weights of an extractor that needs some the metric has no
+    value, and a note where they were looked for.
 
     Args:
         extractor: config of a transform that makes a sketch of the member ``image``: the one of the dataset's
@@ -95,7 +96,11 @@ class EdgeError(ImageMetric):
         if tolerance < 0:
             raise ValueError(f"EdgeError: tolerance={tolerance}; expected 0 or more pixels")
         config = EXTRACTOR if extractor is None else extractor
-        self.extractor = TRANSFORMS.build(dict(config)) if isinstance(config, dict) else config
+        self.extractor: Any = None
+        try:
+            self.extractor = TRANSFORMS.build(dict(config)) if isinstance(config, dict) else config
+        except FileNotFoundError as error:
+            self.absent = str(error)
         self.tolerance = tolerance
         self.facts = dict(extractor=config if isinstance(config, dict) else str(config), tolerance=tolerance)
 
@@ -107,7 +112,7 @@ class EdgeError(ImageMetric):
         """Keep precision, recall and F1 of each image and, where there is one, F1 of its truth."""
         for sample in data_samples:
             sketch, image = _sketch(sample), member(sample, "pred")
-            if sketch is None or image is None:
+            if sketch is None or image is None or self.extractor is None:
                 self.results.append(None)
                 continue
             wanted = to_bytes(sketch)[0].numpy() == 0
@@ -131,6 +136,8 @@ class EdgeError(ImageMetric):
     def compute_metrics(self, results: list) -> dict[str, float | None]:
         """The means over images."""
         names = ("edge_F1", "edge_precision", "edge_recall", "edge_F1_ground_truth")
+        if self.absent:
+            return self.unknown(self.absent, *names)
         known = [values for values in results if values]
         if not known:
             if any(values == () for values in results):

@@ -8,15 +8,13 @@ python tools/translate.py plugins/color_strokes/piti_small_strokes_scenes.py \
 """
 
 _base_ = [
-    "../../configs/_base_/models/small64.py",
+    "../../configs/_base_/models/small64_spatial.py",
     "../../configs/_base_/datasets/loaders.py",
     "../../configs/_base_/schedules/small_two-stage.py",
     "../../configs/_base_/evaluation_scenes.py",
     "../../configs/_base_/default_runtime.py",
 ]
 plugins = ["plugins/color_strokes"]
-# Of a stroke the tokens keep the cell; its outline is in the feature maps.
-model = dict(denoiser=dict(encoder=dict(type="SpatialEncoder")))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]
 

@@ -6,7 +6,7 @@ python tools/translate.py plugins/thermal/piti_small_thermal_scenes.py \
 """
 
 _base_ = [
-    "../../configs/_base_/models/small64.py",
+    "../../configs/_base_/models/small64_spatial.py",
     "../../configs/_base_/datasets/loaders.py",
     "../../configs/_base_/schedules/small_two-stage.py",
     "../../configs/_base_/evaluation_scenes.py",

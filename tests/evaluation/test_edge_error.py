@@ -7,6 +7,7 @@ import torch
 
 from pitikit.data.conditions import edge_distance
 from pitikit.evaluation.edge_error import edge_agreement
+from pitikit.evaluation.preparation import refuse_missing
 from pitikit.registry import METRICS, TRANSFORMS
 
 
@@ -101,6 +102,16 @@ def test_what_has_no_sketch_has_a_reason():
     # One that asks for nothing is left out of the mean.
     metric.process(None, [sample(step(3), empty), sample(step(16), line(16))])
     assert metric.evaluate(2)["edge_F1"] == 1
+
+
+def test_an_extractor_without_its_weights_has_a_reason():
+    extractor = dict(type="LoadSketch", source="image", edges=dict(type="hed", weights="nowhere.caffemodel"))
+    metric = METRICS.build(dict(type="EdgeError", extractor=extractor))
+    with pytest.raises(FileNotFoundError, match=r"EdgeError: .*nowhere\.caffemodel: no such file"):
+        refuse_missing([metric])
+    metric.process(None, [sample(step(16), line(16))])
+    assert set(metric.evaluate(1).values()) == {None}
+    assert "nowhere.caffemodel" in metric.notes["edge_F1"]
 
 
 def test_a_tolerance_below_zero_is_an_error():

@@ -1,4 +1,6 @@
-"""The dataset fragments of configs/_base_, built by mmengine's Runner, on real photographs."""
+"""The dataset fragments of configs/_base_, built by mmengine's Runner, on real photographs; those of prepared sets are
+in tests/configs/test_benchmarks.py.
+"""
 
 import pytest
 from mmengine.config import Config
@@ -10,8 +12,6 @@ from pitikit.networks.tokenizers import WordTokenizer
 
 CHANNELS = {
     "camvid_mask": 3,
-    "cocostuff_mask": 3,
-    "cocostuff_mask_upsampling": 3,
     "nyuv2_geometry": 6,
     "nyuv2_sketch": 1,
     "scenes_mask": 3,
@@ -23,8 +23,6 @@ CHANNELS = {
 }
 COUNTS = {
     "camvid_mask": (367, 101),
-    "cocostuff_mask": (13, 8),
-    "cocostuff_mask_upsampling": (13, 8),
     "nyuv2_geometry": (795, 109),
     "nyuv2_sketch": (795, 109),
     "photographs": (367 + 795 + 1162, 101),

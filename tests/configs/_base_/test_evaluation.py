@@ -7,7 +7,18 @@ from mmengine import Config
 from pitikit.config import load_config
 from pitikit.registry import METRICS
 
+BENCHMARK = {"LPIPS", "FID", "KID_x1000", "precision", "recall", "FID_CLIP"}
 COLUMNS = {
+    "evaluation_benchmark": BENCHMARK,
+    "evaluation_benchmark_ade20k": BENCHMARK | {"mIoU", "accuracy"},
+    "evaluation_benchmark_cocostuff": BENCHMARK | {"mIoU", "accuracy"},
+    "evaluation_benchmark_cityscapes": BENCHMARK | {"mIoU", "accuracy"},
+    "evaluation_benchmark_facades": BENCHMARK | {"mIoU", "accuracy"},
+    "evaluation_benchmark_camvid": BENCHMARK | {"mIoU", "accuracy"},
+    "evaluation_benchmark_hed": BENCHMARK | {"edge_F1"},
+    "evaluation_benchmark_canny": BENCHMARK | {"edge_F1"},
+    "evaluation_benchmark_diode": BENCHMARK | {"depth_abs_rel", "depth_affine_abs_rel", "normal_angle"},
+    "evaluation_benchmark_nyu": BENCHMARK | {"depth_abs_rel", "depth_affine_abs_rel", "normal_angle"},
     "evaluation_photographs": {"PSNR", "LPIPS", "FID"},
     "evaluation_scenes": {"PSNR", "LPIPS", "FID", "mIoU"},
     "evaluation_camvid": {"PSNR", "LPIPS", "FID", "mIoU"},

@@ -32,6 +32,13 @@ def put_text(path: Path, text: str) -> Path:
     return path
 
 
+def photographs(root: Path, count: int = 4) -> Path:
+    """A folder of photographs for training, and one for validation."""
+    for number in range(count):
+        put(root / ("val" if number == 0 else "train") / f"{number}.jpg", photograph(64, 96))
+    return root
+
+
 def plain(value, height=12, width=16):
     return np.full((height, width), value, np.uint8)
 

@@ -1,0 +1,7 @@
+# ADE20K (2016) label maps, for an upsampler: see upsampling.py. Paths as in ade20k_mask.py.
+_base_ = ["./ade20k_mask.py", "./upsampling.py"]
+
+val = dict(pipeline=[*_base_.load, *_base_.reduced, _base_.pack])
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=[*_base_.load, *_base_.degraded]))
+val_dataloader = dict(dataset=val)
+test_dataloader = dict(dataset=val)

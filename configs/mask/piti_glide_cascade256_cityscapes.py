@@ -1,0 +1,22 @@
+# Cityscapes masks to 256x256 with the full-size models:
+# 250 steps of DDPM with normalized guidance 1.3 at 64x64, then as released 27 steps, initial noise times 0.997,
+# without guidance.
+# The paper has no number for this set.
+#   python tools/prepare_data.py cityscapes downloads/cityscapes data/cityscapes --size 256 --workers 8
+#   python tools/check_data.py configs/mask/piti_glide64_two-stage_cityscapes.py
+#   python tools/test.py configs/mask/piti_glide_cascade256_cityscapes.py BASE,UPSAMPLER
+# BASE and UPSAMPLER: ema.safetensors of a training of the two configs below.
+_base_ = [
+    "../_base_/datasets/cityscapes_mask.py",
+    "../_base_/evaluation_benchmark_cityscapes.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    type="Cascade",
+    base="piti_glide64_two-stage_cityscapes.py",
+    upsampler="upsampler_glide256_cityscapes.py",
+)
+# Each part is trained by its own config.
+train_dataloader = None
+val_dataloader = None
+test_dataloader = dict(batch_size=4, dataset=dict(pipeline=[*_base_.load, *_base_.whole]))

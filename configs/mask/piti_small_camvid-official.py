@@ -1,0 +1,16 @@
+# CamVid masks (official files) at 64x64 with a small model, adapted from the SceneWorld prior.
+# The paper has no number for this set.
+#   python tools/prepare_data.py camvid downloads/CamVid data/camvid
+#   python tools/check_data.py configs/mask/piti_small_camvid-official.py
+#   python tools/train.py configs/mask/piti_small_camvid-official.py
+#   python tools/test.py configs/mask/piti_small_camvid-official.py work_dirs/piti_small_camvid-official/ema.safetensors
+# Few-shot, a quarter of the pairs: --cfg-options train_dataloader.dataset.subset=0.25
+_base_ = [
+    "../_base_/models/small64_spatial.py",
+    "../_base_/datasets/camvid_official_mask.py",
+    "../_base_/schedules/small_two-stage.py",
+    "../_base_/evaluation_benchmark_camvid.py",
+    "../_base_/default_runtime.py",
+]
+load_from = "weights/scenes_prior.safetensors"
+load_parts = ["decoder"]
