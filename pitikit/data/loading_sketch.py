@@ -16,6 +16,7 @@ from pitikit.data.extraction import Canny, Extractor, build_extractor
 from pitikit.data.members import add_part, fetch, fetch_image
 from pitikit.data.reading import read_grey
 from pitikit.registry import EXTRACTORS, TRANSFORMS
+from pitikit.weights import AbsentWeightsError
 
 
 @TRANSFORMS.register_module()
@@ -35,6 +36,7 @@ class LoadSketch(ConditionLoader):
             in the place of ``source``.
 
     Raises:
+        AbsentWeightsError: the weights of the extractor are nowhere.
         DataError: the image is no edge map: mostly white, a photograph, a label map, solid areas,
             or no numbers from 0 to 255.
     """
@@ -62,9 +64,11 @@ class LoadSketch(ConditionLoader):
         elif edges is not None:
             try:
                 self.extractor = build_extractor(edges)
-            except (KeyError, FileNotFoundError) as error:
-                reason = error.args[0] if isinstance(error, KeyError) else error
-                raise ValueError(f"edges={edges!r}: {reason}") from error
+            except KeyError as error:
+                raise ValueError(f"edges={edges!r}: {error.args[0]}") from error
+            except FileNotFoundError as error:
+                # A metric goes on without the weights of its extractor.
+                raise AbsentWeightsError(f"edges={edges!r}: {error}") from error
             if self.extractor.member != "sketch":
                 raise ValueError(f"edges={edges!r}: got an extractor of {self.extractor.member!r}, expected 'sketch'")
 

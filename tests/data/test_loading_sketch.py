@@ -7,6 +7,7 @@ from pitikit.data.errors import DataError
 from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.transforms import PackInputs, ResizePair
 from pitikit.evaluation.segmenter import SceneSegmenter
+from pitikit.weights import AbsentWeightsError
 from tests.data.pairs import RNG, lines, run
 
 
@@ -103,7 +104,7 @@ def test_edges_by_an_extractor_of_any_name():
     assert (by_name.array == by_config.array).all() and by_config.array.any()
     with pytest.raises(ValueError, match="edges='cany': type='cany' is not registered.*did you mean 'canny'"):
         LoadSketch(edges="cany")
-    with pytest.raises(ValueError, match="edges='hed': .*no such file"):
+    with pytest.raises(AbsentWeightsError, match="edges='hed': .*no such file"):
         LoadSketch(edges="hed")
     with pytest.raises(ValueError, match="got an extractor of 'mask', expected 'sketch'"):
         LoadSketch(edges=dict(type="segmenter", network=SceneSegmenter(classes=["a"])))
