@@ -41,7 +41,8 @@ def test_commands_name_files_that_exist(command):
 def test_the_weights_of_the_demonstration_ship_and_are_small():
     shipped = [ROOT / modality.weights for modality in MODALITIES] + [ROOT / "weights/scenes_prior.safetensors"]
     assert all(path.is_file() for path in shipped)
-    assert sum(path.stat().st_size for path in shipped) <= 16e6
+    # Feature maps of the conditions are 0.2 MB a model.
+    assert sum(path.stat().st_size for path in shipped) <= 17e6
 
 
 def test_the_upsampler_is_small():

@@ -13,9 +13,7 @@ model = dict(
             network=dict(type="DilatedSegmenter", weights="weights/scenes_reader.safetensors"),
             options=dict(balance=0.5),
             weight=0.05,
-            # A gradient by way of x0-hat grows as alpha_bar falls; so weighted, it is as long at every t.
             max_t=600,
-            alpha_power=0.5,
         ),
     ],
 )

@@ -243,5 +243,5 @@ def test_a_call_reaches_both_parts(cascade, labels):
     assert [preview.shape[1] for _, _, preview in seen] == [16] * 2 + [32] * 4
     assert not np.array_equal(made, before) and np.array_equal(cascade(labels[:1]), before)
     assert [part.sampler for part in cascade.model.parts.values()] == samplers
-    with pytest.raises(ValueError, match="upsampler: got step, expected steps, scale, sampler or strength"):
+    with pytest.raises(ValueError, match="upsampler: got step, expected some of steps, scale, sampler, strength"):
         cascade(labels[:1], upsampler=dict(step=4))
