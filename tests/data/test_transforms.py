@@ -129,7 +129,7 @@ def test_arguments_are_checked():
         lambda: ResizePair(fit="pad"),
         lambda: ResizePair(size=0),
         lambda: RandomFlip(2),
-        lambda: LoadSketch(edges="hed"),
+        lambda: LoadSketch(edges="no-such-extractor"),
         lambda: resize_array(LABEL, 8, "cubic"),
     ):
         with pytest.raises(ValueError):
