@@ -68,7 +68,7 @@ def test_a_loader_and_the_config_are_left_as_they_are():
     assert consistent(config)["sampler"]["shuffle"] is False and config == copy
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_shipped_loader_takes_no_workers_and_some(repo, workers):
     for path in sorted((repo / "configs").glob("[!_]*/*.py")):
         cfg = load_config(path)
