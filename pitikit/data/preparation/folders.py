@@ -84,6 +84,20 @@ class Unnamed(Preparation):
             raise ValueError(f"ignore={given!r}; expected an id, or a name of the table; {nearest_name(given, names)}")
         return names.index(given) if isinstance(given, str) else given
 
+    def find(self, root: Path) -> Found:
+        """Find all images, each an item of its own."""
+        passed: Passed = {}
+        pairing = Pairing(FileTree(root), ("image",))
+        for path in pairing.tree.walk("", passed):
+            if split_suffix(path)[1].lower() in IMAGE_SUFFIXES:
+                pairing.add("image", split_of(path.split("/")[:-1]) or "", without_split(path), path)
+            else:
+                passed.setdefault(OTHER_KIND, []).append(path)
+        self.spread(pairing)
+        if not pairing.files:
+            raise self.nothing(root)
+        return pairing.found(passed)
+
     def spread(self, pairing: Pairing) -> None:
         """Move every so-many-th item without a split from 'train' to 'val'; those of a split stay."""
         free = [name for split, name in pairing.files if not split]
@@ -216,16 +230,6 @@ class SideBySide(Unnamed):
         super().__init__(**settings)
         self.image = image
 
-    def find(self, root: Path) -> Found:
-        """Find all images."""
-        passed: Passed = {}
-        pairing = Pairing(FileTree(root), ("image",))
-        _add_images(pairing, passed)
-        self.spread(pairing)
-        if not pairing.files:
-            raise self.nothing(root)
-        return pairing.found(passed)
-
     def read(self, item: Item) -> Sample:
         """Read both halves."""
         file = Path(item.sources["image"])
@@ -247,16 +251,6 @@ class Photographs(Unnamed):
     def __init__(self, every: int = 10) -> None:
         super().__init__(every=every)
 
-    def find(self, root: Path) -> Found:
-        """Find all images."""
-        passed: Passed = {}
-        pairing = Pairing(FileTree(root), ("image",))
-        _add_images(pairing, passed)
-        self.spread(pairing)
-        if not pairing.files:
-            raise self.nothing(root)
-        return pairing.found(passed)
-
     def read(self, item: Item) -> Sample:
         """Read a photograph."""
         file = Path(item.sources["image"])
@@ -265,11 +259,3 @@ class Photographs(Unnamed):
     def loaders(self, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Nothing but what is extracted."""
         return {}
-
-
-def _add_images(pairing: Pairing, passed: Passed) -> None:
-    for path in pairing.tree.walk("", passed):
-        if split_suffix(path)[1].lower() in IMAGE_SUFFIXES:
-            pairing.add("image", split_of(path.split("/")[:-1]) or "", without_split(path), path)
-        else:
-            passed.setdefault(OTHER_KIND, []).append(path)
