@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as transforms
 
+from pitikit.data.decoding import SIDEWAYS, exif_orientation
 from pitikit.data.listing import IMAGE_SUFFIXES, Passed, describe_passed, list_files, split_suffix
 from pitikit.data.reading import read_image
 from pitikit.files import file_sha256
@@ -98,9 +99,8 @@ def _size_of(path: Path) -> tuple[int, int]:
     """Width and height, of a file's header where that is enough."""
     try:
         with Image.open(path) as image:
-            # 5 to 8 are turned by a quarter when they are read.
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
+            # They are turned by a quarter when they are read.
+            return image.size[::-1] if exif_orientation(image) in SIDEWAYS else image.size
     except Exception:
         # A format or a fault that the reader of images has a message for.
         height, width = read_image(path).shape[:2]

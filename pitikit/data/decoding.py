@@ -180,7 +180,7 @@ def upright(image: Image.Image) -> Image.Image:
     """An image rotated by its EXIF orientation; metadata that cannot be read are ignored."""
     # Pillow rotates a TIFF itself when it decodes it.
     image.load()
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(exif_orientation(image))
     if turn is None:
         return image
     turned = image.transpose(turn)
@@ -190,7 +190,8 @@ def upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
+    """EXIF orientation of an image, 1 to 8; 1, as it is, where there is none or it is broken."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # Pillow's parser fails in any way at bytes that are no EXIF.
@@ -202,7 +203,7 @@ def orientation_of(path: str | Path) -> int:
     """EXIF orientation of a file, 1 to 8; 1, as it is, where there is none or the file is no image."""
     try:
         with open(path, "rb") as stream:
-            return _orientation(_open(stream, Path(path)))
+            return exif_orientation(_open(stream, Path(path)))
     except (DataError, UnidentifiedImageError, *_BROKEN):
         return 1
 
