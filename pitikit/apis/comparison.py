@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pitikit.apis.metrics_table import mean_and_spread
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.engine.checkpoints.loading import files_of, start_keys
@@ -218,20 +219,12 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|" + "---|" * len(keys),
     ]
     for (name, share), found in rows.items():
-        cells = [_cell([metrics.get(key) for metrics in found]) for key in keys]
+        cells = [mean_and_spread([metrics.get(key) for metrics in found], 3, "–") for key in keys]
         lines.append(f"| {name} | {100 * share:g}% | " + " | ".join(cells) + " |")
     if several:
         most = max(map(len, rows.values()))
         lines += ["", f"Mean of {most} trainings (± half the distance of the lowest from the highest)."]
     return "\n".join(lines)
-
-
-def _cell(values: Sequence[float | None]) -> str:
-    found = [value for value in values if value is not None]
-    if len(found) < len(values):
-        return "–"
-    mean = f"{sum(found) / len(found):.3f}"
-    return mean if len(found) == 1 else f"{mean} ± {(max(found) - min(found)) / 2:.3f}"
 
 
 def _metrics(run: Run) -> dict[str, Any]:

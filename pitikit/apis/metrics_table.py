@@ -197,6 +197,15 @@ def lay_out(header: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = "t
     )
 
 
+def mean_and_spread(values: Sequence[float | None], digits: int = 4, unknown: str = "-") -> str:
+    """'0.7012 ± 0.0031', the mean and half the range; the mean alone of a single value, ``unknown`` where one is."""
+    found = [value for value in values if value is not None]
+    if len(found) < len(values) or not found:
+        return unknown
+    mean = f"{sum(found) / len(found):.{digits}f}"
+    return mean if len(found) == 1 else f"{mean} ± {(max(found) - min(found)) / 2:.{digits}f}"
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "-"

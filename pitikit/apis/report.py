@@ -10,11 +10,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from pitikit.apis.metrics_table import ResultsError, RunResults, comparable, find_runs, lay_out
+from pitikit.apis.metrics_table import ResultsError, RunResults, comparable, find_runs, lay_out, mean_and_spread
 from pitikit.apis.panels import draw_lines
 from pitikit.apis.plot_log import run_names
 from pitikit.apis.protocol import flat
-from pitikit.apis.seeds import mean_and_spread
 from pitikit.config import load_config
 from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import ensure_folder, write_text

@@ -12,6 +12,7 @@ from mmengine.dist import all_gather_object, get_dist_info
 
 from pitikit.apis.building import Checkpoint
 from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, ranks_of_test
+from pitikit.apis.metrics_table import mean_and_spread
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.evaluation.diversity import pairwise_distance
@@ -59,15 +60,6 @@ class SeedsReport:
         seeds = ", ".join(map(str, self.seeds))
         lines.append(f"mean ± half the range of the seeds {seeds}, {len(self.tests[0].ids)} images each: {self.folder}")
         return "\n".join(lines)
-
-
-def mean_and_spread(values: Sequence[float | None]) -> str:
-    """'0.7012 ± 0.0031'; the mean alone of a single value, a dash where one is unknown."""
-    found = [value for value in values if value is not None]
-    if len(found) < len(values) or not found:
-        return "-"
-    mean = f"{sum(found) / len(found):.4f}"
-    return mean if len(found) == 1 else f"{mean} ± {(max(found) - min(found)) / 2:.4f}"
 
 
 def evaluate_seeds(

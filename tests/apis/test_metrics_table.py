@@ -6,7 +6,15 @@ import json
 
 import pytest
 
-from pitikit.apis.metrics_table import ResultsError, comparable, differing, find_runs, lay_out, results_table
+from pitikit.apis.metrics_table import (
+    ResultsError,
+    comparable,
+    differing,
+    find_runs,
+    lay_out,
+    mean_and_spread,
+    results_table,
+)
 
 DATASET = {"type": "SceneWorld", "length": 7, "members": ["image", "mask"], "pipeline": [{"type": "LoadMask"}]}
 
@@ -124,3 +132,8 @@ def test_what_is_no_result_is_named(tmp_path):
     one = write(tmp_path / "one", {})
     with pytest.raises(ValueError, match="given twice"):
         results_table(find_runs([one, one]))
+
+
+def test_the_spread_is_half_the_range():
+    assert mean_and_spread([1, 2, 4]) == "2.3333 ± 1.5000"
+    assert mean_and_spread([1]) == "1.0000" and mean_and_spread([1, None]) == "-"

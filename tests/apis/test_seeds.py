@@ -8,7 +8,7 @@ import torch
 
 from pitikit.apis import seeds as module
 from pitikit.apis.evaluate import EvaluationReport, evaluate, read_image
-from pitikit.apis.seeds import SeedsReport, evaluate_seeds, mean_and_spread
+from pitikit.apis.seeds import SeedsReport, evaluate_seeds
 from tests.apis.test_evaluate import CONFIG
 
 
@@ -57,11 +57,6 @@ def test_without_weights_there_is_a_reason(config, tmp_path, monkeypatch):
 def test_one_seed_is_refused(config):
     with pytest.raises(ValueError, match="seeds=1: expected 2 or more"):
         evaluate_seeds(config, "random", 1)
-
-
-def test_the_spread_is_half_the_range():
-    assert mean_and_spread([1, 2, 4]) == "2.3333 ± 1.5000"
-    assert mean_and_spread([1]) == "1.0000" and mean_and_spread([1, None]) == "-"
 
 
 def test_metrics_of_single_classes_come_last(tmp_path):
