@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import get_dist_info
 
 from pitikit.apis.building import Checkpoint
 from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, ranks_of_test
 from pitikit.apis.metrics_table import mean_and_spread
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
-from pitikit.evaluation.diversity import pairwise_distance
-from pitikit.evaluation.image_metric import to_unit
-from pitikit.evaluation.lpips import HOW_TO_GET, SMALLEST, build_lpips, find_alexnet
+from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.mean_iou import is_of_class
-from pitikit.files import file_sha256
+from pitikit.evaluation.ranks import RankedMetrics
 
-DIVERSITY = "Diversity"
 #: The file in the folder of several tests: values of every seed, and the diversity.
 SEEDS_NAME = "seeds.json"
 
@@ -53,10 +50,10 @@ class SeedsReport:
     def table(self) -> str:
         """Mean ± spread of each metric as text; the spread is half the distance of the lowest from the highest."""
         values = self.values()
-        width = max(len(name) for name in [*values, DIVERSITY])
+        width = max(len(name) for name in [*values, Diversity.name])
         lines = [f"{name:{width}s}  {mean_and_spread(found):>18s}" for name, found in values.items()]
         diversity = "-" if self.diversity is None else f"{self.diversity:.4f}"
-        lines.append(f"{DIVERSITY:{width}s}  {diversity:>18s}" + (f"  ({self.note})" if self.note else ""))
+        lines.append(f"{Diversity.name:{width}s}  {diversity:>18s}" + (f"  ({self.note})" if self.note else ""))
         seeds = ", ".join(map(str, self.seeds))
         lines.append(f"mean ± half the range of the seeds {seeds}, {len(self.tests[0].ids)} images each: {self.folder}")
         return "\n".join(lines)
@@ -99,30 +96,22 @@ def evaluate_seeds(
             evaluate(config, checkpoint, folder / f"seed_{number}", number, options=rest, launcher="none", **arguments)
             for number in numbers
         )
-        weights = find_alexnet()
-        note = "" if weights is not None else f"no weights of AlexNet: {HOW_TO_GET}"
-        diversity = None if weights is None else _diversity(weights, [test.folder for test in tests], tests[0].ids)
-        if weights is not None and diversity is None:
-            note = f"images of less than {SMALLEST} pixels"
-        report = SeedsReport(folder, numbers, tests, diversity, note)
+        metric = Diversity()
+        diversity = _diversity(metric, [test.folder for test in tests], tests[0].ids)
+        report = SeedsReport(folder, numbers, tests, diversity, metric.notes.get(metric.name, ""))
         if get_dist_info()[0] == 0:
-            shown = dict(seeds=numbers, metrics=report.values(), diversity=diversity, note=note)
-            measured = None if weights is None else dict(network="AlexNet", weights_sha256=file_sha256(weights))
-            write_json(folder / SEEDS_NAME, {**shown, "measured_with": measured, "protocol": tests[0].protocol})
+            shown = dict(seeds=numbers, metrics=report.values(), diversity=diversity, note=report.note)
+            measured = dict(measured_with=metric.facts or None, protocol=tests[0].protocol)
+            write_json(folder / SEEDS_NAME, {**shown, **measured})
     return report
 
 
-def _diversity(weights: Path, folders: Sequence[Path], ids: Sequence[str]) -> float | None:
-    """The mean LPIPS of all pairs of images of one id; the ids are shared out among the ranks."""
-    network = build_lpips(weights)
+def _diversity(metric: Diversity, folders: Sequence[Path], ids: Sequence[str]) -> float | None:
+    """The value of the metric for the images of each id in all folders; the ids are shared out among the ranks."""
     stores = [ImageFolder(folder) for folder in folders]
     rank, world_size = get_dist_info()
-    found: list[float] = []
-    for name in ids[rank::world_size]:
-        images = [store.read(name, 0) for store in stores]
-        units = torch.stack([to_unit(image) for image in images if image is not None])
-        if min(units.shape[2:]) < SMALLEST:
-            break
-        found.append(pairwise_distance(network, units))
-    values = [value for part in all_gather_object(found) for value in part]
-    return sum(values) / len(values) if values else None
+    ranked = RankedMetrics([metric], {})
+    for position in range(rank, len(ids), world_size):
+        images = [image for store in stores if (image := store.read(ids[position], 0)) is not None]
+        ranked.process(position, None, [{"preds": torch.stack(images)}])
+    return ranked.compute()[metric.name]

@@ -6,9 +6,9 @@ from itertools import combinations
 import pytest
 import torch
 
-from pitikit.apis import seeds as module
 from pitikit.apis.evaluate import EvaluationReport, evaluate, read_image
 from pitikit.apis.seeds import SeedsReport, evaluate_seeds
+from pitikit.evaluation import diversity, lpips
 from tests.apis.test_evaluate import CONFIG
 
 
@@ -29,9 +29,9 @@ def config(tmp_path):
 def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp_path, monkeypatch):
     weights = tmp_path / "alexnet"
     weights.write_bytes(b"1")
-    monkeypatch.setattr(module, "find_alexnet", lambda: weights)
-    monkeypatch.setattr(module, "build_lpips", lambda path: Distance())
-    monkeypatch.setattr(module, "SMALLEST", 8)
+    monkeypatch.setattr(lpips, "find_alexnet", lambda given: weights)
+    monkeypatch.setattr(lpips, "build_lpips", lambda path: Distance())
+    monkeypatch.setattr(diversity, "SMALLEST", 8)
     out = tmp_path / "out"
     report = evaluate_seeds(config, "random", 3, out, seed=5, progress=False, skip_missing=True)
     assert report.seeds == (5, 6, 7) and [test.folder.name for test in report.tests] == ["seed_5", "seed_6", "seed_7"]
@@ -48,7 +48,7 @@ def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp
 
 
 def test_without_weights_there_is_a_reason(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "find_alexnet", lambda: None)
+    monkeypatch.setattr(lpips, "find_alexnet", lambda given: None)
     given = dict(progress=False, skip_missing=True, options={"model.seed": 3})
     report = evaluate_seeds(config, "random", 2, tmp_path / "out", **given)
     assert report.seeds == (3, 4) and report.diversity is None and "no weights of AlexNet" in report.table()
