@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -40,7 +40,8 @@ def _loaded(name: str, plugin: EntryPoint | Path, place: str) -> Finding:
     except ImportError as error:
         return Finding("plugins", name, "fault", str(error), facts=facts)
     stands_in = isinstance(plugin, EntryPoint) and module != plugin.module
-    version = getattr(sys.modules[module], "PITIKIT_API", None)
+    # Imported already: this gives the module.
+    version = getattr(import_module(module), "PITIKIT_API", None)
     found = sorted(registered_by(module))
     facts |= {"module": module, "api": version, "components": found}
     place += ", replaced by the folder of that name" if stands_in else ""
