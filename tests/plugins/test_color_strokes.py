@@ -13,7 +13,9 @@ from pitikit.apis.building import build_model
 from pitikit.apis.translator import Translator
 from pitikit.config import load_config
 from pitikit.data.errors import DataError
+from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.registry import DATASETS, METRICS, load_plugins
+from pitikit.resources import find_weights
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,18 @@ def test_without_strokes_or_true_images_there_is_no_value(plugin):
 def test_the_encoder_has_the_channels_of_the_strokes(repo):
     cfg = load_config(repo / "plugins" / "color_strokes" / "piti_small_strokes_scenes.py")
     assert cfg.model.denoiser.encoder.in_channels == 4
+
+
+def test_strokes_join_the_shipped_model_of_label_maps(repo):
+    cfg = load_config(repo / "plugins" / "color_strokes" / "piti_small_mask_strokes_scenes.py")
+    encoders = cfg.model.denoiser.encoder.encoders
+    assert (encoders.mask.in_channels, encoders.strokes.in_channels) == (3, 4)
+    denoiser = build_model(cfg, "random").denoiser
+    load_weights(denoiser, find_weights(cfg.load_from), cfg.load_parts)
+    sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+    assert {name: tuple(each.shape) for name, each in sample["condition"].items()} == {
+        "mask": (3, 256, 256),
+        "strokes": (4, 256, 256),
+    }
+    tokens, _, maps = denoiser.encoder({name: each[None].float() for name, each in sample["condition"].items()})
+    assert tokens.shape == (1, 96, 512) and maps
