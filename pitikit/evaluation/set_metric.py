@@ -23,7 +23,6 @@ from pitikit.evaluation.distances import (
     covered,
     frechet_distance,
     kernel_distance,
-    quick_frechet_distance,
     spread_of,
 )
 from pitikit.evaluation.extractors import AbsentWeightsError, Extractor, build_extractor, source_of
@@ -248,7 +247,7 @@ class SetMetric(ImageMetric):
         fixed = None if isinstance(real, Tensor) else spread_of(real)
 
         def replicate(others: Any, made: Tensor) -> float:
-            return quick_frechet_distance(fixed or spread_of(others), spread_of(made))
+            return frechet_distance(fixed or others, made)
 
         self._spread(found, real, fake, replicate)
         return found
