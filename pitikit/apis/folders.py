@@ -237,6 +237,8 @@ def evaluate_folders(
         real=true.facts() if true is not None else dict(file=str(real), sha256=file_sha256(real)),
         fake=made.facts(),
         resize=resize,
+        count=len(made),
+        resolution=made.size[0] if made.size[0] == made.size[1] else list(made.size[::-1]),
         pitikit=__version__,
         torch=torch.__version__,
     )

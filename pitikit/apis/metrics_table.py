@@ -29,7 +29,10 @@ _OF_A_MODEL = {"checkpoint", "sampler", "guidance", "steps", "seed", "model", "d
 _TWICE = re.compile(r"model\.(\w+\.)?(sampler|seed)\b.*")
 # The same images may be tested from other conditions.
 _OF_CONDITIONS = ("dataset.pipeline", "dataset.members")
-_MEASURING = ("count", "dataset", "resolution", "metrics")
+# But for the steps that make the true images.
+_OF_TRUTH = ("LoadImage", "ResizePair")
+# 'real' and 'resize' are tools/evaluate.py's.
+_MEASURING = ("count", "dataset", "resolution", "metrics", "real", "resize")
 
 
 class ResultsError(ValueError):
@@ -87,10 +90,19 @@ def read_run(file: Path) -> RunResults:
     """
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        metrics, protocol = dict(report["metrics"]), dict(report["protocol"])
-    except (ValueError, TypeError, LookupError) as error:
-        raise ResultsError(f"{file}: got a damaged file ({error}), expected the results of tools/test.py") from error
-    return RunResults(file.parent, metrics, protocol, report.get("measured_with") or {}, _logged(file.parent))
+        parts = report["metrics"], report["protocol"], report.get("measured_with") or {}
+        metrics, protocol, measured_with = parts
+        if not all(isinstance(each, dict) for each in (*parts, protocol.get("dataset") or {})):
+            raise ValueError("not of the form of a test's")
+        for name, value in metrics.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ValueError(f"{name}: {value!r} is no number")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ResultsError(
+            f"{file}: got a damaged file, or one of another kind ({reason}), expected the results of tools/test.py"
+        ) from error
+    return RunResults(file.parent, metrics, protocol, measured_with, _logged(file.parent))
 
 
 def _logged(folder: Path) -> dict[str, float]:
@@ -120,9 +132,14 @@ def comparable(first: RunResults, other: RunResults) -> bool:
         {key: value for key, value in _facts(run).items() if not key.startswith(_OF_CONDITIONS)}
         for run in (first, other)
     )
-    return all(
-        there.get(key, ...) == now.get(key, ...) for key in {**there, **now} if key.partition(".")[0] in _MEASURING
-    )
+    measured = [key for key in {**there, **now} if key.partition(".")[0] in _MEASURING]
+    return all(there.get(key, ...) == now.get(key, ...) for key in measured) and _truth(first) == _truth(other)
+
+
+def _truth(run: RunResults) -> list[Any]:
+    """The steps of a pipeline that the true images depend on."""
+    steps = (run.protocol.get("dataset") or {}).get("pipeline") or ()
+    return [step for step in steps if isinstance(step, Mapping) and step.get("type") in _OF_TRUTH]
 
 
 def _facts(run: RunResults) -> dict[str, Any]:

@@ -42,6 +42,32 @@ def test_seeds_of_different_tests_are_refused(tmp_path):
         write_report([tmp_path], tmp_path / "report")
 
 
+def test_seeds_of_different_settings_are_refused(tmp_path):
+    write(tmp_path / "seed_0", {"FID": 10.0}, checkpoint={"path": "a", "sha256": "0"})
+    write(tmp_path / "seed_1", {"FID": 9.0}, checkpoint={"path": "b", "sha256": "1"}, seed=1)
+    assert "| 2 | 9.5000 ± 0.5000 |" in write_report([tmp_path], tmp_path / "report", ["md"])
+    write(tmp_path / "seed_2", {"FID": 9.0}, steps=10, seed=2)
+    with pytest.raises(ResultsError, match=r"seed_2: differs in steps from .*seed_0; expected seeds of one test"):
+        write_report([tmp_path], tmp_path / "report")
+
+
+def test_a_test_that_is_found_twice_is_refused(tmp_path):
+    write(tmp_path / "one", {"FID": 10.0})
+    with pytest.raises(ValueError, match="given twice"):
+        write_report([tmp_path, tmp_path / "one"], tmp_path / "report")
+
+
+def test_two_folders_that_were_compared_are_a_row_as_well(tmp_path):
+    for name, digest in (("one", "a"), ("two", "b")):
+        protocol = dict(real=dict(folder="photos", images=9, sha256=digest), fake=dict(folder=name, images=7))
+        report = dict(metrics={"PSNR": 10.0}, protocol={**protocol, "resize": None, "count": 7, "resolution": 16})
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(report))
+    text = write_report([tmp_path], tmp_path / "report", ["md"])
+    # The real images differ.
+    assert text.count("7 images against those of photos at 16 pixels.") == 2 and "Table 2" in text
+
+
 def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
     write(tmp_path / "ade", {"FID": 30.0, "FID_CLIP": 10.0}, config=MASK)
     write(tmp_path / "other", {"FID": 20.0}, config="configs/mask/piti_small_camvid.py", count=9)
@@ -57,7 +83,30 @@ def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
 
 def test_every_row_of_the_paper_is_complete():
     rows = load_config(PAPER)["paper"]
-    assert len(rows) == 39 and all(set(row) == {"configs", "dataset", "method", "metrics", "protocol"} for row in rows)
+    assert len(rows) == 53 and all(set(row) == {"configs", "dataset", "method", "metrics", "protocol"} for row in rows)
+
+
+def test_the_rows_are_those_of_the_paper():
+    def of(dataset, column):
+        rows = [row for row in load_config(PAPER)["paper"] if row["dataset"] == dataset]
+        return {row["method"]: row["metrics"][column] for row in rows if column in row["metrics"]}
+
+    ade = of("ADE20K", "FID_CLIP")
+    assert [ade[f"upsampler {name}, paper"] for name in ("plain", "+ degradation", "+ perceptual")] == [14.5, 12.1, 9.8]
+    shares = {"PITI": [16.2, 12.7], "from scratch": [24.0, 18.8], "OASIS": [26.5, 20.4], "SPADE": [27.1, 24.6]}
+    shares["Pix2PixHD"] = [44.1, 38.4]
+    for method, values in shares.items():
+        assert [ade[f"{method} on {share} % of the pairs, paper"] for share in (25, 50)] == values
+    assert of("ADE20K", "mIoU") == {
+        "PITI, later papers": 0.294,
+        "FreestyleNet": 0.419,
+        "OASIS, later papers": 0.488,
+        "PLACE": 0.507,
+        "DP-SIMS": 0.543,
+        "ControlNet": 0.326,
+        "ControlNet++": 0.436,
+    }
+    assert of("COCO-Stuff, masks", "FID")["OASIS, later papers"] == 17.0
 
 
 def test_plots_are_drawn_over_what_varies(tmp_path):
@@ -66,6 +115,13 @@ def test_plots_are_drawn_over_what_varies(tmp_path):
     text = write_report([tmp_path], tmp_path / "report")
     assert (tmp_path / "report/table_1_steps.png").stat().st_size > 5000
     assert "![sampling steps](table_1_steps.png)" in text and "table_1_scale" not in text
+
+
+def test_a_table_without_values_has_no_plots(tmp_path):
+    for steps in (10, 50):
+        write(tmp_path / f"steps{steps}", {"FID": None}, steps=steps)
+    assert "| steps10 | 1 |" in write_report([tmp_path], tmp_path / "report")
+    assert sorted(path.suffix for path in (tmp_path / "report").iterdir()) == [".csv", ".md"]
 
 
 def test_the_share_of_a_comparison_is_a_factor(tmp_path):
