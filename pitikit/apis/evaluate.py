@@ -46,7 +46,7 @@ from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.bootstrap import Interval
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.preparation import prepare_metrics, refuse_missing, size_made
-from pitikit.evaluation.ranks import RankedMetrics
+from pitikit.evaluation.ranks import RankedMetrics, prefixed
 from pitikit.files import check_writable, ensure_folder, write_atomically
 from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 
@@ -226,9 +226,11 @@ def evaluate(
         made = sum(all_gather_object(made))
         sampled = reduce(Cost.plus, all_gather_object(sampled))
 
-        notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
-        intervals = {_named(m, key): pair for m in metrics.metrics for key, pair in getattr(m, "intervals", {}).items()}
-        facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
+        notes = {prefixed(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
+        intervals = {
+            prefixed(m, key): pair for m in metrics.metrics for key, pair in getattr(m, "intervals", {}).items()
+        }
+        facts = {prefixed(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
         cost = sampled.per_image() or _former_cost(folder)
         report = EvaluationReport(
@@ -288,11 +290,6 @@ def _preprocessor(cfg: Mapping[str, Any]) -> Any:
         return MODELS.build((cfg.get("model") or {}).get("data_preprocessor") or dict(type="ImagePreprocessor"))
 
 
-def _named(metric: Any, name: str) -> str:
-    """``name`` as the columns of a metric with a prefix have it."""
-    return f"{metric.prefix}/{name}" if metric.prefix else name
-
-
 def metric_configs(evaluator: Any) -> list[Any]:
     """The metrics of a ``test_evaluator``: one, several, or those of an Evaluator; the default ones of None."""
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
@@ -303,7 +300,7 @@ def metric_configs(evaluator: Any) -> list[Any]:
 
 def _metrics(config: Any, metainfo: Any) -> RankedMetrics:
     built = [METRICS.build(metric) for metric in metric_configs(config)]
-    names = [_named(metric, type(metric).__name__) for metric in built]
+    names = [prefixed(metric, type(metric).__name__) for metric in built]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"test_evaluator: {', '.join(twice)} comes twice; give one of them prefix='...'")

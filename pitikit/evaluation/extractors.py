@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from pitikit.arguments import nearest
 from pitikit.evaluation import inception
 from pitikit.files import file_sha256
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.networks.devices import to_device
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
 from pitikit.weights import AbsentWeightsError, WeightsError, fetch, find_downloaded
 
 DOWNLOAD = "download"
@@ -140,7 +141,10 @@ def find_extractor(name: str, weights: str | Path | None = None) -> Path:
         except WeightsError as error:
             raise AbsentWeightsError(f"{error}; {how_to_get(name)}") from error
     if found is None:
-        raise AbsentWeightsError(f"no weights of {source.title} ({weights or source.files[0]}): {how_to_get(name)}")
+        absent = f"no weights of {source.title} ({source.files[0]}): "
+        if weights is not None:
+            absent = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}; "
+        raise AbsentWeightsError(absent + how_to_get(name))
     return found
 
 
@@ -166,8 +170,8 @@ class Extractor(nn.Module):
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
+        self.network = to_device(network.eval().requires_grad_(False), device)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = network.eval().requires_grad_(False).to(self.device)
         self.key, self.label, self.facts, self.batch = key, label, dict(facts), batch
 
     @torch.no_grad()

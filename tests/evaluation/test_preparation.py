@@ -125,5 +125,8 @@ def test_absent_weights_stop_or_are_logged(model, warned, monkeypatch, tmp_path)
         refuse_missing(metrics)
     assert "--skip-missing" in str(stop.value) and not warned
     refuse_missing(metrics[:1])
+    several = [MeanIoU(dict(type="SceneSegmenter", weights=name), prefix=name[0]) for name in ("a.pt", "b.pt")]
+    with pytest.raises(MissingWeightsError, match=r"for a/MeanIoU, b/MeanIoU(.|\n)*a\.pt(.|\n)*b\.pt"):
+        refuse_missing(several)
     prepare_metrics(metrics[1:], model.data_preprocessor, size_made(model), [item(image=image())])
     assert len(warned) == 2 and "none.safetensors" in warned[0]
