@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +203,7 @@ def evaluate(
         on_main(claim, folder, protocol, overwrite)
         on_main(prepare_metrics, metrics.metrics, preprocessor, size, chosen)
         begin = time.perf_counter()
-        rows: list[dict[str, Tensor]] = []
+        rows: list[tuple[int, dict[str, Tensor]]] = []
         seen: set[str] = set()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         made = 0
@@ -217,12 +219,14 @@ def evaluate(
                 _refuse_twice(done.batch["id"], seen)
                 made += sum(image.made for image in done.images)
                 sampled = sampled.plus(Cost(done.sampled, done.calls, done.seconds))
-                metrics.process(rank + position * world_size, done.batch, _samples(done))
-                rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
+                place = rank + position * world_size
+                metrics.process(place, done.batch, _samples(done))
+                rows += [(place, row) for row in islice(grid_rows(done), GRID_ROWS - len(rows))]
                 bar.batch(len(done.images) * world_size)
         ids = tuple(sorted(name for names in all_gather_object(sorted(seen)) for name in names))
         _refuse_twice(ids, set())
         values = metrics.compute()
+        grid = sorted(chain.from_iterable(all_gather_object(rows)), key=itemgetter(0))[:GRID_ROWS]
         made = sum(all_gather_object(made))
         sampled = reduce(Cost.plus, all_gather_object(sampled))
 
@@ -240,7 +244,7 @@ def evaluate(
             of_intervals = dict(intervals=intervals, interval_method=INTERVAL) if intervals else {}
             shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost, **of_intervals)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
-            _write_grid(folder / "grid.png", rows)
+            _write_grid(folder / "grid.png", [row for _, row in grid])
         return report
 
 
@@ -264,8 +268,11 @@ class Cost:
 
 
 def _former_cost(folder: Path) -> dict[str, float]:
-    """The numbers of the test that has made all the images."""
-    former = read_protocol(folder / "metrics.json") or {}
+    """The numbers of the test that has made all the images; empty where its file is damaged."""
+    try:
+        former = read_protocol(folder / "metrics.json") or {}
+    except ProtocolError:
+        former = {}
     return {name: former[name] for name in ("network_calls", "seconds_per_image") if former.get(name) is not None}
 
 

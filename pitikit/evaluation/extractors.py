@@ -141,10 +141,8 @@ def find_extractor(name: str, weights: str | Path | None = None) -> Path:
         except WeightsError as error:
             raise AbsentWeightsError(f"{error}; {how_to_get(name)}") from error
     if found is None:
-        absent = f"no weights of {source.title} ({source.files[0]}): "
-        if weights is not None:
-            absent = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}; "
-        raise AbsentWeightsError(absent + how_to_get(name))
+        named = source.files[0] if weights is None else f"weights={str(weights)!r}; {looked_for_weights(weights)}"
+        raise AbsentWeightsError(f"no weights of {source.title} ({named}): {how_to_get(name)}")
     return found
 
 

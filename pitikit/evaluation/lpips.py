@@ -106,10 +106,9 @@ class LPIPS(PairMetric):
         if path is not None:
             self.network = build_lpips(path)
             self.facts = dict(network="AlexNet", version="0.1", weights_sha256=file_sha256(path))
-        elif weights is None:
-            self.absent = f"no weights of AlexNet ({FILE_NAME}): {HOW_TO_GET}"
         elif not self.absent:
-            self.absent = f"weights={str(weights)!r}: no such file; {looked_for_weights(weights)}; {HOW_TO_GET}"
+            named = FILE_NAME if weights is None else f"weights={str(weights)!r}; {looked_for_weights(weights)}"
+            self.absent = f"no weights of AlexNet ({named}): {HOW_TO_GET}"
 
     @torch.no_grad()
     def value(self, image: Tensor, truth: Tensor) -> float:

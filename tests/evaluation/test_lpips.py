@@ -113,7 +113,7 @@ def test_absent_weights_leave_the_column_empty(nowhere):
     metric = METRICS.build(dict(type="LPIPS", weights="not/there.safetensors"))
     metric.process(None, [pair()])
     assert metric.evaluate(1) == {"LPIPS": None}
-    assert "weights='not/there.safetensors': no such file; looked for" in metric.notes["LPIPS"]
+    assert "weights='not/there.safetensors'; looked for" in metric.notes["LPIPS"]
     assert "PITIKIT_WEIGHTS" in metric.notes["LPIPS"]
 
 
