@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pitikit.apis.metrics_table import (
+    SEED_FOLDER,
     ResultsError,
     RunResults,
     comparable,
@@ -23,6 +23,7 @@ from pitikit.apis.panels import draw_lines
 from pitikit.apis.plot_log import run_names
 from pitikit.apis.protocol import flat
 from pitikit.config import load_config
+from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.files import ensure_folder, write_text
 from pitikit.resources import ROOT
@@ -31,7 +32,6 @@ FORMATS = ("md", "csv", "png")
 PAPER = ROOT / "configs/_base_/paper.py"
 #: What a plot has on its x axis: label, and the key of a row's factors.
 FACTORS = {"steps": "sampling steps", "scale": "guidance scale", "share": "share of the training pairs"}
-_SEED = re.compile(r"seed_\d+")
 #: Parts of a protocol that seeds of one test share.
 _OF_A_ROW = ("sampler", "guidance", "steps")
 
@@ -51,13 +51,17 @@ class Row:
     factors: Mapping[str, float]
 
     def values(self, metric: str) -> list[float | None]:
-        """The metric of each run."""
-        return [run.metrics.get(metric) for run in self.runs]
+        """The metric of each run; of the diversity, which several seeds have together, one for these."""
+        runs = self.runs
+        if metric == Diversity.name:
+            runs = tuple({run.folder.parent: run for run in runs}.values())
+        return [run.metrics.get(metric) for run in runs]
 
     def mean(self, metric: str) -> float | None:
         """The mean over the runs; None where one lacks it."""
-        known = [value for value in self.values(metric) if value is not None]
-        return sum(known) / len(known) if len(known) == len(self.runs) else None
+        values = self.values(metric)
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if len(known) == len(values) else None
 
     @property
     def config(self) -> str:
@@ -131,7 +135,7 @@ def make_rows(runs: Sequence[RunResults]) -> list[Row]:
     run_names([run.folder for run in runs])
     grouped: dict[Path, list[RunResults]] = {}
     for run in runs:
-        parts = [part for part in run.folder.resolve().parts if not _SEED.fullmatch(part)]
+        parts = [part for part in run.folder.resolve().parts if not SEED_FOLDER.fullmatch(part)]
         grouped.setdefault(Path(*parts), []).append(run)
     names = run_names(list(grouped))
     rows = []

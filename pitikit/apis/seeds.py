@@ -12,16 +12,13 @@ from mmengine.dist import get_dist_info
 
 from pitikit.apis.building import Checkpoint
 from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, metric_configs, ranks_of_test
-from pitikit.apis.metrics_table import mean_and_spread
+from pitikit.apis.metrics_table import SEEDS_NAME, mean_and_spread
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.evaluation.ranks import RankedMetrics
-
-#: The file in the folder of several tests: values of every seed, and the diversity.
-SEEDS_NAME = "seeds.json"
 
 
 @dataclass(frozen=True)

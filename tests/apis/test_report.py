@@ -26,6 +26,36 @@ def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
     assert table[0]["mIoU"] == "0.5" and table[0]["mIoU (half range)"] == "0.25" and table[1]["IoU/sky"] == "1.0"
 
 
+def test_diversity_of_seeds_is_a_value_of_their_row(tmp_path):
+    def seeds(folder, value, count=2, **facts):
+        for seed in range(count):
+            write(folder / f"seed_{seed}", {"FID": 1.0 + seed, "Diversity": None}, seed=seed)
+        saved = dict(
+            seeds=list(range(count)), diversity=value, measured_with=dict(samples=count, **facts) if value else None
+        )
+        (folder / "seeds.json").write_text(json.dumps(saved))
+
+    seeds(tmp_path / "one", 0.25)
+    text = write_report([tmp_path], tmp_path / "report", ["md", "csv"])
+    assert "| run | seeds | FID | Diversity |" in text and "| one | 2 | 1.5000 ± 0.5000 | 0.2500 |" in text
+    (row,) = csv.DictReader((tmp_path / "report/report.csv").open())
+    assert row["Diversity"] == "0.25" and row["Diversity (half range)"] == ""
+    # Of each training one.
+    seeds(tmp_path / "two" / "seed_0" / "test", 0.5)
+    seeds(tmp_path / "two" / "seed_1" / "test", 0.25)
+    text = write_report([tmp_path / "two"], tmp_path / "report", ["md"])
+    assert "| test | 4 | 1.5000 ± 0.5000 | 0.3750 ± 0.1250 |" in text
+    # Of other seeds, or of another number of them, it is another number.
+    seeds(tmp_path / "three", 0.5, count=3)
+    text = write_report([tmp_path / "one", tmp_path / "three"], tmp_path / "report", ["md"])
+    assert text.count("## Table") == 2
+    seeds(tmp_path / "four", None)
+    assert "Diversity" not in write_report([tmp_path / "four"], tmp_path / "report", ["md"])
+    (tmp_path / "four" / "seeds.json").write_text("{")
+    with pytest.raises(ResultsError, match=r"four/seeds\.json: got a damaged file"):
+        write_report([tmp_path / "four"], tmp_path / "report")
+
+
 def test_what_was_measured_otherwise_has_a_table_of_its_own(tmp_path):
     write(tmp_path / "one", {"FID": 10.0}, {"FID": {"weights_sha256": "abcdef012345"}})
     write(tmp_path / "two", {"FID": 9.0}, count=8)
