@@ -219,8 +219,9 @@ def evaluate_folders(
         raise FoldersError("--save-features: expected a folder of real images, and metrics with one extractor")
     if save is not None and Path(save).suffix.lower() != _FEATURES:
         raise FoldersError(f"--save-features: got {save}, expected a name that ends in {_FEATURES}")
-    for path in filter(None, (save, out)):
-        check_writable(path)
+    for path in (save, out):
+        if path is not None:
+            check_writable(path)
     refuse_missing(built if not skip_missing else of_sets if save is not None else [])
     for metric in of_sets:
         _prepare(metric, true, made, real, save, progress)

@@ -171,10 +171,12 @@ def _truth(run: RunResults) -> list[Any]:
 def _facts(run: RunResults) -> dict[str, Any]:
     shared = {name: facts for name, facts in run.measured_with.items() if facts}
     facts = {**dict(flat(run.protocol)), **{f"metrics.{key}": value for key, value in flat(shared) if key}}
+    # A set of images that has a hash is the same wherever it lies.
     return {
         key: value
         for key, value in facts.items()
-        if not ({key.partition(".")[0], key.rpartition(".")[2]} & {*_PLACES} or _TWICE.fullmatch(key))
+        if f"{key}_sha256" not in facts
+        and not ({key.partition(".")[0], key.rpartition(".")[2]} & {*_PLACES} or _TWICE.fullmatch(key))
     }
 
 

@@ -121,6 +121,14 @@ def test_differences_and_what_makes_numbers_no_longer_comparable(tmp_path, chang
     assert ("b *" in text) == ("cannot be compared" in text) == (not same)
 
 
+def test_a_reference_counts_by_its_content(tmp_path):
+    runs = []
+    for name, path, digest in (("a", "photos", "0"), ("b", "moved", "0"), ("c", "photos", "1")):
+        measured = {"FID": {"reference": path, "reference_sha256": digest}}
+        runs += find_runs([write(tmp_path / name, {"FID": 1.0}, measured)])
+    assert comparable(runs[0], runs[1]) and not comparable(runs[0], runs[2])
+
+
 def test_images_made_elsewhere_differ_in_that_alone(tmp_path):
     made, foreign = find_runs([write(tmp_path / "a", {"PSNR": 1.0}), write(tmp_path / "b", {"PSNR": 1.0})])
     for key in ("checkpoint", "sampler", "steps", "seed"):
