@@ -137,10 +137,13 @@ def build_metrics(
     """
     weights = dict(weights or {})
     extractors = dict.fromkeys(OF_SETS[name][0] for name in names if name in OF_SETS)
+    used = [*extractors, *(["lpips"] if {"lpips", "diversity"} & set(names) else [])]
     for name in weights:
-        if name not in (*extractors, "lpips"):
-            used = ", ".join([*extractors, "lpips"])
-            raise FoldersError(f"--weights: got {name!r}, expected a network that the metrics use: {used}")
+        if name not in used:
+            expected = (
+                f"a network that the metrics use: {', '.join(used)}" if used else "none, the metrics need no network"
+            )
+            raise FoldersError(f"--weights: got {name!r}, expected {expected}")
 
     def file_of(name: str) -> str | None:
         return weights.get(name, "download" if download else None)

@@ -22,10 +22,11 @@ from pitikit.apis.metrics_table import (
 from pitikit.apis.panels import draw_lines
 from pitikit.apis.plot_log import run_names
 from pitikit.apis.protocol import flat
+from pitikit.apis.results import make_folder
 from pitikit.config import load_config
 from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.mean_iou import is_of_class
-from pitikit.files import ensure_folder, write_text
+from pitikit.files import write_text
 from pitikit.resources import ROOT
 
 FORMATS = ("md", "csv", "png")
@@ -93,6 +94,7 @@ def write_report(
     Raises:
         pitikit.apis.metrics_table.ResultsError: there are no tests, or none has one of the columns.
         ValueError: another format, or one test comes twice.
+        OSError: ``out`` cannot be written.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
@@ -104,7 +106,7 @@ def write_report(
         if column not in known:
             raise ResultsError(f"no run has the column {column!r}; expected some of {', '.join(sorted(known))}")
     folder = Path(out)
-    ensure_folder(folder)
+    make_folder(folder)
     sections, csv_rows = ["# Report"], []
     for number, rows in enumerate(tables, start=1):
         own = list(

@@ -13,8 +13,8 @@ from pitikit.evaluation.lpips import LPIPS, SMALLEST
 from pitikit.registry import METRICS
 
 _NO_SAMPLES = (
-    f"no sample has 'preds', two images or more of one condition, of {SMALLEST} pixels or more: make them of several "
-    "seeds"
+    f"no sample has 'preds', two images or more of one condition, of {SMALLEST} pixels or more: several seeds make "
+    "them (tools/test.py --seeds 4, tools/translate.py --samples 4)"
 )
 
 

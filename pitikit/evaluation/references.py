@@ -60,8 +60,8 @@ class Reference:
             shown = ", ".join(others[:3]) + (f" and {len(others) - 3} other sizes" if len(others) > 3 else "")
             count = sum(self.sizes[each] for each in others)
             notes.append(
-                f"{count} of {self.sizes.total()} reference images are of {shown}, the images made of {size}: it "
-                "measures the difference in size as well; reduce the reference to that size"
+                f"{count} of {self.sizes.total()} reference images are of {shown}, the images made of {size}: the "
+                "value measures that difference as well; bring the reference to their size"
             )
         return notes + ([text] if (text := describe_passed(self.passed)) else [])
 

@@ -204,7 +204,9 @@ def test_names_and_weights():
         known_names([])
     assert known_names(["FID", "kid", "fid", "CLIP-FID"]) == ["fid", "kid", "clip-fid"]
     with pytest.raises(FoldersError, match="--weights: got 'clip', expected a network .*: inception, lpips"):
-        build_metrics(["fid"], ".", {"clip": "a"})
+        build_metrics(["fid", "lpips"], ".", {"clip": "a"})
+    with pytest.raises(FoldersError, match="--weights: got 'lpips', expected a network .*: inception$"):
+        build_metrics(["fid"], ".", {"lpips": "a"})
     with pytest.raises(FoldersError, match="got 'inception', expected NETWORK=FILE"):
         weights_of(["inception"])
     assert weights_of(["a=b=c", "d=e"]) == {"a": "b=c", "d": "e"}

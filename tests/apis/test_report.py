@@ -169,3 +169,6 @@ def test_wrong_questions_are_answered(tmp_path):
     with pytest.raises(ValueError, match="formats: got pdf, expected some of md, csv, png"):
         write_report([tmp_path], tmp_path / "report", ["pdf"])
     assert not (tmp_path / "report").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file: results cannot be written there"):
+        write_report([tmp_path], tmp_path / "file")
