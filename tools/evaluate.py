@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--resize", type=int, metavar="SIDE", help="bring all images to SIDExSIDE: the shorter side, then the centre"
     )
     parser.add_argument("--json", action="store_true", help="print JSON: values, intervals, notes and protocol")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write that JSON, for tools/report.py: metrics.json")
     parser.add_argument(
         "--weights",
         action="append",
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
             skip_missing=args.skip_missing,
             save=args.save_features,
             progress=not args.quiet,
+            out=args.out,
             weights=weights_of(args.weights),
             download=args.download,
             batch_size=args.batch_size,

@@ -28,17 +28,31 @@ paper = [
             "PITI on 50 % of the pairs, paper": 12.7,
             "from scratch on 25 % of the pairs, paper": 24.0,
             "from scratch on 50 % of the pairs, paper": 18.8,
+            "OASIS on 25 % of the pairs, paper": 26.5,
+            "OASIS on 50 % of the pairs, paper": 20.4,
+            "SPADE on 25 % of the pairs, paper": 27.1,
+            "SPADE on 50 % of the pairs, paper": 24.6,
+            "Pix2PixHD on 25 % of the pairs, paper": 44.1,
+            "Pix2PixHD on 50 % of the pairs, paper": 38.4,
+            "upsampler plain, paper": 14.5,
+            "upsampler + degradation, paper": 12.1,
+            "upsampler + perceptual, paper": 9.8,
         }.items()
     ],
     *[
-        dict(configs=configs, dataset=dataset, method=method, metrics={"FID": fid, "mIoU": miou}, protocol=_later)
-        for configs, dataset, method, fid, miou in [
-            ("*ade20k*", "ADE20K", "PITI, later papers", 27.9, 0.294),
-            ("*ade20k*", "ADE20K", "FreestyleNet", 25.0, 0.419),
-            ("*ade20k*", "ADE20K", "PLACE", 22.3, 0.507),
-            ("*mask*coco*", "COCO-Stuff, masks", "PITI, later papers", 16.1, 0.341),
-            ("*mask*coco*", "COCO-Stuff, masks", "FreestyleNet", 14.4, 0.407),
-            ("*mask*coco*", "COCO-Stuff, masks", "PLACE", 14.0, 0.426),
+        dict(configs=configs, dataset=dataset, method=method, metrics=metrics, protocol=_later)
+        for configs, dataset, method, metrics in [
+            ("*ade20k*", "ADE20K", "PITI, later papers", {"FID": 27.9, "mIoU": 0.294}),
+            ("*ade20k*", "ADE20K", "FreestyleNet", {"FID": 25.0, "mIoU": 0.419}),
+            ("*ade20k*", "ADE20K", "OASIS, later papers", {"FID": 28.3, "mIoU": 0.488}),
+            ("*ade20k*", "ADE20K", "PLACE", {"FID": 22.3, "mIoU": 0.507}),
+            ("*ade20k*", "ADE20K", "DP-SIMS", {"FID": 22.7, "mIoU": 0.543}),
+            ("*ade20k*", "ADE20K", "ControlNet", {"mIoU": 0.326}),
+            ("*ade20k*", "ADE20K", "ControlNet++", {"mIoU": 0.436}),
+            ("*mask*coco*", "COCO-Stuff, masks", "PITI, later papers", {"FID": 16.1, "mIoU": 0.341}),
+            ("*mask*coco*", "COCO-Stuff, masks", "FreestyleNet", {"FID": 14.4, "mIoU": 0.407}),
+            ("*mask*coco*", "COCO-Stuff, masks", "OASIS, later papers", {"FID": 17.0, "mIoU": 0.441}),
+            ("*mask*coco*", "COCO-Stuff, masks", "PLACE", {"FID": 14.0, "mIoU": 0.426}),
         ]
     ],
 ]

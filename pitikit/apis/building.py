@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from pitikit.config import ConfigError, apply_options, load_config, with_input_channels
 from pitikit.engine.checkpoints.loading import load_weights
 from pitikit.kernels.accelerate import accelerate
+from pitikit.networks.devices import to_device
 from pitikit.registry import MODELS, SCOPE, find_class
 from pitikit.resources import find_weights
 from pitikit.weights import WeightsError, existing_file
@@ -88,7 +89,7 @@ def build_model(cfg: Config, checkpoint: Checkpoint, device: str | torch.device 
         cfg: with ``model`` and ``test_dataloader``.
         checkpoint: exported weights, or a training checkpoint, of which the EMA is used. None or 'random'
             leaves the weights random, always the same ones. For a cascade ``{'base': path, 'upsampler': path}``.
-        device: see :func:`to_device`.
+        device: see :func:`~pitikit.networks.devices.to_device`.
 
     Raises:
         ValueError: a part of the config is missing, the weights do not fit, or there is no such
@@ -166,17 +167,3 @@ def pipeline_and_key(cfg: Mapping[str, Any]) -> tuple[list[Any], str]:
     if not dataset.get("pipeline"):
         raise ValueError("test_dataloader.dataset: got no pipeline, expected one that loads the condition")
     return list(dataset["pipeline"]), f"{key}.pipeline"
-
-
-def to_device(model: Any, device: str | torch.device | None) -> Any:
-    """Move a model; None means a CUDA device where there is one, otherwise the CPU.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return model.to(chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={str(chosen)!r} cannot be used: {reason}") from error

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, reduce
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ from pitikit.engine.empty_conditions import EmptyConditions
 from pitikit.evaluation.bootstrap import Interval
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.preparation import prepare_metrics, refuse_missing, size_made
-from pitikit.evaluation.ranks import RankedMetrics
+from pitikit.evaluation.ranks import RankedMetrics, prefixed
 from pitikit.files import check_writable, ensure_folder, write_atomically
 from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 
@@ -201,7 +203,7 @@ def evaluate(
         on_main(claim, folder, protocol, overwrite)
         on_main(prepare_metrics, metrics.metrics, preprocessor, size, chosen)
         begin = time.perf_counter()
-        rows: list[dict[str, Tensor]] = []
+        rows: list[tuple[int, dict[str, Tensor]]] = []
         seen: set[str] = set()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         made = 0
@@ -217,18 +219,22 @@ def evaluate(
                 _refuse_twice(done.batch["id"], seen)
                 made += sum(image.made for image in done.images)
                 sampled = sampled.plus(Cost(done.sampled, done.calls, done.seconds))
-                metrics.process(rank + position * world_size, done.batch, _samples(done))
-                rows += list(grid_rows(done))[: GRID_ROWS - len(rows)]
+                place = rank + position * world_size
+                metrics.process(place, done.batch, _samples(done))
+                rows += [(place, row) for row in islice(grid_rows(done), GRID_ROWS - len(rows))]
                 bar.batch(len(done.images) * world_size)
         ids = tuple(sorted(name for names in all_gather_object(sorted(seen)) for name in names))
         _refuse_twice(ids, set())
         values = metrics.compute()
+        grid = sorted(chain.from_iterable(all_gather_object(rows)), key=itemgetter(0))[:GRID_ROWS]
         made = sum(all_gather_object(made))
         sampled = reduce(Cost.plus, all_gather_object(sampled))
 
-        notes = {_named(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
-        intervals = {_named(m, key): pair for m in metrics.metrics for key, pair in getattr(m, "intervals", {}).items()}
-        facts = {_named(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
+        notes = {prefixed(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
+        intervals = {
+            prefixed(m, key): pair for m in metrics.metrics for key, pair in getattr(m, "intervals", {}).items()
+        }
+        facts = {prefixed(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
         cost = sampled.per_image() or _former_cost(folder)
         report = EvaluationReport(
@@ -238,7 +244,7 @@ def evaluate(
             of_intervals = dict(intervals=intervals, interval_method=INTERVAL) if intervals else {}
             shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost, **of_intervals)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
-            _write_grid(folder / "grid.png", rows)
+            _write_grid(folder / "grid.png", [row for _, row in grid])
         return report
 
 
@@ -262,8 +268,11 @@ class Cost:
 
 
 def _former_cost(folder: Path) -> dict[str, float]:
-    """The numbers of the test that has made all the images."""
-    former = read_protocol(folder / "metrics.json") or {}
+    """The numbers of the test that has made all the images; empty where its file is damaged."""
+    try:
+        former = read_protocol(folder / "metrics.json") or {}
+    except ProtocolError:
+        former = {}
     return {name: former[name] for name in ("network_calls", "seconds_per_image") if former.get(name) is not None}
 
 
@@ -288,11 +297,6 @@ def _preprocessor(cfg: Mapping[str, Any]) -> Any:
         return MODELS.build((cfg.get("model") or {}).get("data_preprocessor") or dict(type="ImagePreprocessor"))
 
 
-def _named(metric: Any, name: str) -> str:
-    """``name`` as the columns of a metric with a prefix have it."""
-    return f"{metric.prefix}/{name}" if metric.prefix else name
-
-
 def metric_configs(evaluator: Any) -> list[Any]:
     """The metrics of a ``test_evaluator``: one, several, or those of an Evaluator; the default ones of None."""
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
@@ -303,7 +307,7 @@ def metric_configs(evaluator: Any) -> list[Any]:
 
 def _metrics(config: Any, metainfo: Any) -> RankedMetrics:
     built = [METRICS.build(metric) for metric in metric_configs(config)]
-    names = [_named(metric, type(metric).__name__) for metric in built]
+    names = [prefixed(metric, type(metric).__name__) for metric in built]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"test_evaluator: {', '.join(twice)} comes twice; give one of them prefix='...'")

@@ -27,7 +27,7 @@ from pitikit.evaluation.preparation import refuse_missing
 from pitikit.evaluation.ranks import RankedMetrics
 from pitikit.evaluation.references import reference_of, save_features
 from pitikit.evaluation.set_metric import SetMetric
-from pitikit.files import file_sha256
+from pitikit.files import check_writable, file_sha256, write_text
 from pitikit.registry import METRICS
 
 #: Metrics of two sets: name -> extractor and distance.
@@ -50,6 +50,7 @@ NAMES = (*OF_SETS, *OF_PAIRS, *OF_SAMPLES)
 
 _BATCH = 16
 _SHOWN = 3
+_FEATURES = ".npz"
 # What tools/translate.py --samples adds to a name.
 _NUMBER = re.compile(r"(.+)_(\d+)")
 
@@ -136,10 +137,13 @@ def build_metrics(
     """
     weights = dict(weights or {})
     extractors = dict.fromkeys(OF_SETS[name][0] for name in names if name in OF_SETS)
+    used = [*extractors, *(["lpips"] if {"lpips", "diversity"} & set(names) else [])]
     for name in weights:
-        if name not in (*extractors, "lpips"):
-            used = ", ".join([*extractors, "lpips"])
-            raise FoldersError(f"--weights: got {name!r}, expected a network that the metrics use: {used}")
+        if name not in used:
+            expected = (
+                f"a network that the metrics use: {', '.join(used)}" if used else "none, the metrics need no network"
+            )
+            raise FoldersError(f"--weights: got {name!r}, expected {expected}")
 
     def file_of(name: str) -> str | None:
         return weights.get(name, "download" if download else None)
@@ -166,6 +170,7 @@ def evaluate_folders(
     skip_missing: bool = False,
     save: str | Path | None = None,
     progress: bool = True,
+    out: str | Path | None = None,
     **options: Any,
 ) -> FoldersReport:
     """Measure the images of a folder against real ones, without a model.
@@ -180,18 +185,26 @@ def evaluate_folders(
         metrics: of :data:`NAMES`.
         resize: see :class:`~pitikit.apis.image_sets.ImageSet`.
         skip_missing: leave the columns of a metric empty whose weights are not there, in place of an error.
-        save: file for the features of the real images, of one extractor.
+        save: file ``.npz`` for the features of the real images, of one extractor.
         progress: show a bar.
+        out: file for the report as JSON, such as ``metrics.json``, which :mod:`~pitikit.apis.report` reads.
         options: see :func:`build_metrics`.
 
     Raises:
         FoldersError: see :class:`~pitikit.apis.image_sets.ImageSet`; sizes that differ; names without a real image; or
             metrics that need a folder of real images.
+        FileNotFoundError: there is no such file of features.
         MissingWeightsError: the weights of a metric are not there.
         DataError: an image that cannot be read.
+        OSError: ``save`` or ``out`` cannot be written.
     """
     names, real = known_names(metrics), Path(real)
-    true = ImageSet(real, resize) if real.suffix.lower() != ".npz" else None
+    batch_size = options.get("batch_size", _BATCH)
+    if batch_size < 1:
+        raise FoldersError(f"--batch-size: got {batch_size}, expected 1 or more")
+    if real.suffix.lower() == _FEATURES and not real.exists():
+        raise FileNotFoundError(f"{real}: no such file, expected the features of real images")
+    true = None if real.suffix.lower() == _FEATURES and real.is_file() else ImageSet(real, resize)
     made = ImageSet(fake, resize)
     if true is not None and true.size != made.size:
         (width, height), (w, h) = true.size, made.size
@@ -207,14 +220,18 @@ def evaluate_folders(
     of_sets = [metric for metric in built if isinstance(metric, SetMetric)]
     if save is not None and (true is None or len(of_sets) != 1):
         raise FoldersError("--save-features: expected a folder of real images, and metrics with one extractor")
-    if not skip_missing:
-        refuse_missing(built)
+    if save is not None and Path(save).suffix.lower() != _FEATURES:
+        raise FoldersError(f"--save-features: got {save}, expected a name that ends in {_FEATURES}")
+    for path in (save, out):
+        if path is not None:
+            check_writable(path)
+    refuse_missing(built if not skip_missing else of_sets if save is not None else [])
     for metric in of_sets:
         _prepare(metric, true, made, real, save, progress)
 
     ranked = RankedMetrics([metric for metric in built if not isinstance(metric, Diversity)], {})
     steps = tqdm(list(made.paths), desc=str(fake), unit="image", disable=not progress)
-    for position, batch in enumerate(_batches(steps, options.get("batch_size") or _BATCH)):
+    for position, batch in enumerate(_batches(steps, batch_size)):
         samples = []
         for name in batch:
             sample: dict[str, Any] = {"id": name, "pred": made.read(name)}
@@ -223,13 +240,14 @@ def evaluate_folders(
             samples.append(sample)
         ranked.process(position, None, samples)
     values = ranked.compute()
+    notes = _idle_notes(values.keys() - {name for each in of_sets for name in each.columns()}, true, made, partners)
     if "diversity" in names:
         several = RankedMetrics([metric for metric in built if isinstance(metric, Diversity)], {})
         for position, group in enumerate(_groups(made, true)):
             several.process(position, None, [{"preds": torch.stack([made.read(name) for name in group])}])
         values.update(several.compute())
 
-    notes = {name: text for metric in built for name, text in metric.notes.items()}
+    notes.update({name: text for metric in built for name, text in metric.notes.items()})
     for images in filter(None, (true, made)):
         if images.passed:
             print_log(f"{images.folder}: {images.passed}", logger="current", level=logging.WARNING)
@@ -237,12 +255,17 @@ def evaluate_folders(
         real=true.facts() if true is not None else dict(file=str(real), sha256=file_sha256(real)),
         fake=made.facts(),
         resize=resize,
+        count=len(made),
+        resolution=made.size[0] if made.size[0] == made.size[1] else list(made.size[::-1]),
         pitikit=__version__,
         torch=torch.__version__,
     )
     intervals = {name: pair for metric in built for name, pair in metric.intervals.items()}
     facts = {metric.title: metric.facts for metric in built}
-    return FoldersReport(values, notes, intervals, facts, protocol)
+    report = FoldersReport(values, notes, intervals, facts, protocol)
+    if out is not None:
+        write_text(out, report.as_json() + "\n")
+    return report
 
 
 def _prepare(
@@ -276,12 +299,27 @@ def _partners(names: Sequence[str], true: ImageSet | None, made: ImageSet) -> di
     bases = {name: _base(split_suffix(name)[0], stems) for name in made.paths}
     lost = [name for name, base in bases.items() if base not in stems]
     if lost:
-        shown = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
         raise FoldersError(
-            f"{made.folder}: no real image for {len(lost)} of {len(bases)} ({shown}); {', '.join(needed)} compare "
+            f"{made.folder}: no real image for {len(lost)} of {len(bases)} ({_few(lost)}); {', '.join(needed)} compare "
             f"images of one name, expected each name in {true.folder} too; leave these metrics out for other images"
         )
     return {name: stems[base] for name, base in bases.items()}
+
+
+def _idle_notes(
+    columns: Iterable[str], true: ImageSet | None, made: ImageSet, partners: Mapping[str, str]
+) -> dict[str, str]:
+    """A note for the values of pairs where there are real images without a pair."""
+    idle = sorted(true.paths.keys() - set(partners.values())) if true is not None and partners else []
+    if not idle:
+        return {}
+    verb = "does" if len(idle) == 1 else "do"
+    text = f"{len(idle)} of {len(true or ())} real images {verb} not count ({_few(idle)}): {made.folder} has none of "
+    return dict.fromkeys(columns, text + ("it" if len(idle) == 1 else "them"))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _base(stem: str, known: Mapping[str, str] | None) -> str:

@@ -47,14 +47,14 @@ class ImageSet:
         if resize is not None and resize < 1:
             raise FoldersError(f"--resize: got {resize}, expected 1 or more pixels")
         if not self.folder.is_dir():
-            raise FoldersError(f"{self.folder}: no such folder, expected one with images")
+            found = "is a file, expected a folder" if self.folder.is_file() else "no such folder, expected one"
+            raise FoldersError(f"{self.folder}: {found} with images")
         passed: Passed = {}
-        found = list_files(self.folder, IMAGE_SUFFIXES, passed)
+        self.paths = list_files(self.folder, IMAGE_SUFFIXES, passed)
         self.passed = describe_passed(passed)
-        if len(found) < 2:
+        if len(self.paths) < 2:
             others = f"; {self.passed}" if self.passed else ""
-            raise FoldersError(f"{self.folder}: got {len(found)} images, expected 2 or more{others}")
-        self.paths = dict(found)
+            raise FoldersError(f"{self.folder}: got {len(self.paths)} images, expected 2 or more{others}")
         sizes = Counter(_size_of(path) for path in self.paths.values())
         if resize is None and len(sizes) > 1:
             raise FoldersError(

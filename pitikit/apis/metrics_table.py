@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from pitikit.apis.plot_log import read_curves, run_names
 from pitikit.apis.protocol import flat
 from pitikit.arguments import nearest
 from pitikit.engine.logs import LOG_NAME
+from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.mean_iou import is_of_class
 
 FORMATS = ("text", "md", "csv")
 #: The file that a test leaves in its folder.
 METRICS_NAME = "metrics.json"
+#: The file in the folder of tests with several seeds: values of every seed, and the diversity.
+SEEDS_NAME = "seeds.json"
+#: The folder of the test of one of them.
+SEED_FOLDER = re.compile(r"seed_(\d+)")
 
 # Where files are, and how they are named, makes no difference between two tests.
 _PLACES = ("config", "options", "path", "folder")
@@ -29,7 +35,10 @@ _OF_A_MODEL = {"checkpoint", "sampler", "guidance", "steps", "seed", "model", "d
 _TWICE = re.compile(r"model\.(\w+\.)?(sampler|seed)\b.*")
 # The same images may be tested from other conditions.
 _OF_CONDITIONS = ("dataset.pipeline", "dataset.members")
-_MEASURING = ("count", "dataset", "resolution", "metrics")
+# But for the steps that make the true images.
+_OF_TRUTH = ("LoadImage", "ResizePair")
+# 'real' and 'resize' are tools/evaluate.py's.
+_MEASURING = ("count", "dataset", "resolution", "metrics", "real", "resize")
 
 
 class ResultsError(ValueError):
@@ -42,7 +51,7 @@ class RunResults:
 
     Attributes:
         folder: of the test.
-        metrics: name -> value, None where it is unknown.
+        metrics: name -> value, None where it is unknown; with the diversity of the seeds that the test is one of.
         protocol: see :func:`pitikit.apis.protocol.make_protocol`.
         measured_with: facts about each metric, such as hashes of weights.
         logged: the last number of each name in the log of the training, where there is one.
@@ -85,12 +94,41 @@ def read_run(file: Path) -> RunResults:
     Raises:
         ResultsError: it is damaged.
     """
-    try:
+    with _naming(file):
         report = json.loads(file.read_text(encoding="utf-8"))
-        metrics, protocol = dict(report["metrics"]), dict(report["protocol"])
-    except (ValueError, TypeError, LookupError) as error:
-        raise ResultsError(f"{file}: got a damaged file ({error}), expected the results of tools/test.py") from error
-    return RunResults(file.parent, metrics, protocol, report.get("measured_with") or {}, _logged(file.parent))
+        parts = report["metrics"], report["protocol"], report.get("measured_with") or {}
+        metrics, protocol, measured_with = parts
+        if not all(isinstance(each, dict) for each in (*parts, protocol.get("dataset") or {})):
+            raise ValueError("not of the form of a test's")
+        for name, value in metrics.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ValueError(f"{name}: {value!r} is no number")
+    value, facts = _diversity(file.parent)
+    return RunResults(file.parent, {**metrics, **value}, protocol, {**measured_with, **facts}, _logged(file.parent))
+
+
+def _diversity(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Diversity of the seeds that a test is one of, and what it was measured with; both empty of any other test."""
+    file, own = folder.parent / SEEDS_NAME, SEED_FOLDER.fullmatch(folder.name)
+    if own is None or not file.is_file():
+        return {}, {}
+    with _naming(file):
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        if int(own[1]) not in saved["seeds"]:
+            return {}, {}
+        return {Diversity.name: saved["diversity"]}, {Diversity.name: saved["measured_with"]}
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Let an error in the content of a file name it."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ResultsError(
+            f"{file}: got a damaged file, or one of another kind ({reason}), expected the results of tools/test.py"
+        ) from error
 
 
 def _logged(folder: Path) -> dict[str, float]:
@@ -120,18 +158,25 @@ def comparable(first: RunResults, other: RunResults) -> bool:
         {key: value for key, value in _facts(run).items() if not key.startswith(_OF_CONDITIONS)}
         for run in (first, other)
     )
-    return all(
-        there.get(key, ...) == now.get(key, ...) for key in {**there, **now} if key.partition(".")[0] in _MEASURING
-    )
+    measured = [key for key in {**there, **now} if key.partition(".")[0] in _MEASURING]
+    return all(there.get(key, ...) == now.get(key, ...) for key in measured) and _truth(first) == _truth(other)
+
+
+def _truth(run: RunResults) -> list[Any]:
+    """The steps of a pipeline that the true images depend on."""
+    steps = (run.protocol.get("dataset") or {}).get("pipeline") or ()
+    return [step for step in steps if isinstance(step, Mapping) and step.get("type") in _OF_TRUTH]
 
 
 def _facts(run: RunResults) -> dict[str, Any]:
     shared = {name: facts for name, facts in run.measured_with.items() if facts}
     facts = {**dict(flat(run.protocol)), **{f"metrics.{key}": value for key, value in flat(shared) if key}}
+    # A set of images that has a hash is the same wherever it lies.
     return {
         key: value
         for key, value in facts.items()
-        if not ({key.partition(".")[0], key.rpartition(".")[2]} & {*_PLACES} or _TWICE.fullmatch(key))
+        if f"{key}_sha256" not in facts
+        and not ({key.partition(".")[0], key.rpartition(".")[2]} & {*_PLACES} or _TWICE.fullmatch(key))
     }
 
 

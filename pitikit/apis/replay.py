@@ -13,13 +13,13 @@ import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from pitikit.apis.building import to_device
 from pitikit.config import load_config
 from pitikit.diffusion.conditions import flat_items
 from pitikit.diffusion.noise import iteration_draws
 from pitikit.engine.checkpoints.loading import load_state, load_weights
 from pitikit.kernels.accelerate import accelerate
 from pitikit.losses.denoising import Loss
+from pitikit.networks.devices import to_device
 from pitikit.registry import MODELS, SCOPE
 from pitikit.weights import WeightsError, read_checkpoint
 

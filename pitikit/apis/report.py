@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from pitikit.apis.metrics_table import ResultsError, RunResults, comparable, find_runs, lay_out, mean_and_spread
+from pitikit.apis.metrics_table import (
+    SEED_FOLDER,
+    ResultsError,
+    RunResults,
+    comparable,
+    differing,
+    find_runs,
+    lay_out,
+    mean_and_spread,
+)
 from pitikit.apis.panels import draw_lines
 from pitikit.apis.plot_log import run_names
 from pitikit.apis.protocol import flat
+from pitikit.apis.results import make_folder
 from pitikit.config import load_config
+from pitikit.evaluation.diversity import Diversity
 from pitikit.evaluation.mean_iou import is_of_class
-from pitikit.files import ensure_folder, write_text
+from pitikit.files import write_text
 from pitikit.resources import ROOT
 
 FORMATS = ("md", "csv", "png")
 PAPER = ROOT / "configs/_base_/paper.py"
 #: What a plot has on its x axis: label, and the key of a row's factors.
 FACTORS = {"steps": "sampling steps", "scale": "guidance scale", "share": "share of the training pairs"}
-_SEED = re.compile(r"seed_\d+")
+#: Parts of a protocol that seeds of one test share.
+_OF_A_ROW = ("sampler", "guidance", "steps")
 
 
 @dataclass(frozen=True)
@@ -41,18 +52,23 @@ class Row:
     factors: Mapping[str, float]
 
     def values(self, metric: str) -> list[float | None]:
-        """The metric of each run."""
-        return [run.metrics.get(metric) for run in self.runs]
+        """The metric of each run; of the diversity, which several seeds have together, one for these."""
+        runs = self.runs
+        if metric == Diversity.name:
+            runs = tuple({run.folder.parent: run for run in runs}.values())
+        return [run.metrics.get(metric) for run in runs]
 
     def mean(self, metric: str) -> float | None:
         """The mean over the runs; None where one lacks it."""
-        known = [value for value in self.values(metric) if value is not None]
-        return sum(known) / len(known) if len(known) == len(self.runs) else None
+        values = self.values(metric)
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if len(known) == len(values) else None
 
     @property
     def config(self) -> str:
-        """Folder and name of the config."""
-        return "/".join(Path(str(self.runs[0].protocol.get("config", ""))).with_suffix("").parts[-2:])
+        """Folder and name of the config; '' of images that no config has measured."""
+        path = Path(str(self.runs[0].protocol.get("config") or ""))
+        return "/".join(path.parts[-2:]).removesuffix(path.suffix)
 
 
 def write_report(
@@ -78,6 +94,7 @@ def write_report(
     Raises:
         pitikit.apis.metrics_table.ResultsError: there are no tests, or none has one of the columns.
         ValueError: another format, or one test comes twice.
+        OSError: ``out`` cannot be written.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
@@ -89,7 +106,7 @@ def write_report(
         if column not in known:
             raise ResultsError(f"no run has the column {column!r}; expected some of {', '.join(sorted(known))}")
     folder = Path(out)
-    ensure_folder(folder)
+    make_folder(folder)
     sections, csv_rows = ["# Report"], []
     for number, rows in enumerate(tables, start=1):
         own = list(
@@ -99,7 +116,7 @@ def write_report(
         beside = [each for each in published if any(fnmatch(row.config, each["configs"]) for row in rows)]
         sections += _section(number, rows, shown, beside)
         csv_rows += [[number, row.name, *_csv_cells(row, known)] for row in rows]
-        if "png" in formats:
+        if "png" in formats and shown:
             sections += [f"![{label}]({path.name})" for label, path in _plots(folder, number, rows, shown)]
     text = "\n\n".join(sections) + "\n"
     if "md" in formats:
@@ -111,18 +128,29 @@ def write_report(
 
 
 def make_rows(runs: Sequence[RunResults]) -> list[Row]:
-    """Bring together the runs that differ in their seed alone, in the order in which they were found."""
+    """Bring together the runs that differ in their seed alone, in the order in which they were found.
+
+    Raises:
+        pitikit.apis.metrics_table.ResultsError: tests in folders that differ in the seed differ otherwise too.
+        ValueError: one test comes twice.
+    """
+    run_names([run.folder for run in runs])
     grouped: dict[Path, list[RunResults]] = {}
     for run in runs:
-        parts = [part for part in run.folder.resolve().parts if not _SEED.fullmatch(part)]
+        parts = [part for part in run.folder.resolve().parts if not SEED_FOLDER.fullmatch(part)]
         grouped.setdefault(Path(*parts), []).append(run)
     names = run_names(list(grouped))
     rows = []
     for name, group in zip(names, grouped.values(), strict=True):
-        alike = [run for run in group if comparable(group[0], run)]
-        if len(alike) < len(group):
-            found = ", ".join(str(run.folder) for run in group if run not in alike)
-            raise ResultsError(f"{found}: measured in another way than {group[0].folder}; expected seeds of one test")
+        first, *others = group
+        for run in others:
+            if not comparable(first, run):
+                reason = f"measured in another way than {first.folder}"
+            elif parts := [part for part in differing(first, run) if part in _OF_A_ROW]:
+                reason = f"differs in {', '.join(parts)} from {first.folder}"
+            else:
+                continue
+            raise ResultsError(f"{run.folder}: {reason}; expected seeds of one test")
         rows.append(Row(name, tuple(group), _factors(group[0])))
     return rows
 
@@ -175,15 +203,20 @@ def _protocol(run: RunResults) -> str:
     """A sentence about what was measured, and by what."""
     protocol, dataset = run.protocol, run.protocol.get("dataset") or {}
     place = dataset.get("root") or dataset.get("type", "an unnamed dataset")
+    what = f"{protocol.get('count')} images of {place}"
+    if isinstance(real := protocol.get("real"), Mapping):
+        # Of tools/evaluate.py.
+        what = f"{protocol.get('count')} images against those of {real.get('folder') or real.get('file')}"
     side = protocol.get("resolution")
+    size = "x".join(map(str, side)) if isinstance(side, list) else side
     measured = [
         f"{name} by {facts.get('weights') or facts.get('network') or 'weights'} ({str(value)[:8]}…)"
         for name, facts in run.measured_with.items()
         if isinstance(facts, Mapping)
         for key, value in facts.items()
-        if key.endswith("sha256") and value
+        if key == "weights_sha256" and value
     ]
-    text = f"{protocol.get('count')} images of {place} at {side} pixels"
+    text = f"{what} at {size} pixels"
     return text + (f"; {'; '.join(measured)}." if measured else ".")
 
 
@@ -205,7 +238,7 @@ def _plots(folder: Path, number: int, rows: Sequence[Row], metrics: Sequence[str
         for row in sorted(known, key=lambda row: row.factors[factor]):
             others = [f"{key} {value:g}" for key, value in row.factors.items() if key not in (factor, "share")]
             point = (row.factors[factor], {name: row.mean(name) for name in metrics})
-            lines.setdefault(", ".join([Path(row.config).name, *others]), []).append(point)
+            lines.setdefault(", ".join([Path(row.config).name or row.name, *others]), []).append(point)
         path = folder / f"table_{number}_{factor}.png"
         draw_lines(path, lines, metrics, label)
         yield label, path

@@ -11,16 +11,14 @@ import torch
 from mmengine.dist import get_dist_info
 
 from pitikit.apis.building import Checkpoint
-from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, ranks_of_test
-from pitikit.apis.metrics_table import mean_and_spread
+from pitikit.apis.evaluate import EvaluationReport, ImageFolder, evaluate, metric_configs, ranks_of_test
+from pitikit.apis.metrics_table import SEEDS_NAME, mean_and_spread
 from pitikit.apis.protocol import write_json
 from pitikit.config import load_config, refuse_second_values
 from pitikit.evaluation.diversity import Diversity
+from pitikit.evaluation.lpips import LPIPS
 from pitikit.evaluation.mean_iou import is_of_class
 from pitikit.evaluation.ranks import RankedMetrics
-
-#: The file in the folder of several tests: values of every seed, and the diversity.
-SEEDS_NAME = "seeds.json"
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,11 @@ class SeedsReport:
     note: str = ""
 
     def values(self) -> dict[str, list[float | None]]:
-        """The metrics of the tests by name, a value a seed, those of single classes last."""
-        names = sorted(self.tests[0].metrics, key=is_of_class)
+        """The metrics of the tests by name, a value a seed, those of single classes last.
+
+        A config's own diversity is left out: a test of one seed has none.
+        """
+        names = sorted((name for name in self.tests[0].metrics if name != Diversity.name), key=is_of_class)
         return {name: [test.metrics.get(name) for test in self.tests] for name in names}
 
     def table(self) -> str:
@@ -96,7 +97,7 @@ def evaluate_seeds(
             evaluate(config, checkpoint, folder / f"seed_{number}", number, options=rest, launcher="none", **arguments)
             for number in numbers
         )
-        metric = Diversity()
+        metric = _metric(cfg.get("test_evaluator"))
         diversity = _diversity(metric, [test.folder for test in tests], tests[0].ids)
         report = SeedsReport(folder, numbers, tests, diversity, metric.notes.get(metric.name, ""))
         if get_dist_info()[0] == 0:
@@ -104,6 +105,13 @@ def evaluate_seeds(
             measured = dict(measured_with=metric.facts or None, protocol=tests[0].protocol)
             write_json(folder / SEEDS_NAME, {**shown, **measured})
     return report
+
+
+def _metric(evaluator: Any) -> Diversity:
+    """The metric of a config, or one with the weights of its LPIPS."""
+    own = {each["type"]: each for each in metric_configs(evaluator)}
+    weights = (own.get(Diversity.__name__) or own.get(LPIPS.__name__) or {}).get("weights")
+    return Diversity(weights=weights)
 
 
 def _diversity(metric: Diversity, folders: Sequence[Path], ids: Sequence[str]) -> float | None:

@@ -72,6 +72,11 @@ class LoadSketch(ConditionLoader):
             if self.extractor.member != "sketch":
                 raise ValueError(f"edges={edges!r}: got an extractor of {self.extractor.member!r}, expected 'sketch'")
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Settings and weights of the extractor, where there is one."""
+        return {} if self.extractor is None else dict(self.extractor.facts)
+
     def validate(self, array: np.ndarray) -> np.ndarray:
         """Turn the values of a file into edges, 255 on 0."""
         return self._threshold(array, None, None)

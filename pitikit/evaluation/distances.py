@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 KID_SUBSET = 1000
 KID_SUBSETS = 100
@@ -23,79 +23,54 @@ Statistics = tuple[Tensor, Tensor]
 """Mean (D,) and covariance (D, D) of features."""
 
 
-class _Identity(nn.Module):
-    """A network for torchmetrics where the features are there already."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-def frechet_distance(real: Tensor | Statistics, fake: Tensor) -> float:
-    """``|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of two sets of features (Heusel et al. 2017, eq. 6).
-
-    Covariances divide by N - 1. Sets smaller than the number of features give a value that is biased upwards:
-    compare only numbers of equally many images.
-
-    Args:
-        real: (N, D) features, N of 2 or more, or their mean (D,) and covariance (D, D).
-        fake: (M, D), M of 2 or more.
-    """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    if isinstance(real, Tensor) and len(real) + len(fake) < fake.shape[1]:
-        # A rotation changes no distance, and all rows lie in the span of this basis: less to decompose.
-        real, fake = real.double(), fake.double()
-        basis = torch.linalg.qr(torch.cat([real, fake]).T).Q  # (D, rows)
-        real, fake = real @ basis, fake @ basis
-    metric = FrechetInceptionDistance(feature=_Identity(fake.shape[1])).set_dtype(torch.float64)
-    for rows in fake.split(ROWS):
-        metric.update(rows.double(), real=False)
-    if isinstance(real, Tensor):
-        for rows in real.split(ROWS):
-            metric.update(rows.double(), real=True)
-    else:
-        mean, covariance = (value.double() for value in real)
-        # Sums as of two images with these statistics; the number cancels.
-        metric.real_features_num_samples = torch.tensor(2)
-        metric.real_features_sum = 2 * mean
-        metric.real_features_cov_sum = covariance + 2 * torch.outer(mean, mean)
-    return float(metric.compute())
-
-
 class Spread(NamedTuple):
-    """A set for :func:`quick_frechet_distance`: its mean, and rows whose sum of squares is its covariance.
+    """A set of images as a Frechet distance needs it.
 
     Attributes:
         mean: (D,).
-        rows: (R, D), ``rows.T @ rows`` is the covariance.
+        rows: (R, D), R of D at most where there are more images; ``rows.T @ rows`` is the covariance.
     """
 
     mean: Tensor
     rows: Tensor
 
 
-def spread_of(features: Tensor | Statistics) -> Spread:
-    """Mean and rows of (N, D) features, or of their statistics."""
+def spread_of(features: Tensor | Statistics | Spread) -> Spread:
+    """The spread of (N, D) features, or of their statistics, in float64."""
+    if isinstance(features, Spread):
+        return features
     if isinstance(features, Tensor):
-        features = features.double()
-        mean = features.mean(0)
-        return Spread(mean, (features - mean) / (len(features) - 1) ** 0.5)
-    mean, covariance = (value.double() for value in features)
+        count = len(features)
+        mean = features.mean(0, dtype=torch.float64)
+        if count <= features.shape[1]:
+            return Spread(mean, (features.double() - mean) / (count - 1) ** 0.5)
+        covariance = mean.new_zeros(len(mean), len(mean))
+        for rows in features.split(ROWS):
+            off = rows.double() - mean
+            covariance += off.T @ off / (count - 1)
+    else:
+        mean, covariance = (value.double() for value in features)
     values, vectors = torch.linalg.eigh(covariance)
     return Spread(mean, values.clamp_min(0).sqrt()[:, None] * vectors.T)
 
 
-def quick_frechet_distance(real: Spread, fake: Spread) -> float:
-    """The value of :func:`frechet_distance` for sets of few images: ``Tr (S1 S2)^(1/2)`` is the sum of the singular
-    values of ``rows1 @ rows2.T``, a matrix as small as the sets.
+def frechet_distance(real: Tensor | Statistics | Spread, fake: Tensor | Statistics | Spread) -> float:
+    """``|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of two sets of features (Heusel et al. 2017, eq. 6).
+
+    The trace of the root is the sum of the singular values of ``rows1 @ rows2.T`` of the two spreads, which exist
+    whatever the rank of the covariances, and make a matrix that is small for few images.
+
+    Covariances divide by N - 1. Sets smaller than the number of features give a value that is biased upwards:
+    compare only numbers of equally many images.
+
+    Args:
+        real, fake: (N, D) features, N of 2 or more, their mean (D,) and covariance (D, D), or their spread.
     """
-    shared = torch.linalg.svdvals(real.rows @ fake.rows.T).sum()
-    own = real.rows.square().sum() + fake.rows.square().sum()
-    return float((real.mean - fake.mean).square().sum() + own - 2 * shared)
+    first, second = spread_of(real), spread_of(fake)
+    shared = torch.linalg.svdvals(first.rows @ second.rows.T).sum()
+    own = first.rows.square().sum() + second.rows.square().sum()
+    # Equal sets have 0, and not the error of its last digit.
+    return max(float((first.mean - second.mean).square().sum() + own - 2 * shared), 0.0)
 
 
 def kernel_distance(

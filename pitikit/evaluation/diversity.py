@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -14,9 +13,13 @@ from pitikit.evaluation.lpips import LPIPS, SMALLEST
 from pitikit.registry import METRICS
 
 _NO_SAMPLES = (
-    f"no sample has 'preds', two images or more of one condition, of {SMALLEST} pixels or more: make them of several "
-    "seeds"
+    f"no sample has 'preds', two images or more of one condition, of {SMALLEST} pixels or more: several seeds make "
+    "them (tools/test.py --seeds 4, tools/translate.py --samples 4)"
 )
+
+
+PAIRS = 16
+"""Pairs of images that pass the network together."""
 
 
 @torch.no_grad()
@@ -27,8 +30,9 @@ def pairwise_distance(network: Callable[[Tensor, Tensor], Tensor], images: Tenso
         network: of :func:`~pitikit.evaluation.lpips.build_lpips`.
         images: (S, 3, H, W) in [-1, 1], S of 2 or more.
     """
-    one, other = zip(*combinations(range(len(images)), 2), strict=True)
-    return float(network(images[list(one)], images[list(other)]).mean())
+    pairs = torch.combinations(torch.arange(len(images)))
+    found = [network(images[one], images[other]).flatten() for one, other in (each.T for each in pairs.split(PAIRS))]
+    return float(torch.cat(found).mean())
 
 
 @METRICS.register_module()

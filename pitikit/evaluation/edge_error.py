@@ -75,7 +75,8 @@ class EdgeError(ImageMetric):
 
     Args:
         extractor: config of a transform that makes a sketch of the member ``image``: the one of the dataset's
-            pipeline, its thresholds fitted to the size of the images made.
+            pipeline, its thresholds fitted to the size of the images made; optionally with facts to write beside the
+            numbers in ``facts``.
         tolerance: pixels of the sketch within which edges agree; half a pixel of an image of 64 by default.
         collect_device, collect_dir, prefix: see mmengine's BaseMetric.
 
@@ -102,7 +103,8 @@ class EdgeError(ImageMetric):
         except FileNotFoundError as error:
             self.absent = str(error)
         self.tolerance = tolerance
-        self.facts = dict(extractor=config if isinstance(config, dict) else str(config), tolerance=tolerance)
+        shown = config if isinstance(config, dict) else str(config)
+        self.facts = {**getattr(self.extractor, "facts", {}), "extractor": shown, "tolerance": tolerance}
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value."""

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from pitikit.arguments import nearest
 from pitikit.evaluation import inception
 from pitikit.files import file_sha256
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
+from pitikit.networks.devices import to_device
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
 from pitikit.weights import AbsentWeightsError, WeightsError, fetch, find_downloaded
 
 DOWNLOAD = "download"
@@ -88,7 +89,9 @@ EXTRACTORS: dict[str, Source] = {
     "clip-vit-b-16": _clip("B-16", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
     "clip-vit-l-14": _clip("L-14", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
     "clip-vit-l-14-336px": _CLIP_LARGE,
-    "cmmd": replace(_CLIP_LARGE, kind="cmmd", label="", transform="square at the centre, bicubic with antialiasing"),
+    "cmmd": replace(
+        _CLIP_LARGE, kind="cmmd", label="CMMD", transform="square at the centre, bicubic with antialiasing"
+    ),
     "dinov2-vit-s-14": _dino("S", "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"),
     "dinov2-vit-b-14": _dino("B", "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"),
     "dinov2-vit-l-14": _dino("L", "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"),
@@ -138,7 +141,8 @@ def find_extractor(name: str, weights: str | Path | None = None) -> Path:
         except WeightsError as error:
             raise AbsentWeightsError(f"{error}; {how_to_get(name)}") from error
     if found is None:
-        raise AbsentWeightsError(f"no weights of {source.title} ({weights or source.files[0]}): {how_to_get(name)}")
+        named = source.files[0] if weights is None else f"weights={str(weights)!r}; {looked_for_weights(weights)}"
+        raise AbsentWeightsError(f"no weights of {source.title} ({named}): {how_to_get(name)}")
     return found
 
 
@@ -164,8 +168,8 @@ class Extractor(nn.Module):
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
+        self.network = to_device(network.eval().requires_grad_(False), device)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = network.eval().requires_grad_(False).to(self.device)
         self.key, self.label, self.facts, self.batch = key, label, dict(facts), batch
 
     @torch.no_grad()

@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from zlib import crc32
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from pitikit.resources import cache_folder
+from pitikit.resources import CACHE_VARIABLE, cache_folder
 
 #: Name of the file in the folder of caches; it may be removed at any time.
 FILE_NAME = "features.sqlite"
 
-T = TypeVar("T")
-
 _TIMEOUT = 60.0
 """Seconds to wait for another process that writes."""
+_CHECKSUM = 4
+"""Bytes of a checksum."""
 
 
 def image_key(image: Tensor) -> bytes:
@@ -35,7 +35,8 @@ def image_key(image: Tensor) -> bytes:
 class FeatureCache:
     """Rows of features by image, in one file for all extractors, which many may use at a time.
 
-    A file that cannot be used, such as in a folder without permission, is a warning, and nothing is kept.
+    A file that cannot be used, such as a damaged one, is a warning, and nothing is kept; of one that cannot be written
+    to, such as in a folder without permission, rows are read. A damaged row is made anew.
 
     Args:
         key: of the extractor: what is kept under one key has one network, weights and transform.
@@ -45,7 +46,7 @@ class FeatureCache:
     def __init__(self, key: str, folder: str | Path | None = None) -> None:
         self.key = key
         self.path = Path(folder or cache_folder()) / FILE_NAME
-        self._works = True
+        self._can_read = self._can_write = True
 
     def features(self, images: Sequence[Tensor], extract: Callable[[list[Tensor]], Tensor]) -> Tensor:
         """Features (N, D) of images (3, H, W): those that are kept, and ``extract`` of the others, which then are."""
@@ -59,36 +60,61 @@ class FeatureCache:
         return torch.stack([rows[key] for key in keys]) if keys else extract([])
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
-        def read(database: sqlite3.Connection) -> dict[bytes, Tensor]:
-            found = {}
-            for key in keys:
-                row = database.execute("SELECT row FROM features WHERE extractor = ? AND image = ?", (self.key, key))
-                for (data,) in row:
-                    found[key] = torch.from_numpy(np.frombuffer(data, np.float32).copy())
+        found: dict[bytes, Tensor] = {}
+        if not self._can_read:
             return found
-
-        return self._do(read) or {}
+        try:
+            with self._open() as database:
+                for key in keys:
+                    row = database.execute(
+                        "SELECT row FROM features WHERE extractor = ? AND image = ?", (self.key, key)
+                    ).fetchone()
+                    values = _unpacked(row[0]) if row else None
+                    if values is not None:
+                        found[key] = values
+        except (sqlite3.Error, OSError) as error:
+            self._can_read = self._can_write = False
+            self._warn(error)
+        return found
 
     def _write(self, rows: dict[bytes, Tensor]) -> None:
-        def write(database: sqlite3.Connection) -> None:
-            values = [(self.key, key, row.float().numpy().tobytes()) for key, row in rows.items()]
-            database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
-
-        self._do(write)
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        if not self._works:
-            return None
+        if not self._can_write:
+            return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_TIMEOUT)) as database, database:
-                database.execute(
-                    "CREATE TABLE IF NOT EXISTS features (extractor TEXT, image BLOB, row BLOB, "
-                    "PRIMARY KEY (extractor, image))"
-                )
-                return work(database)
+            with self._open() as database:
+                values = [(self.key, key, _packed(row)) for key, row in rows.items()]
+                database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
         except (sqlite3.Error, OSError) as error:
-            self._works = False
-            text = f"{self.path}: features cannot be kept ({error}); they are computed anew each time"
-            print_log(text, logger="current", level=logging.WARNING)
-            return None
+            self._can_write = False
+            self._warn(error)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=_TIMEOUT)) as database, database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS features (extractor TEXT, image BLOB, row BLOB, "
+                "PRIMARY KEY (extractor, image))"
+            )
+            yield database
+
+    def _warn(self, error: Exception) -> None:
+        text = (
+            f"{self.path}: got {error}, expected a file that features are kept in; those it lacks are computed each "
+            f"time; remove it, or name another folder in {CACHE_VARIABLE}"
+        )
+        print_log(text, logger="current", level=logging.WARNING)
+
+
+def _packed(row: Tensor) -> bytes:
+    """Values (D,) as float32, with a checksum: SQLite itself has none of what it keeps."""
+    data = row.float().numpy().tobytes()
+    return data + crc32(data).to_bytes(_CHECKSUM, "big")
+
+
+def _unpacked(data: bytes) -> Tensor | None:
+    """The values of :func:`_packed`; None of damaged ones, and of those of a version without a checksum."""
+    values, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]
+    if crc32(values).to_bytes(_CHECKSUM, "big") != checksum:
+        return None
+    return torch.from_numpy(np.frombuffer(values, np.float32).copy())

@@ -125,7 +125,9 @@ class ImageMetric(BaseMetric):
         """Keep the intervals of ``values``; arguments as of :func:`~pitikit.evaluation.bootstrap.bootstrap`."""
         self.intervals.update(bootstrap(values, count, statistic, replicates, scale, drawn))
 
-    def means(self, rows: Sequence[Sequence[float]] | np.ndarray, *names: str) -> dict[str, float | None]:
+    def means(
+        self, rows: Sequence[Sequence[float]] | np.ndarray, *names: str, replicates: int = REPLICATES
+    ) -> dict[str, float | None]:
         """The mean of each column of (images, values), with its interval; NaN is no value and does not count."""
         table = np.asarray(rows, np.float64).reshape(-1, len(names))
 
@@ -136,7 +138,7 @@ class ImageMetric(BaseMetric):
             }
 
         found = mean(np.arange(len(table)))
-        self.spread(found, len(table), mean)
+        self.spread(found, len(table), mean, replicates)
         return found
 
     def unknown(self, reason: str, *names: str) -> dict[str, float | None]:

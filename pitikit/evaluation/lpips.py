@@ -12,8 +12,8 @@ from pitikit.evaluation.image_metric import PairMetric, to_unit
 from pitikit.files import file_sha256
 from pitikit.losses.backbones import DOWNLOAD, find_backbone
 from pitikit.registry import METRICS
-from pitikit.resources import WEIGHTS_VARIABLE, find_weights
-from pitikit.weights import find_downloaded, read_checkpoint, read_tensors
+from pitikit.resources import WEIGHTS_VARIABLE, find_weights, looked_for_weights
+from pitikit.weights import AbsentWeightsError, find_downloaded, read_checkpoint, read_tensors
 
 FILE_NAME = "alexnet_features.safetensors"
 SMALLEST = 31
@@ -29,7 +29,7 @@ def find_alexnet(weights: str | Path | None = None) -> Path | None:
     """The file of AlexNet's weights: the one given, or else in ``weights/``, or torchvision's own.
 
     Raises:
-        FileNotFoundError: ``weights`` is 'download', and it cannot be fetched.
+        AbsentWeightsError: ``weights`` is 'download', and it cannot be fetched.
     """
     if weights == DOWNLOAD:
         return find_weights(FILE_NAME) or find_backbone("alexnet", weights)
@@ -85,7 +85,6 @@ class LPIPS(PairMetric):
 
     Raises:
         ValueError: the file of weights is damaged or foreign; or images differ in size.
-        FileNotFoundError: it cannot be downloaded.
     """
 
     name = "LPIPS"
@@ -99,12 +98,17 @@ class LPIPS(PairMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        path = find_alexnet(weights)
-        self.network = None if path is None else build_lpips(path)
-        if path is None:
-            self.absent = f"no weights of AlexNet ({weights or FILE_NAME}): {HOW_TO_GET}"
-        else:
+        self.network: nn.Module | None = None
+        try:
+            path = find_alexnet(weights)
+        except AbsentWeightsError as error:
+            path, self.absent = None, str(error)
+        if path is not None:
+            self.network = build_lpips(path)
             self.facts = dict(network="AlexNet", version="0.1", weights_sha256=file_sha256(path))
+        elif not self.absent:
+            named = FILE_NAME if weights is None else f"weights={str(weights)!r}; {looked_for_weights(weights)}"
+            self.absent = f"no weights of AlexNet ({named}): {HOW_TO_GET}"
 
     @torch.no_grad()
     def value(self, image: Tensor, truth: Tensor) -> float:

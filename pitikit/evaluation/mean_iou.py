@@ -125,8 +125,11 @@ class MeanIoU(ImageMetric):
         self.facts.update(getattr(self.segmenter, "facts", {}))
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
-        """The reason why samples like this one have no value."""
-        return _NO_LABEL if self.segmenter is not None and member(sample, "label") is None else ""
+        """The reason why samples like this one have no value; raises where the segmenter lacks a label."""
+        label, image = member(sample, "label"), member(sample, "pred")
+        if self.segmenter is not None and label is not None and image is not None:
+            self._label_of(image, label, sample)
+        return _NO_LABEL if self.segmenter is not None and label is None else ""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep (3, K) areas of each image and, where there is one, of its ground truth."""
@@ -144,18 +147,23 @@ class MeanIoU(ImageMetric):
             )
 
     @torch.no_grad()
-    def _areas(self, image: Tensor, label: Tensor, sample: dict) -> np.ndarray:
+    def _areas(self, image: Tensor, label: Tensor, sample: Mapping[str, Any]) -> np.ndarray:
         assert self.segmenter is not None
         device = next(iter(self.segmenter.parameters()), image).device
-        label = resize_label(label, (image.shape[-2], image.shape[-1])).cpu()
+        label = self._label_of(image, label, sample)
+        ids = self.segmenter(image[None].to(device)).argmax(1).cpu()
+        return count_areas(ids, label[None], len(self.classes), self.ignore)[0].astype(np.int32)
+
+    def _label_of(self, image: Tensor, label: Tensor, sample: Mapping[str, Any]) -> Tensor:
+        """The label at the size of the image, every id one of the segmenter's."""
+        label = resize_label(label, (image.shape[-2], image.shape[-1]))
         known = label[label != self.ignore]
         if len(known) and int(known.max()) >= len(self.classes):
             raise ValueError(
                 f"{sample.get('id', 'a sample')}: got label id {int(known.max())}, expected those of the segmenter, "
                 f"0 to {len(self.classes) - 1}, or {self.ignore} for none; give MeanIoU a segmenter of these classes"
             )
-        ids = self.segmenter(image[None].to(device)).argmax(1).cpu()
-        return count_areas(ids, label[None], len(self.classes), self.ignore)[0].astype(np.int32)
+        return label
 
     @property
     def dataset_meta(self) -> dict | None:

@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 
 from pitikit.diffusion.conditions import sample_of
 from pitikit.evaluation.image_metric import ImageMetric
+from pitikit.evaluation.ranks import prefixed
 
 
 def size_made(model: Any) -> tuple[int, int]:
@@ -28,16 +29,13 @@ def refuse_missing(metrics: Iterable[BaseMetric]) -> None:
     Raises:
         MissingWeightsError: with the remedy for each such metric.
     """
-    absent = {each.title: each.absent for each in metrics if isinstance(each, ImageMetric) and each.absent}
+    absent = [each for each in metrics if isinstance(each, ImageMetric) and each.absent]
     if absent:
+        names = [prefixed(each, each.title) for each in absent]
+        reasons = (f"\n  {name}: {each.absent}" for name, each in zip(names, absent, strict=True))
         raise MissingWeightsError(
-            "\n  ".join(
-                [
-                    f"metrics: got no weights for {', '.join(absent)}, expected them before the first image; get them "
-                    "as below, leave these metrics out, or go on without their numbers: --skip-missing",
-                    *(f"{name}: {reason}" for name, reason in absent.items()),
-                ]
-            )
+            f"metrics: got no weights for {', '.join(names)}, expected them before the first image; get them as below, "
+            f"leave these metrics out, or go on without their numbers: --skip-missing{''.join(reasons)}"
         )
 
 

@@ -10,6 +10,11 @@ from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
 from mmengine.evaluator import BaseMetric
 
 
+def prefixed(metric: BaseMetric, name: str) -> str:
+    """``name`` as the columns of a metric with a prefix have it."""
+    return f"{metric.prefix}/{name}" if metric.prefix else name
+
+
 class RankedMetrics:
     """Metrics with the values of one process, exactly: results are put in the order of the batches before they count.
 
@@ -63,7 +68,7 @@ class RankedMetrics:
         for index, metric in enumerate(self.metrics):
             metric.results = []
             own = metric.compute_metrics(list(chain.from_iterable(found[index] for found in batches)))
-            named = {f"{metric.prefix}/{name}" if metric.prefix else name: v for name, v in own.items()}
+            named = {prefixed(metric, name): value for name, value in own.items()}
             twice = sorted(values.keys() & named.keys())
             if twice:
                 raise ValueError(f"metrics: {', '.join(twice)} comes twice; give one metric prefix='...'")

@@ -23,7 +23,6 @@ from pitikit.evaluation.distances import (
     covered,
     frechet_distance,
     kernel_distance,
-    quick_frechet_distance,
     spread_of,
 )
 from pitikit.evaluation.extractors import AbsentWeightsError, Extractor, build_extractor, source_of
@@ -49,11 +48,12 @@ class SetMetric(ImageMetric):
     kid    ``KID_x1000``, ...                a thousand times :func:`~pitikit.evaluation.distances.kernel_distance`
     prc    ``precision``, ``recall``, ...    shares within the other set's manifold, see
                                              :func:`~pitikit.evaluation.distances.covered`
-    cmmd   ``CMMD``                          :func:`~pitikit.evaluation.distances.clip_distance`
+    cmmd   ``CMMD``, ``CMMD_CLIP``, ...      :func:`~pitikit.evaluation.distances.clip_distance`
     =====  ================================  =======================================================================
 
-    Columns of another network than Inception end in its name. Features are kept, not images: 8 KiB an image. Those of
-    real images are kept between runs, see :mod:`~pitikit.evaluation.feature_cache`.
+    Columns of another network than Inception, and CMMD's of another than its own, end in its name. Features are kept,
+    not images: 8 KiB an image. Those of real images are kept between runs, see
+    :mod:`~pitikit.evaluation.feature_cache`.
 
     Args:
         weights: of the extractor, see :func:`~pitikit.evaluation.extractors.find_extractor`. Without, the metric has no
@@ -104,8 +104,11 @@ class SetMetric(ImageMetric):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         place = type(self).__name__
-        if batch < 1:
-            raise ValueError(f"{place}: batch={batch}; expected 1 or more")
+        least = dict(batch=1, kid_subset_size=2, kid_subsets=1, bootstrap=0)
+        given = dict(batch=batch, kid_subset_size=kid_subset_size, kid_subsets=kid_subsets, bootstrap=bootstrap)
+        for argument, value in given.items():
+            if value is not None and value < least[argument]:
+                raise ValueError(f"{place}: got {argument}={value}, expected {least[argument]} or more")
         self.distances = tuple(distances or self.DISTANCES)
         for name in self.distances:
             if name not in DISTANCES:
@@ -141,7 +144,8 @@ class SetMetric(ImageMetric):
             "fid": (f"FD{end}" if self.label == "DINOv2" else f"FID{end}",),
             "kid": (f"KID{end}_x1000",),
             "prc": (f"precision{end}", f"recall{end}"),
-            "cmmd": (f"CMMD{end}",),
+            # Its own network is a part of its definition.
+            "cmmd": ("CMMD" if self.label == "CMMD" else f"CMMD{end or '_Inception'}",),
         }
         return tuple(column for name in distances or self.distances for column in known[name])
 
@@ -176,7 +180,7 @@ class SetMetric(ImageMetric):
         image = member(sample, "pred")
         pair = image_pair(sample) if self.reference is None else (image,)
         self._made_size = self._made_size if image is None else size_text(image)
-        return [] if pair is None or image is None else [to_bytes(p) for p in pair if p is not None]
+        return [] if pair is None or image is None else [to_bytes(p).byte() for p in pair if p is not None]
 
     def real_features(self, images: list[Tensor]) -> Tensor:
         """Real images (3, H, W) of grey levels to (N, D); those that were kept need not pass the network."""
@@ -216,6 +220,8 @@ class SetMetric(ImageMetric):
         self.facts["images"] = len(fake)
         if isinstance(real, Tensor):
             self.facts["reference_images"] = len(real)
+        if known.sha256:
+            self.facts["reference_sha256"] = known.sha256
         compute: dict[str, Callable[..., Values]] = dict(fid=self._fid, kid=self._kid, prc=self._prc, cmmd=self._cmmd)
         found: dict[str, float | None] = {}
         for name in self.distances:
@@ -224,9 +230,10 @@ class SetMetric(ImageMetric):
             values: Values = self.unknown(reason, *columns) if reason else compute[name](columns, real, fake)
             found.update(values)
         notes = known.notes(self._made_size)
-        if "fid" in self.distances and len(fake) < fake.shape[1]:
-            few = f"of {len(fake)} images it is far above what it tends to with thousands"
-            notes.insert(0, f"{few}; compare it with that of as many only")
+        fewest, width = min(len(fake), len(real) if isinstance(real, Tensor) else len(fake)), fake.shape[1]
+        if "fid" in self.distances and fewest < width:
+            few = f"of {fewest} images, fewer than the {width} features of the network, it is biased upwards"
+            notes.insert(0, f"{few}; compare it only with that of as many images")
         if notes:
             self.notes[self.columns()[0]] = ". ".join(notes)
         return found
@@ -234,13 +241,12 @@ class SetMetric(ImageMetric):
     def _reason(self, name: str, real: Tensor | Statistics, fake: Tensor) -> str:
         """The reason why a distance has no value; empty where it has one."""
         if not isinstance(real, Tensor):
-            short = name.upper()
-            return "" if name == "fid" else f"{short} needs images as reference, got their mean and covariance"
+            return "" if name == "fid" else "needs images as reference, got their mean and covariance"
         smaller = min(len(real), len(fake))
         if name == "kid" and smaller < (self.kid_subset_size or 2):
-            return f"KID in subsets of {self.kid_subset_size} images: got {smaller} images, expected as many or more"
+            return f"got {smaller} images, expected {self.kid_subset_size} or more, the size of a subset"
         if name == "prc" and smaller <= NEIGHBOUR:
-            return f"precision and recall: got {smaller} images, expected {NEIGHBOUR + 1} or more"
+            return f"got {smaller} images, expected {NEIGHBOUR + 1} or more"
         return ""
 
     def _fid(self, columns: Sequence[str], real: Tensor | Statistics, fake: Tensor) -> Values:
@@ -248,7 +254,7 @@ class SetMetric(ImageMetric):
         fixed = None if isinstance(real, Tensor) else spread_of(real)
 
         def replicate(others: Any, made: Tensor) -> float:
-            return quick_frechet_distance(fixed or spread_of(others), spread_of(made))
+            return frechet_distance(fixed or others, made)
 
         self._spread(found, real, fake, replicate)
         return found
@@ -270,7 +276,7 @@ class SetMetric(ImageMetric):
         within = covered(real, fake), covered(fake, real)
         found: dict[str, float | None] = {}
         for column, each in zip(columns, within, strict=True):
-            found.update(self.means(each, column))
+            found.update(self.means(each, column, replicates=self.bootstrap))
         return found
 
     def _spread(

@@ -44,6 +44,7 @@ class Sharpness(ImageMetric):
         if not 0 <= cutoff < 0.5:
             raise ValueError(f"cutoff={cutoff}: expected 0 to 0.5 cycles a pixel")
         self.cutoff = cutoff
+        self.facts = dict(cutoff=cutoff)
 
     def lacking(self, sample: Mapping[str, Any]) -> str:
         """The reason why samples like this one have no value; raises where sizes differ."""

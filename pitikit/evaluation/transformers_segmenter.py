@@ -39,7 +39,7 @@ class TransformersSegmenter(nn.Module):
 
     Attributes:
         classes: tuple of names, by label id.
-        facts: kind, size and hash of the weights, to be stored with a number.
+        facts: kind, size and hash of the weights, and the labels of each class, to be stored with a number.
 
     Raises:
         FileNotFoundError: there is no such folder, or no weights in it.
@@ -88,6 +88,8 @@ class TransformersSegmenter(nn.Module):
         self.facts: dict[str, Any] = dict(
             model=config.model_type, size=self.size, weights_sha256=file_sha256(folder / WEIGHTS)
         )
+        if classes is not None:
+            self.facts["labels"] = wanted
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to logits (B, len(classes), H, W)."""

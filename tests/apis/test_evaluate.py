@@ -199,6 +199,15 @@ def test_the_first_few_and_then_all(trained, whole, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["protocol"]["count"] == 7
 
 
+def test_a_damaged_former_result_is_replaced(trained, tmp_path):
+    evaluate(*trained, out=tmp_path, count=1, progress=False)
+    for text in ("{", "[]"):
+        (tmp_path / "metrics.json").write_text(text)
+        report = evaluate(*trained, out=tmp_path, count=1, progress=False)
+        assert report.reused == 1 and report.network_calls is None
+        assert json.loads((tmp_path / "metrics.json").read_text())["metrics"] == report.metrics
+
+
 def test_another_protocol_is_refused(trained, tmp_path):
     evaluate(*trained, out=tmp_path, count=1, progress=False)
     old = images(tmp_path)

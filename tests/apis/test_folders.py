@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pitikit.apis.folders import NAMES, OF_SETS, FoldersError, build_metrics, evaluate_folders, known_names, weights_of
+from pitikit.apis.metrics_table import comparable, find_runs
 from pitikit.data.images import write_png
 from pitikit.evaluation import set_metric
 from pitikit.evaluation.distances import frechet_distance, kernel_distance
@@ -99,6 +100,9 @@ def test_features_are_saved_and_kept(network):
         call("real.npz", "fake", ["fid"], save="b.npz")
     with pytest.raises(FoldersError, match="--save-features: expected .* one extractor"):
         call("real", "fake", ["fid", "clip-fid"], save="b.npz")
+    # A name that would not be taken as a file of features.
+    with pytest.raises(FoldersError, match="--save-features: got b, expected a name that ends in .npz"):
+        call("real", "fake", ["fid"], save="b")
     write("large", images(8, 2, 32))
     with pytest.raises(FoldersError, match="large: got images of 32x32, expected 16x16, those of real.npz"):
         call("real.npz", "large", ["fid"])
@@ -115,6 +119,9 @@ def test_pairs_are_those_of_one_name(network):
         metric.process(None, [{"pred": each, "image": to_unit(other)} for each, other in pairs])
         assert report.metrics[name] == pytest.approx(metric.evaluate(4)[name])
     assert {"sharpness", "saturation", "contrast"} <= report.metrics.keys()
+    assert report.notes == dict.fromkeys(
+        report.metrics, "1 of 4 real images does not count (b.png): fake has none of it"
+    )
     write("fake", images(2), "e", "f_0")
     with pytest.raises(FoldersError, match=r"no real image for 2 of 6 \(e.png, f_0.png\); psnr compare"):
         call("real", "fake", ["psnr"])
@@ -154,6 +161,27 @@ def test_absent_weights_stop_or_are_skipped(monkeypatch, tmp_path):
     assert "cmmd" not in report.notes["FID"] and "336px" in report.notes["CMMD"]
 
 
+def test_features_to_save_need_weights(monkeypatch, tmp_path):
+    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    write("real", images(3))
+    with pytest.raises(MissingWeightsError, match="no weights for FID_CLIP"):
+        call("real", "real", ["clip-fid", "psnr"], skip_missing=True, save="real.npz")
+
+
+def test_the_report_is_written_as_a_test_s(network):
+    write("real", images(4, 1))
+    write("fake", images(4, 2))
+    report = call("real", "fake", ["psnr", "fid"], out="measured/metrics.json")
+    assert open("measured/metrics.json").read() == report.as_json() + "\n"
+    (run,) = find_runs(["measured"])
+    assert run.metrics == report.metrics and comparable(run, run)
+    with pytest.raises(OSError, match="real cannot be written: Is a directory"):
+        call("real", "fake", ["psnr"], out="real")
+
+
 def test_diversity_is_among_the_samples_of_a_name(monkeypatch, tmp_path):
     from pitikit.evaluation import lpips
 
@@ -176,7 +204,9 @@ def test_names_and_weights():
         known_names([])
     assert known_names(["FID", "kid", "fid", "CLIP-FID"]) == ["fid", "kid", "clip-fid"]
     with pytest.raises(FoldersError, match="--weights: got 'clip', expected a network .*: inception, lpips"):
-        build_metrics(["fid"], ".", {"clip": "a"})
+        build_metrics(["fid", "lpips"], ".", {"clip": "a"})
+    with pytest.raises(FoldersError, match="--weights: got 'lpips', expected a network .*: inception$"):
+        build_metrics(["fid"], ".", {"lpips": "a"})
     with pytest.raises(FoldersError, match="got 'inception', expected NETWORK=FILE"):
         weights_of(["inception"])
     assert weights_of(["a=b=c", "d=e"]) == {"a": "b=c", "d": "e"}
@@ -190,7 +220,12 @@ def test_what_is_wrong_with_the_folders_comes_before_weights(tmp_path, monkeypat
     for real, fake in (("none", "real"), ("real", "none")):
         with pytest.raises(FoldersError, match="none: no such folder"):
             call(real, fake)
-    with pytest.raises(FileNotFoundError, match=r"'none\.npz'"):
-        call("none.npz", "real")
+    with pytest.raises(FoldersError, match=r"real/0\.png: is a file, expected a folder"):
+        call("real/0.png", "real")
+    for metrics in (["fid"], ["diversity"]):
+        with pytest.raises(FileNotFoundError, match=r"none\.npz: no such file, expected the features of real images"):
+            call("none.npz", "real", metrics)
+    with pytest.raises(FoldersError, match="--batch-size: got 0, expected 1 or more"):
+        call("real", "real", ["psnr"], batch_size=0)
     with pytest.raises(FoldersError, match="--kid-subset-size: got 4, expected 2 to 3"):
         call("real", "real", ["kid"], kid_subset_size=4)

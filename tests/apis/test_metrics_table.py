@@ -18,6 +18,8 @@ from pitikit.apis.metrics_table import (
 
 DATASET = {"type": "SceneWorld", "length": 7, "members": ["image", "mask"], "pipeline": [{"type": "LoadMask"}]}
 
+FITTED = {"type": "ResizePair", "fit": "crop"}
+
 
 def write(folder, metrics, measured=None, **changes):
     """The results of a test in a folder; ``changes`` are those of its protocol."""
@@ -98,7 +100,13 @@ def test_formats(tmp_path):
         (dict(checkpoint={"path": "x", "sha256": "11"}, seed=3), ["checkpoint", "seed"], True),
         (dict(dataset={**DATASET, "pipeline": [{"type": "LoadSketch"}], "members": ["image"]}), ["dataset"], True),
         (dict(dataset={**DATASET, "length": 8}), ["dataset"], False),
+        (dict(dataset={**DATASET, "pipeline": [{"type": "LoadMask"}, {"type": "PackInputs"}]}), ["dataset"], True),
+        # The true images are made by these.
+        (dict(dataset={**DATASET, "pipeline": [{"type": "LoadMask"}, FITTED]}), ["dataset"], False),
+        (dict(dataset={**DATASET, "pipeline": [{"type": "LoadImage", "a": 1}]}), ["dataset"], False),
         (dict(count=5), ["count"], False),
+        (dict(real={"folder": "r", "sha256": "a"}), ["real"], False),
+        (dict(resize=64), ["resize"], False),
         (dict(resolution=32), ["resolution"], False),
         (dict(measured={"FID": {"weights_sha256": "b"}}), ["metrics"], False),
     ],
@@ -111,6 +119,14 @@ def test_differences_and_what_makes_numbers_no_longer_comparable(tmp_path, chang
     assert differing(one, other) == parts and comparable(one, other) == same
     text = results_table([one, other])
     assert ("b *" in text) == ("cannot be compared" in text) == (not same)
+
+
+def test_a_reference_counts_by_its_content(tmp_path):
+    runs = []
+    for name, path, digest in (("a", "photos", "0"), ("b", "moved", "0"), ("c", "photos", "1")):
+        measured = {"FID": {"reference": path, "reference_sha256": digest}}
+        runs += find_runs([write(tmp_path / name, {"FID": 1.0}, measured)])
+    assert comparable(runs[0], runs[1]) and not comparable(runs[0], runs[2])
 
 
 def test_images_made_elsewhere_differ_in_that_alone(tmp_path):
@@ -126,9 +142,20 @@ def test_what_is_no_result_is_named(tmp_path):
         find_runs([tmp_path / "absent"])
     with pytest.raises(ResultsError, match=r"no metrics\.json in it or below it"):
         find_runs([tmp_path])
-    (tmp_path / "metrics.json").write_text("[]")
-    with pytest.raises(ResultsError, match=r"metrics\.json: got a damaged file"):
-        find_runs([tmp_path])
+    for text in (
+        "[]",
+        "{",
+        '{"metrics": {}}',
+        '{"metrics": [], "protocol": {}}',
+        '{"metrics": {"PSNR": "high"}, "protocol": {}}',
+        '{"metrics": {"PSNR": true}, "protocol": {}}',
+        '{"metrics": {}, "protocol": {}, "measured_with": [1]}',
+        '{"metrics": {}, "protocol": {"dataset": "a"}}',
+        '{"iteration": 19}\n{"iteration": 39}',
+    ):
+        (tmp_path / "metrics.json").write_text(text)
+        with pytest.raises(ResultsError, match=r"metrics\.json: got a damaged file, or one of another kind \("):
+            find_runs([tmp_path])
     one = write(tmp_path / "one", {})
     with pytest.raises(ValueError, match="given twice"):
         results_table(find_runs([one, one]))

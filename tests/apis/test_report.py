@@ -26,6 +26,36 @@ def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
     assert table[0]["mIoU"] == "0.5" and table[0]["mIoU (half range)"] == "0.25" and table[1]["IoU/sky"] == "1.0"
 
 
+def test_diversity_of_seeds_is_a_value_of_their_row(tmp_path):
+    def seeds(folder, value, count=2, **facts):
+        for seed in range(count):
+            write(folder / f"seed_{seed}", {"FID": 1.0 + seed, "Diversity": None}, seed=seed)
+        saved = dict(
+            seeds=list(range(count)), diversity=value, measured_with=dict(samples=count, **facts) if value else None
+        )
+        (folder / "seeds.json").write_text(json.dumps(saved))
+
+    seeds(tmp_path / "one", 0.25)
+    text = write_report([tmp_path], tmp_path / "report", ["md", "csv"])
+    assert "| run | seeds | FID | Diversity |" in text and "| one | 2 | 1.5000 ± 0.5000 | 0.2500 |" in text
+    (row,) = csv.DictReader((tmp_path / "report/report.csv").open())
+    assert row["Diversity"] == "0.25" and row["Diversity (half range)"] == ""
+    # Of each training one.
+    seeds(tmp_path / "two" / "seed_0" / "test", 0.5)
+    seeds(tmp_path / "two" / "seed_1" / "test", 0.25)
+    text = write_report([tmp_path / "two"], tmp_path / "report", ["md"])
+    assert "| test | 4 | 1.5000 ± 0.5000 | 0.3750 ± 0.1250 |" in text
+    # Of other seeds, or of another number of them, it is another number.
+    seeds(tmp_path / "three", 0.5, count=3)
+    text = write_report([tmp_path / "one", tmp_path / "three"], tmp_path / "report", ["md"])
+    assert text.count("## Table") == 2
+    seeds(tmp_path / "four", None)
+    assert "Diversity" not in write_report([tmp_path / "four"], tmp_path / "report", ["md"])
+    (tmp_path / "four" / "seeds.json").write_text("{")
+    with pytest.raises(ResultsError, match=r"four/seeds\.json: got a damaged file"):
+        write_report([tmp_path / "four"], tmp_path / "report")
+
+
 def test_what_was_measured_otherwise_has_a_table_of_its_own(tmp_path):
     write(tmp_path / "one", {"FID": 10.0}, {"FID": {"weights_sha256": "abcdef012345"}})
     write(tmp_path / "two", {"FID": 9.0}, count=8)
@@ -40,6 +70,32 @@ def test_seeds_of_different_tests_are_refused(tmp_path):
     write(tmp_path / "seed_1", {"FID": 9.0}, count=8)
     with pytest.raises(ResultsError, match="seed_1: measured in another way"):
         write_report([tmp_path], tmp_path / "report")
+
+
+def test_seeds_of_different_settings_are_refused(tmp_path):
+    write(tmp_path / "seed_0", {"FID": 10.0}, checkpoint={"path": "a", "sha256": "0"})
+    write(tmp_path / "seed_1", {"FID": 9.0}, checkpoint={"path": "b", "sha256": "1"}, seed=1)
+    assert "| 2 | 9.5000 ± 0.5000 |" in write_report([tmp_path], tmp_path / "report", ["md"])
+    write(tmp_path / "seed_2", {"FID": 9.0}, steps=10, seed=2)
+    with pytest.raises(ResultsError, match=r"seed_2: differs in steps from .*seed_0; expected seeds of one test"):
+        write_report([tmp_path], tmp_path / "report")
+
+
+def test_a_test_that_is_found_twice_is_refused(tmp_path):
+    write(tmp_path / "one", {"FID": 10.0})
+    with pytest.raises(ValueError, match="given twice"):
+        write_report([tmp_path, tmp_path / "one"], tmp_path / "report")
+
+
+def test_two_folders_that_were_compared_are_a_row_as_well(tmp_path):
+    for name, digest in (("one", "a"), ("two", "b")):
+        protocol = dict(real=dict(folder="photos", images=9, sha256=digest), fake=dict(folder=name, images=7))
+        report = dict(metrics={"PSNR": 10.0}, protocol={**protocol, "resize": None, "count": 7, "resolution": 16})
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(report))
+    text = write_report([tmp_path], tmp_path / "report", ["md"])
+    # The real images differ.
+    assert text.count("7 images against those of photos at 16 pixels.") == 2 and "Table 2" in text
 
 
 def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
@@ -57,7 +113,30 @@ def test_the_paper_stands_beside_its_benchmark_with_a_mark(tmp_path):
 
 def test_every_row_of_the_paper_is_complete():
     rows = load_config(PAPER)["paper"]
-    assert len(rows) == 39 and all(set(row) == {"configs", "dataset", "method", "metrics", "protocol"} for row in rows)
+    assert len(rows) == 53 and all(set(row) == {"configs", "dataset", "method", "metrics", "protocol"} for row in rows)
+
+
+def test_the_rows_are_those_of_the_paper():
+    def of(dataset, column):
+        rows = [row for row in load_config(PAPER)["paper"] if row["dataset"] == dataset]
+        return {row["method"]: row["metrics"][column] for row in rows if column in row["metrics"]}
+
+    ade = of("ADE20K", "FID_CLIP")
+    assert [ade[f"upsampler {name}, paper"] for name in ("plain", "+ degradation", "+ perceptual")] == [14.5, 12.1, 9.8]
+    shares = {"PITI": [16.2, 12.7], "from scratch": [24.0, 18.8], "OASIS": [26.5, 20.4], "SPADE": [27.1, 24.6]}
+    shares["Pix2PixHD"] = [44.1, 38.4]
+    for method, values in shares.items():
+        assert [ade[f"{method} on {share} % of the pairs, paper"] for share in (25, 50)] == values
+    assert of("ADE20K", "mIoU") == {
+        "PITI, later papers": 0.294,
+        "FreestyleNet": 0.419,
+        "OASIS, later papers": 0.488,
+        "PLACE": 0.507,
+        "DP-SIMS": 0.543,
+        "ControlNet": 0.326,
+        "ControlNet++": 0.436,
+    }
+    assert of("COCO-Stuff, masks", "FID")["OASIS, later papers"] == 17.0
 
 
 def test_plots_are_drawn_over_what_varies(tmp_path):
@@ -66,6 +145,13 @@ def test_plots_are_drawn_over_what_varies(tmp_path):
     text = write_report([tmp_path], tmp_path / "report")
     assert (tmp_path / "report/table_1_steps.png").stat().st_size > 5000
     assert "![sampling steps](table_1_steps.png)" in text and "table_1_scale" not in text
+
+
+def test_a_table_without_values_has_no_plots(tmp_path):
+    for steps in (10, 50):
+        write(tmp_path / f"steps{steps}", {"FID": None}, steps=steps)
+    assert "| steps10 | 1 |" in write_report([tmp_path], tmp_path / "report")
+    assert sorted(path.suffix for path in (tmp_path / "report").iterdir()) == [".csv", ".md"]
 
 
 def test_the_share_of_a_comparison_is_a_factor(tmp_path):
@@ -83,3 +169,6 @@ def test_wrong_questions_are_answered(tmp_path):
     with pytest.raises(ValueError, match="formats: got pdf, expected some of md, csv, png"):
         write_report([tmp_path], tmp_path / "report", ["pdf"])
     assert not (tmp_path / "report").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file: results cannot be written there"):
+        write_report([tmp_path], tmp_path / "file")

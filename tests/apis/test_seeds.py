@@ -27,13 +27,15 @@ def config(tmp_path):
 
 
 def test_every_seed_is_a_test_and_diversity_is_the_mean_of_all_pairs(config, tmp_path, monkeypatch):
-    weights = tmp_path / "alexnet"
+    asked, weights = [], tmp_path / "alexnet"
     weights.write_bytes(b"1")
-    monkeypatch.setattr(lpips, "find_alexnet", lambda given: weights)
+    monkeypatch.setattr(lpips, "find_alexnet", lambda given: asked.append(given) or weights)
     monkeypatch.setattr(lpips, "build_lpips", lambda path: Distance())
     monkeypatch.setattr(diversity, "SMALLEST", 8)
     out = tmp_path / "out"
     report = evaluate_seeds(config, "random", 3, out, seed=5, progress=False, skip_missing=True)
+    # The file that the config's LPIPS has.
+    assert set(asked) == {"nowhere"}
     assert report.seeds == (5, 6, 7) and [test.folder.name for test in report.tests] == ["seed_5", "seed_6", "seed_7"]
     distances = []
     for name in report.tests[0].ids:
@@ -52,6 +54,19 @@ def test_without_weights_there_is_a_reason(config, tmp_path, monkeypatch):
     given = dict(progress=False, skip_missing=True, options={"model.seed": 3})
     report = evaluate_seeds(config, "random", 2, tmp_path / "out", **given)
     assert report.seeds == (3, 4) and report.diversity is None and "no weights of AlexNet" in report.table()
+
+
+def test_diversity_in_the_config_is_one_column(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(lpips, "find_alexnet", lambda given: tmp_path / given)
+    monkeypatch.setattr(lpips, "file_sha256", str)
+    monkeypatch.setattr(lpips, "build_lpips", lambda path: Distance())
+    monkeypatch.setattr(diversity, "SMALLEST", 8)
+    options = {"test_evaluator": [dict(type="PSNR"), dict(type="Diversity", weights="own")]}
+    report = evaluate_seeds(config, "random", 2, tmp_path / "out", options=options, progress=False)
+    saved = json.loads((tmp_path / "out" / "seeds.json").read_text())
+    assert report.diversity > 0 and saved["measured_with"]["weights_sha256"] == str(tmp_path / "own")
+    assert list(report.values()) == list(saved["metrics"]) == ["PSNR"]
+    assert report.table().count("Diversity") == 1
 
 
 def test_one_seed_is_refused(config):

@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 
+from pitikit.evaluation import diversity as module
 from pitikit.evaluation.lpips import build_lpips
 from pitikit.registry import METRICS
 
@@ -40,6 +41,19 @@ def test_the_mean_over_pairs_and_conditions(weights):
     assert expected[2] == pytest.approx(0, abs=1e-6) and metric.facts["samples"] == 3
     low, high = metric.intervals["Diversity"]
     assert low < sum(expected) / 3 < high
+
+
+def test_many_images_go_through_the_network_in_parts(monkeypatch):
+    monkeypatch.setattr(module, "PAIRS", 4)
+    sizes = []
+
+    def network(one, other):
+        sizes.append(len(one))
+        return (one - other).abs().mean((1, 2, 3), keepdim=True)
+
+    made = images(5, 1).float()
+    expected = sum(float((a - b).abs().mean()) for a, b in combinations(made, 2)) / 10
+    assert module.pairwise_distance(network, made) == pytest.approx(expected, rel=1e-5) and sizes == [4, 4, 2]
 
 
 def test_one_image_a_condition_has_a_reason(weights):

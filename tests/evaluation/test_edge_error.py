@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from pitikit.data.conditions import edge_distance
-from pitikit.evaluation.edge_error import edge_agreement
+from pitikit.evaluation.edge_error import EdgeError, edge_agreement
 from pitikit.evaluation.preparation import refuse_missing
+from pitikit.files import file_sha256
+from pitikit.networks.pidinet import PiDiNet
 from pitikit.registry import METRICS, TRANSFORMS
+from pitikit.weights import save_weights
 
 
 def line(column, side=32):
@@ -67,6 +70,7 @@ def test_images_are_scored_by_where_their_edges_are():
     metric.process(None, [sample(step(c), line(16), truth=step(16)) for c in (16, 26)])
     assert metric.evaluate(2) == dict(edge_F1=0.5, edge_precision=0.5, edge_recall=0.5, edge_F1_ground_truth=1)
     assert metric.facts["tolerance"] == 2 and metric.facts["extractor"]["edges"] == "canny"
+    assert metric.facts["low"] == 50
 
 
 def test_small_images_are_enlarged_to_the_sketch():
@@ -145,3 +149,12 @@ def test_of_several_conditions_the_sketch_is_read():
     assert metric.evaluate(1)["edge_F1"] == 1
     metric.process(None, [{**sample(step(16), line(16)), "condition": {"mask": several["mask"]}}])
     assert metric.evaluate(1)["edge_F1"] is None
+
+
+def test_the_weights_of_the_extractor_are_stated(tmp_path):
+    """Edges of two networks are measured in two ways, by whatever path their weights are read."""
+    path = tmp_path / "pidinet.safetensors"
+    save_weights(path, PiDiNet(8, 4).state_dict())
+    extractor = dict(type="LoadSketch", source="image", edges=dict(type="pidinet", weights=str(path)))
+    metric = EdgeError(extractor)
+    assert metric.facts["weights_sha256"] == file_sha256(path) and metric.facts["extractor"] == extractor

@@ -45,7 +45,7 @@ def test_addresses_and_checksums_are_torch_fidelitys():
 def test_weights_are_found_by_their_names(nowhere, monkeypatch):
     with pytest.raises(AbsentWeightsError, match="no weights of DINOv2 ViT-S/14.*dinov2_vits14_pretrain.*--download"):
         find_extractor(DINO)
-    with pytest.raises(AbsentWeightsError, match=r"\(no\.pth\)"):
+    with pytest.raises(AbsentWeightsError, match=r"no weights of DINOv2 ViT-S/14 \(weights='no\.pth'; looked for "):
         find_extractor(DINO, "no.pth")
     path = save_dino(nowhere / "weights" / "dinov2_vits14_pretrain.pth")
     assert find_extractor(DINO).resolve() == path
@@ -105,3 +105,8 @@ def test_sizes_and_batches_change_no_feature():
     for batch in (1, 2, 16):
         assert torch.equal(Extractor(Sum(), "", "", {}, batch, "cpu")(images), expected)
     assert len(Extractor(Sum(), "", "", {}, device="cpu")([])) == 0
+
+
+def test_a_device_that_is_not_there_is_an_error():
+    with pytest.raises(ValueError, match="device='gpu' cannot be used"):
+        Extractor(nn.Identity(), "key", "", {}, device="gpu")

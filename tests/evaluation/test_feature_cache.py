@@ -1,6 +1,8 @@
 """Kept features: by content and extractor, whatever stands in the way."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 import torch
@@ -64,6 +66,7 @@ def test_a_file_that_cannot_be_used_is_a_warning(fault, tmp_path, monkeypatch):
     for _ in range(2):
         assert torch.equal(cache.features(made, extract), Extract()(made))
     assert extract.seen == [3, 3] and len(texts) == 1 and str(folder) in texts[0]
+    assert "expected a file that features are kept in" in texts[0] and "PITIKIT_CACHE" in texts[0]
 
 
 def test_several_writers_share_a_file(tmp_path):
@@ -75,3 +78,27 @@ def test_several_writers_share_a_file(tmp_path):
         list(pool.map(work, range(4)))
     found = FeatureCache("a", tmp_path).features(images(20), None)
     assert torch.equal(found, Extract()(images(20)))
+
+
+@pytest.mark.parametrize("damaged", ["substr(row, 1, 4)", "substr(row, 1, 7)", "zeroblob(length(row))", "x''"])
+def test_a_damaged_row_is_made_anew(damaged, tmp_path):
+    extract, made = Extract(), images(4)
+    FeatureCache("a", tmp_path).features(made, extract)
+    with closing(sqlite3.connect(tmp_path / module.FILE_NAME)) as database, database:
+        database.execute(f"UPDATE features SET row = {damaged} WHERE image = ?", (image_key(made[1]),))
+    for _ in range(2):
+        assert torch.equal(FeatureCache("a", tmp_path).features(made, extract), Extract()(made))
+    assert extract.seen == [4, 1]
+
+
+def test_what_is_kept_is_read_where_nothing_can_be_written(tmp_path, monkeypatch):
+    texts, extract, made = [], Extract(), images(5)
+    monkeypatch.setattr(module, "print_log", lambda text, **_: texts.append(text))
+    FeatureCache("a", tmp_path).features(made[:3], extract)
+
+    cache = FeatureCache("a", tmp_path)
+    with closing(sqlite3.connect(tmp_path / module.FILE_NAME)) as database, database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON features BEGIN SELECT RAISE(ABORT, 'readonly'); END")
+    for _ in range(2):
+        assert torch.equal(cache.features(made, extract), Extract()(made))
+    assert extract.seen == [3, 2, 2] and len(texts) == 1 and "readonly" in texts[0]

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from pitikit.evaluation import lpips as module
 from pitikit.registry import METRICS
+from pitikit.weights import AbsentWeightsError
 
 SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 
@@ -112,7 +113,7 @@ def test_absent_weights_leave_the_column_empty(nowhere):
     metric = METRICS.build(dict(type="LPIPS", weights="not/there.safetensors"))
     metric.process(None, [pair()])
     assert metric.evaluate(1) == {"LPIPS": None}
-    assert "not/there.safetensors" in metric.notes["LPIPS"]
+    assert "weights='not/there.safetensors'; looked for" in metric.notes["LPIPS"]
     assert "PITIKIT_WEIGHTS" in metric.notes["LPIPS"]
 
 
@@ -186,3 +187,13 @@ def test_a_download_is_that_of_torchvision(nowhere, monkeypatch):
     (nowhere / "weights").mkdir()
     (nowhere / "weights" / module.FILE_NAME).touch()
     assert module.find_alexnet("download").name == module.FILE_NAME
+
+
+def test_a_download_that_fails_leaves_the_column_empty(nowhere, monkeypatch):
+    def fail(network, given):
+        raise AbsentWeightsError("https://somewhere: no connection")
+
+    monkeypatch.setattr(module, "find_backbone", fail)
+    metric = METRICS.build(dict(type="LPIPS", weights="download"))
+    metric.process(None, [pair()])
+    assert metric.evaluate(1) == {"LPIPS": None} and metric.absent == "https://somewhere: no connection"

@@ -106,6 +106,12 @@ def test_sizes_that_differ_are_an_error_at_the_start(model):
                 prepare([metric], model, [item(image=image(32))])
 
 
+def test_a_label_that_the_segmenter_lacks_is_an_error_at_the_start(model):
+    label = torch.full((8, 8), 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="a: got label id 2, expected those of the segmenter, 0 to 1, or 255"):
+        prepare([MeanIoU(Segmenter())], model, [item(image=image(), label=label)])
+
+
 def test_a_condition_without_normals_is_an_error_at_the_start(model):
     with pytest.raises(ValueError, match="expected normals"):
         prepare([GeometryError(Estimator())], model, [item(condition=torch.full((3, 8, 8), 255).byte())])
@@ -125,5 +131,8 @@ def test_absent_weights_stop_or_are_logged(model, warned, monkeypatch, tmp_path)
         refuse_missing(metrics)
     assert "--skip-missing" in str(stop.value) and not warned
     refuse_missing(metrics[:1])
+    several = [MeanIoU(dict(type="SceneSegmenter", weights=name), prefix=name[0]) for name in ("a.pt", "b.pt")]
+    with pytest.raises(MissingWeightsError, match=r"for a/MeanIoU, b/MeanIoU(.|\n)*a\.pt(.|\n)*b\.pt"):
+        refuse_missing(several)
     prepare_metrics(metrics[1:], model.data_preprocessor, size_made(model), [item(image=image())])
     assert len(warned) == 2 and "none.safetensors" in warned[0]

@@ -193,7 +193,7 @@ def test_every_distance_of_one_pass(tiny, tiny_network):
         "KID_x1000": pytest.approx(1000 * kernel_distance(*features), rel=1e-4),
         "precision": covered(*features).mean(),
         "recall": covered(*features[::-1]).mean(),
-        "CMMD": pytest.approx(clip_distance(*features), rel=1e-4),
+        "CMMD_Inception": pytest.approx(clip_distance(*features), rel=1e-4),
     }
     assert metric.intervals.keys() == found.keys()
     for name, (low, high) in metric.intervals.items():
@@ -201,6 +201,42 @@ def test_every_distance_of_one_pass(tiny, tiny_network):
     assert metric.facts["kid"] == {"subset_size": 12, "subsets": 100} and json.dumps(metric.facts)
     clip = tiny("CLIPFID", distances=["fid", "kid", "prc"])
     assert clip.columns() == ("FID_CLIP", "KID_CLIP_x1000", "precision_CLIP", "recall_CLIP")
+
+
+@pytest.mark.parametrize(
+    ("extractor", "columns"),
+    [
+        ("inception", ("FID", "CMMD_Inception")),
+        ("cmmd", ("FID_CMMD", "CMMD")),
+        ("clip-vit-b-32", ("FID_CLIP", "CMMD_CLIP")),
+        ("dinov2-vit-s-14", ("FD_DINOv2", "CMMD_DINOv2")),
+    ],
+)
+def test_a_distance_in_other_features_than_its_own_has_a_name_of_its_own(extractor, columns, tiny):
+    assert tiny(extractor=extractor, distances=["fid", "cmmd"]).columns() == columns
+
+
+def test_a_reference_is_identified_by_its_content(tiny, nowhere):
+    def facts(folder, made):
+        for index, image in enumerate(made):
+            write_png(nowhere / folder / f"{index}.png", image)
+        metric = tiny(reference=str(nowhere / folder))
+        metric.process(None, samples(images(3)))
+        metric.evaluate(3)
+        return metric.facts
+
+    one, same, other = facts("one", images(4, 3)), facts("same", images(4, 3)), facts("other", images(4, 5))
+    assert one["reference_sha256"] == same["reference_sha256"] != other["reference_sha256"]
+    assert len(one["reference_sha256"]) == 64
+
+
+def test_a_small_reference_is_in_the_notes_as_well(tiny, nowhere):
+    for index, image in enumerate(images(3, 3)):
+        write_png(nowhere / "true" / f"{index}.png", image)
+    metric = tiny(reference=str(nowhere / "true"))
+    metric.process(None, samples(images(9)))
+    metric.evaluate(9)
+    assert metric.notes["FID"].startswith("of 3 images, fewer than the 5 features of the network, it is biased upwards")
 
 
 def test_intervals_hold_what_other_images_give(tiny):
@@ -218,7 +254,9 @@ def test_intervals_hold_what_other_images_give(tiny):
         ratio = np.mean(widths, 0) / np.std(values, 0)
         # Against a folder, the interval also has the choice of that folder's images.
         assert (ratio > 0.5).all() and (ratio < 4).all(), (reference, ratio)
-    assert not tiny(bootstrap=0).intervals
+    metric = tiny(distances=["fid", "kid", "prc", "cmmd"], bootstrap=0)
+    metric.process(None, samples(images(9), images(9, 1)))
+    assert metric.evaluate(9)["recall"] is not None and not metric.intervals
 
 
 def test_large_sets_have_narrower_intervals(tiny, monkeypatch):
@@ -253,7 +291,10 @@ def test_real_features_are_kept_between_runs(tiny, tiny_network, nowhere):
     [
         (dict(distances=["fdi"]), "FID: distances='fdi': no such distance; did you mean 'fid'"),
         (dict(extractor="inceptoin"), "extractor='inceptoin': no such extractor; did you mean 'inception'"),
-        (dict(batch=0), "FID: batch=0"),
+        (dict(batch=0), "FID: got batch=0, expected 1 or more"),
+        (dict(kid_subset_size=1), "FID: got kid_subset_size=1, expected 2 or more"),
+        (dict(kid_subsets=0), "FID: got kid_subsets=0, expected 1 or more"),
+        (dict(bootstrap=-1), "FID: got bootstrap=-1, expected 0 or more"),
     ],
 )
 def test_wrong_arguments_are_errors(tiny, arguments, words):
@@ -265,4 +306,5 @@ def test_sets_too_small_for_a_distance_have_a_reason(tiny):
     metric = tiny(distances=["kid", "prc"], kid_subset_size=5)
     metric.process(None, samples(images(3), images(3, 1)))
     assert metric.evaluate(3) == {"KID_x1000": None, "precision": None, "recall": None}
-    assert "subsets of 5 images: got 3" in metric.notes["KID_x1000"] and "4 or more" in metric.notes["recall"]
+    assert metric.notes["KID_x1000"] == "got 3 images, expected 5 or more, the size of a subset"
+    assert metric.notes["precision"] == metric.notes["recall"] == "got 3 images, expected 4 or more"

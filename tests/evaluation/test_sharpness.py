@@ -26,6 +26,10 @@ def test_equal_images_have_one_and_blurred_ones_less():
     assert score((true, blurred)) > 20
 
 
+def test_the_cutoff_is_stated():
+    assert Sharpness(cutoff=0.25).facts == {"cutoff": 0.25}
+
+
 def test_a_coarse_wave_counts_only_below_the_cutoff():
     x = np.arange(64)
     waves = {

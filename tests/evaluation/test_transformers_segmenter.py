@@ -103,12 +103,14 @@ def test_classes_of_a_dataset_and_its_mean_iou(segformer):
     path = str(segformer[0])
     whole = MODELS.build(dict(type="TransformersSegmenter", path=path))(to_unit(images()))
     some = MODELS.build(dict(type="TransformersSegmenter", path=path, classes=["sky", "wall"]))
-    assert some.classes == ("sky", "wall") and torch.equal(some(to_unit(images())), whole[:, [1, 0]])
+    assert some.classes == ("sky", "wall") and some.facts["labels"] == {"sky": ["sky"], "wall": ["wall"]}
+    assert torch.equal(some(to_unit(images())), whole[:, [1, 0]])
     vehicles = dict(type="TransformersSegmenter", path=path, classes={"sky": "Sky", "vehicle": ["car", "bus"]})
     built = MODELS.build(vehicles)
     expected = torch.stack([whole[:, 1], torch.maximum(whole[:, 2], whole[:, 3])], 1)
     assert built.classes == ("sky", "vehicle") and torch.equal(built(to_unit(images())), expected)
     metric = METRICS.build(dict(type="MeanIoU", segmenter=vehicles))
+    assert metric.facts["labels"] == {"sky": ["Sky"], "vehicle": ["car", "bus"]}
     labels = expected.argmax(1).byte()
     metric.process(None, [{"pred": p, "label": label} for p, label in zip(images(), labels, strict=True)])
     assert metric.evaluate(2)["mIoU"] == 1

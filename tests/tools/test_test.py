@@ -87,9 +87,14 @@ def test_two_ranks_make_the_table_of_one(repo, tmp_path):
         # Printed once.
         assert done.stdout.count("5 images made") == 1
         report = json.loads((tmp_path / name / "metrics.json").read_text())
-        images = {path.name: path.read_bytes() for path in (tmp_path / name / "images").glob("*.png")}
-        found[name] = images, report["metrics"], report["made"]
-    assert len(found["one"][0]) == 5 and found["one"] == found["two"]
+        images = {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
+        found[name] = images, [report[key] for key in ("metrics", "made", "notes", "intervals", "measured_with")]
+    # With the grid.
+    assert len(found["one"][0]) == 6 and found["one"] == found["two"]
+    # The second rank has no image.
+    call = [sys.executable, *launcher, *command, "--out", str(tmp_path / "few"), "--count", "1"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stdout.count("1 images made") == 1, done.stderr
     call = [sys.executable, *launcher, *command, "--out", str(tmp_path / "none"), "--launcher", "none"]
     refused = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert refused.returncode != 0 and "error: got 2 processes of torchrun, expected one" in refused.stderr

@@ -16,6 +16,7 @@ from pitikit.data.conditions import LABEL_IGNORE
 from pitikit.data.extraction.base import Extractor
 from pitikit.files import file_sha256
 from pitikit.networks.caffe_files import read_caffe_layers
+from pitikit.networks.devices import to_device
 from pitikit.networks.hed import HED
 from pitikit.networks.pidinet import PiDiNet
 from pitikit.registry import EXTRACTORS, MODELS
@@ -92,7 +93,7 @@ class PiDiNetEdges(EdgeNetwork):
         super().__init__(threshold, thin, device)
         path = _weights(weights, "the released .pth in its converted form, as safetensors")
         tensors = {name: value for name, value in read_tensors(path).items() if isinstance(value, Tensor)}
-        self.network = PiDiNet.from_state(tensors).to(device)
+        self.network = to_device(PiDiNet.from_state(tensors), device)
         self.facts = _facts("pidinet", path, threshold=self.threshold, thin=self.thin)
 
 
@@ -116,7 +117,7 @@ class HEDEdges(EdgeNetwork):
     ) -> None:
         super().__init__(threshold, thin, device)
         path = _weights(weights, "hed_pretrained_bsds.caffemodel, of the page of the authors")
-        self.network = HED.from_layers(read_caffe_layers(path)).to(device)
+        self.network = to_device(HED.from_layers(read_caffe_layers(path)), device)
         self.facts = _facts("hed", path, threshold=self.threshold, thin=self.thin)
 
 
@@ -126,7 +127,7 @@ class _NamedNetwork(Extractor):
     def __init__(self, network: Annotated[Any, MODELS], device: str = "cpu") -> None:
         built = MODELS.build(dict(network)) if isinstance(network, Mapping) else network
         self.device = device
-        self.network: nn.Module = built.eval().to(device)
+        self.network: nn.Module = to_device(built.eval(), device)
         config = dict(network) if isinstance(network, Mapping) else type(network).__name__
         self.facts = dict(extractor=type(self).__name__, network=config, **dict(getattr(built, "facts", {})))
 
