@@ -1,4 +1,7 @@
 import json
+import os
+
+import pytest
 
 from pitikit.apis.item_records import Records, stamp
 from pitikit.data.preparation import Item
@@ -80,6 +83,29 @@ def test_a_line_that_was_cut_is_taken_out(tmp_path):
     records.add(outcome(tmp_path, "train/b"))
     records.close()
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["train/a", "train/b"]
+
+
+@pytest.mark.parametrize(
+    "change", [dict(stamp=None), dict(files=dict(image=["x", 3])), dict(labels=[]), dict(facts="")], ids=str
+)
+def test_a_line_that_was_edited_is_an_item_to_be_done_again(tmp_path, change):
+    records = Records(tmp_path / "out")
+    one = outcome(tmp_path)
+    records.add(one)
+    records.close()
+    path = tmp_path / "out/items.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    records = Records(tmp_path / "out")
+    assert not records.is_done(one.item) and records.summary().counts == {} and path.read_text() == ""
+
+
+def test_names_that_are_no_utf_8_are_summed_up(tmp_path):
+    records = Records(tmp_path / "out")
+    one = outcome(tmp_path, os.fsdecode(b"train/caf\xe9"))
+    records.add(one)
+    records.close()
+    again = Records(tmp_path / "out")
+    assert again.is_done(one.item) and len(again.summary().checksums["images/train"]) == 64
 
 
 def test_checksums_depend_on_paths_and_contents(tmp_path):
