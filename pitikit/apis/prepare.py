@@ -6,12 +6,15 @@ import inspect
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,11 @@ from pitikit.apis.item_records import Records, Summary
 from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
 from pitikit.data.extraction import build_extractor
-from pitikit.data.listing import describe_passed
-from pitikit.data.preparation.base import EMPTY, Found, Item, Preparation, Problem
+from pitikit.data.listing import describe_passed, is_leftover
+from pitikit.data.preparation.archives import packed_notes
+from pitikit.data.preparation.base import EMPTY, MISSING, UNPAIRED, Found, Item, Preparation, Problem
 from pitikit.data.preparation.writing import Converter, Outcome
-from pitikit.files import temporaries
+from pitikit.files import file_sha256, temporaries
 from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
 
 #: Items that are converted before the room on the disk is checked, spread over the whole set.
@@ -65,8 +69,17 @@ class Plan:
         return PREPARATIONS.build(dict(self.options, type=self.name))
 
     def converter(self) -> Converter:
-        """Build all that converts an item."""
+        """Build all that converts an item, networks included.
+
+        Raises:
+            ValueError: two extractors of one member.
+        """
         extractors = [build_extractor(each) for each in self.extract]
+        members = [each.member for each in extractors]
+        if len(set(members)) < len(members):
+            raise ValueError(f"extract: got extractors of {', '.join(members)}, expected one of each")
+        for each in extractors:
+            each.load()
         return Converter(self.preparation(), self.target, self.size, extractors)
 
 
@@ -97,7 +110,7 @@ class PreparationReport:
 
     def text(self) -> str:
         """Counts, then every problem by kind, then what to do next."""
-        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items()) or "nothing"
+        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items()) or "no"
         lines = [f"{self.plan.target}: {counted} items ({self.made} made now)", *self.notes]
         for kind, number in Counter(problem.kind for problem in self.problems).items():
             lines.append(f"{number} left out, {kind}:")
@@ -107,8 +120,9 @@ class PreparationReport:
                 lines.append(f"  … and {number - _SHOWN} more, all in {self.plan.target / 'manifest.json'}")
         if self.configs:
             lines.append("Next:")
-            lines += [f"  python tools/check_data.py {path}" for path in self.configs]
-            lines.append(f'  and, in the config of a training, _base_ = [..., "{self.configs[0]}"]')
+            lines += [f"  python tools/check_data.py {shlex.quote(str(path))}" for path in self.configs]
+            quoted = json.dumps(str(self.configs[0]), ensure_ascii=False)
+            lines.append(f"  and, in the config of a training, _base_ = [..., {quoted}]")
         return "\n".join(lines)
 
 
@@ -130,25 +144,34 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
         raise ValueError(f"size={plan.size}; expected 8 pixels or more")
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}; expected 1 or more")
+    if workers < 0:
+        raise ValueError(f"workers={workers}; expected 0, for this process alone, or more")
     load_plugins(plan.plugins)
-    converter = plan.converter()
+    layout = plan.preparation().layout
     if not plan.source.exists():
-        raise FileNotFoundError(f"{plan.source}: no such file or folder, expected the download; {_layout(plan)}")
+        raise FileNotFoundError(f"{plan.source}: got no such file or folder, expected the download, {layout}")
+    converter = plan.converter()
     settings = _settings(plan, converter)
-    _check_target(plan, settings)
+    is_new = _check_target(plan, settings)
     found = converter.preparation.find(plan.source)
     items, problems = _unique(found)
     chosen = _first(items, limit)
     for folder in {path.parent for path in plan.target.rglob(".*.tmp")}:
         for path in temporaries(folder):
             path.unlink()
+    if is_new:
+        # First of all: whatever ends this run, the folder is that of a preparation.
+        write_manifest(plan.target, settings, Summary(), complete=False)
     records = Records(plan.target)
     try:
-        if read_settings(plan.target) is None:
-            write_manifest(plan.target, settings, Summary(), complete=False)
         made = 0
         left = [item for item in chosen if not records.is_done(item)]
-        with tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress:
+        if left and not is_new:
+            write_manifest(plan.target, settings, records.summary(), complete=False)
+        with (
+            tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress,
+            _one_thread(),
+        ):
             for outcome in _convert(plan, converter, left, workers):
                 progress.update()
                 if outcome.problem is None:
@@ -185,6 +208,8 @@ def _finish(
     passed = describe_passed(found.passed)
     notes = [passed] if passed else []
     notes += preparation.notes(done.facts)
+    if any(problem.kind in (UNPAIRED, MISSING) for problem in problems):
+        notes += packed_notes(plan.source, [name for names in found.passed.values() for name in names])
     for split, expected in preparation.counts.items() if limit is None else ():
         of_split = done.counts.get(split, 0) + sum(
             p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems
@@ -214,10 +239,15 @@ def _settings(plan: Plan, converter: Converter) -> dict[str, Any]:
     """The settings that the files depend on, as JSON gives them back."""
     extractors = [dict(member=each.member, **each.facts) for each in converter.extractors]
     settings = dict(set=plan.name, options=plan.options, size=plan.size, extract=extractors)
-    return json.loads(json.dumps(settings))
+    # Such as a table of colours.
+    files = {name: Path(value) for name, value in plan.options.items() if isinstance(value, (str, Path))}
+    hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    settings.update(dict(sha256=hashes) if hashes else {})
+    return json.loads(json.dumps(settings, default=str))
 
 
-def _check_target(plan: Plan, settings: Mapping[str, Any]) -> None:
+def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:
+    """Refuse a target with other contents; True for a new one."""
     source, target = plan.source.resolve(), plan.target.resolve()
     if target == source or source in target.parents or target in source.parents:
         raise ValueError(f"{plan.target}: got a folder that holds {plan.source}, or lies in it; expected one apart")
@@ -225,23 +255,21 @@ def _check_target(plan: Plan, settings: Mapping[str, Any]) -> None:
         raise NotADirectoryError(f"{plan.target}: got a file, expected a folder to make")
     old = read_settings(plan.target)
     if old is None:
-        if plan.target.is_dir() and any(plan.target.iterdir()):
+        # What a run leaves that was killed while it wrote the manifest is hidden.
+        if plan.target.is_dir() and not all(is_leftover(path.name) for path in plan.target.iterdir()):
             raise ValueError(f"{plan.target}: got a folder with other files, expected an empty or a new one")
-        return
+        return True
     differing = [key for key in settings if old.get(key) != settings[key]]
     if differing:
         changes = "; ".join(f"{key}: {old.get(key)} there, {settings[key]} now" for key in differing)
         raise ValueError(f"{plan.target}: prepared with other settings ({changes}); take another folder, or remove it")
-
-
-def _layout(plan: Plan) -> str:
-    return f"layout: {registered(PREPARATIONS)[plan.name].layout}"
+    return False
 
 
 def _unique(found: Found) -> tuple[list[Item], list[Problem]]:
     """Items without those of which a split has two of one id."""
     times = Counter(item.key for item in found.items)
-    twice = [Problem("unpaired", key, f"{count} items of this id") for key, count in times.items() if count > 1]
+    twice = [Problem(UNPAIRED, key, f"{count} items of this id") for key, count in times.items() if count > 1]
     return [item for item in found.items if times[item.key] == 1], [*found.problems, *twice]
 
 
@@ -258,6 +286,17 @@ def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 
 # ---- the conversion
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let networks compute with one thread, as in a worker: sums depend on it, and with them an edge here and there."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _convert(plan: Plan, converter: Converter, items: Sequence[Item], workers: int) -> Iterator[Outcome]:
@@ -315,6 +354,8 @@ _converters: list[Converter] = []
 
 
 def _start_worker(plan: Plan, folder: str) -> None:
+    # Ctrl-C reaches every process of the terminal; the one that started this ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir(folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)

@@ -103,7 +103,7 @@ class Unnamed(Preparation):
         free = [name for split, name in pairing.files if not split]
         val = held_out(free, self.every)
         for name in free:
-            pairing.files["val" if name in val else "train", name] = pairing.files.pop(("", name))
+            pairing.move("", "val" if name in val else "train", name)
 
     def condition(self, source: Path | np.ndarray, path: Path) -> np.ndarray:
         """The condition of a file, or of the pixels (H, W, 3) of the half of one."""

@@ -148,6 +148,16 @@ def test_photographs_have_no_condition(tmp_path):
     assert [each for names in found.passed.values() for each in names] == ["a/notes.txt"]
 
 
+def test_a_file_without_a_split_never_replaces_one_of_a_split(tmp_path):
+    for name in ("train/1", "1", "2"):
+        downloads.put(tmp_path / f"{name}.jpg", downloads.photograph())
+    found = Photographs(every=0).find(tmp_path)
+    assert [item.key for item in found.items] == ["train/2"]
+    assert [(each.place, each.text) for each in found.problems] == [
+        ("train/1", "got 1.jpg and train/1.jpg, expected one file of that name")
+    ]
+
+
 def test_ids_and_names_that_mean_no_label(tmp_path):
     table = downloads.put_text(tmp_path / "colours.json", json.dumps(COLOURS))
     mask = np.zeros((12, 16, 3), np.uint8)
