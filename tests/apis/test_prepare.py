@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pitikit.apis import prepare
 from pitikit.apis.prepare import Plan, list_preparations, prepare_data
 from pitikit.config import load_config
 from pitikit.data.errors import DataError
+from pitikit.data.extraction import Extractor
 from pitikit.data.preparation import Found, Item, Preparation, Sample
 from pitikit.data.reading import read_image
 from pitikit.registry import DATASETS, PREPARATIONS
@@ -181,6 +184,21 @@ def test_size_and_extractors_are_in_the_manifest(tmp_path):
     assert [path.name for path in report.configs] == ["dataset_mask.py", "dataset_sketch.py"]
 
 
+def test_networks_compute_with_one_thread_whatever_the_workers(tmp_path):
+    class Threads(Extractor):
+        def __call__(self, image):
+            return np.full(image.shape[:2], 255 * (torch.get_num_threads() > 1), np.uint8)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(plan_of("ade20k", tmp_path, extract=[Threads()]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert not read_image(tmp_path / "out/sketch/train/ADE_train_00000001.png").any()
+
+
 def test_photographs_alone_train_without_a_condition(tmp_path):
     for number in range(3):
         downloads.put(tmp_path / f"source/{number}.jpg", downloads.photograph())
@@ -232,8 +250,99 @@ def test_an_id_twice_is_taken_from_neither(tmp_path):
     assert report.problems[0].text == "2 items of this id"
 
 
+def test_a_run_that_was_stopped_at_its_very_start_can_be_repeated(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    # While the manifest was written, and right after it.
+    plan.target.mkdir()
+    (plan.target / ".manifest.json.999999999.tmp").write_text("{")
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "Records", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    assert run(plan).made == 5
+    assert not list(plan.target.glob(".*.tmp"))
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_goes_on_is_not_complete_until_it_ends(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan, limit=1)
+    manifest = plan.target / "manifest.json"
+    assert json.loads(manifest.read_text())["complete"] is True
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare.Converter, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    left = json.loads(manifest.read_text())
+    assert left["complete"] is False and left["counts"] == dict(train=1, val=1)
+    run(plan)
+    assert json.loads(manifest.read_text())["complete"] is True
+
+
+@pytest.mark.parametrize("text", ["[]", '{"settings": []}', "{}", "", "{"])
+def test_a_manifest_that_was_edited(tmp_path, text):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    (plan.target / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest.json: got .*, expected the file as it was written; restore it, or"):
+        run(plan)
+
+
+def test_a_table_of_colours_that_was_edited_is_another_setting(tmp_path):
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps({"a": [1, 1, 1]}))
+    downloads.put(tmp_path / "source/A/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / "source/B/1.png", np.full((12, 16, 3), (1, 1, 1), np.uint8))
+    plan = Plan("two_folders", tmp_path / "source", tmp_path / "out", dict(colours=str(table)))
+    run(plan)
+    assert run(plan).made == 0
+    table.write_text(json.dumps({"b": [2, 2, 2], "a": [1, 1, 1]}))
+    with pytest.raises(ValueError, match=r"prepared with other settings \(sha256: "):
+        run(plan)
+
+
+def test_names_that_are_no_utf_8_or_hold_spaces(tmp_path):
+    for name in (os.fsdecode(b"caf\xe9"), "two words", "caf\u00e9"):
+        downloads.put(tmp_path / f"source/A/{name}.jpg", downloads.photograph())
+        downloads.put(tmp_path / f"source/B/{name}.png", downloads.plain(1))
+    plan = Plan("two_folders", tmp_path / "source", tmp_path / 'my "out" 2', dict(every=0))
+    report = run(plan)
+    assert report.status == 0 and report.counts == dict(train=3) and run(plan).made == 0
+    assert len(DATASETS.build(load_config(report.configs[0]).train_dataset)) == 3
+    command, line = report.text().splitlines()[-2:]
+    assert shlex.split(command)[-1] == str(report.configs[0])
+    assert json.loads(line.partition("..., ")[2].rstrip("]")) == str(report.configs[0])
+
+
+def test_archives_beside_unpaired_files_are_named_with_their_command(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    shutil.rmtree(plan.source / "annotations")
+    (plan.source / "annotations.zip").touch()
+    report = run(plan)
+    assert report.status == 1 and "no items (0 made now)" in report.text()
+    assert f"annotations.zip: packed; unpack with unzip -q {plan.source / 'annotations.zip'} -d" in report.text()
+
+
+def test_a_source_that_is_not_there_is_found_before_networks_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: got no such file or folder, expected the download, ADE"):
+        run(Plan("ade20k", tmp_path / "nowhere", tmp_path / "out", extract=["hed"]))
+
+
+def test_extractors_of_one_member(tmp_path):
+    with pytest.raises(ValueError, match="extract: got extractors of sketch, sketch, expected one of each"):
+        run(plan_of("ade20k", tmp_path, extract=["canny", dict(type="canny", low=50)]))
+
+
 @pytest.mark.parametrize(
-    ("options", "message"), [(dict(limit=0), "limit=0"), (dict(), "size=1"), (dict(), "no such file or folder")]
+    ("options", "message"),
+    [
+        (dict(workers=-1), "workers=-1; expected 0"),
+        (dict(limit=0), "limit=0"),
+        (dict(), "size=1"),
+        (dict(), "no such file or folder"),
+    ],
 )
 def test_wrong_values(tmp_path, options, message):
     plan = plan_of("ade20k", tmp_path, size=1 if message == "size=1" else None)
