@@ -40,7 +40,7 @@ class Extractor(ABC):
     loader: Mapping[str, Any] = dict(type="LoadSketch")
     classes: Sequence[str] = ()
 
-    def load(self) -> None:
+    def load(self) -> None:  # noqa: B027 - most extractors have none
         """Read the weights, if it has any, before the first image, for which they are read otherwise."""
 
     @abstractmethod

@@ -203,7 +203,9 @@ class SegmenterMask(_NamedNetwork):
         """
         logits = self.output(image)
         if len(logits) > LABEL_IGNORE:
-            raise LoaderError(f"a segmenter of {len(logits)} classes", f"{LABEL_IGNORE} at most", "name another network")
+            raise LoaderError(
+                f"a segmenter of {len(logits)} classes", f"{LABEL_IGNORE} at most", "name another network"
+            )
         return logits.argmax(0).numpy().astype(np.uint8)
 
 

@@ -20,6 +20,9 @@ from pitikit.data.preparation.archives import unpack_advice
 MISSING, UNPAIRED, DAMAGED, EMPTY = "missing", "unpaired", "damaged", "without a label"
 """Kinds of problems; what is :data:`EMPTY` is left out, and is no fault of a download."""
 
+NO_ROLE = "of no role in this dataset"
+"""Reason for which a file is passed over that no pattern of a preparation fits."""
+
 _SPLITS = dict(train="train", training="train", val="val", valid="val", validation="val", test="test", testing="test")
 
 
@@ -189,7 +192,7 @@ class Preparation(ABC):
         return DataError(f"nothing of {self.title}", self.layout, advice or hint, path=root)
 
 
-def matches(tree: FileTree, pattern: str, passed: Passed, reason: str = "of no role in this set") -> Iterator[re.Match]:
+def matches(tree: FileTree, pattern: str, passed: Passed) -> Iterator[re.Match]:
     """Walk through a download, and yield a match of each path whose end ``pattern`` fits, as early as it can begin."""
     compiled = re.compile(rf"(?:.*?/)??{pattern}", re.IGNORECASE)
     for path in tree.walk("", passed):
@@ -197,7 +200,7 @@ def matches(tree: FileTree, pattern: str, passed: Passed, reason: str = "of no r
         if found is not None:
             yield found
         else:
-            passed.setdefault(reason, []).append(path)
+            passed.setdefault(NO_ROLE, []).append(path)
 
 
 def split_of(folders: Sequence[str]) -> str | None:
