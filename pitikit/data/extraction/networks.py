@@ -123,7 +123,7 @@ class PiDiNetEdges(EdgeNetwork):
         return PiDiNet.from_state({name: value for name, value in tensors.items() if isinstance(value, Tensor)})
 
     @cached_property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
         """Settings, and the hash of the weights."""
         return _facts("pidinet", self.weights, threshold=self.threshold, thin=self.thin)
 
@@ -154,7 +154,7 @@ class HEDEdges(EdgeNetwork):
         return HED.from_layers(read_caffe_layers(self.weights))
 
     @cached_property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
         """Settings, and the hash of the weights."""
         return _facts("hed", self.weights, threshold=self.threshold, thin=self.thin)
 
