@@ -14,7 +14,7 @@ from typing import Any
 
 from pitikit.data.preparation.base import Item
 from pitikit.data.preparation.writing import Outcome, Written, folder_of
-from pitikit.files import write_text
+from pitikit.files import append_text, write_text
 
 RECORDS = "items.jsonl"
 Record = dict[str, Any]
@@ -69,7 +69,6 @@ class Records:
         if torn:
             # Such as the last line of a run that was killed; what is added would continue it.
             write_text(self.path, "".join(f"{line}\n" for line in self._lines.values()))
-        self._file = open(self.path, "a", encoding="utf-8")
 
     def _keep(self, key: str, line: str, files: Mapping[str, Any]) -> None:
         if files:
@@ -82,10 +81,6 @@ class Records:
     def keys(self) -> set[str]:
         """Keys of the items."""
         return set(self._lines)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _record(self, key: str) -> Record | None:
         line = self._lines.get(key)
@@ -121,9 +116,8 @@ class Records:
             if path not in kept:
                 (self.target / path).unlink(missing_ok=True)
         line = json.dumps(record)
+        append_text(self.path, line + "\n")
         self._keep(record["key"], line, record["files"])
-        self._file.write(line + "\n")
-        self._file.flush()
 
     def summary(self) -> Summary:
         """Sum up all items."""

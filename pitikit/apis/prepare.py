@@ -110,8 +110,11 @@ class PreparationReport:
 
     def text(self) -> str:
         """Counts, then every problem by kind, then what to do next."""
-        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items()) or "no"
-        lines = [f"{self.plan.target}: {counted} items ({self.made} made now)", *self.notes]
+        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items())
+        lines = [
+            f"{self.plan.target}: {'items: ' if counted else 'no items'}{counted} ({self.made} made now)",
+            *self.notes,
+        ]
         for kind, number in Counter(problem.kind for problem in self.problems).items():
             lines.append(f"{number} left out, {kind}:")
             of_kind = [problem for problem in self.problems if problem.kind == kind]
@@ -163,29 +166,27 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
         # First of all: whatever ends this run, the folder is that of a preparation.
         write_manifest(plan.target, settings, Summary(), complete=False)
     records = Records(plan.target)
-    try:
-        made = 0
-        left = [item for item in chosen if not records.is_done(item)]
-        if left and not is_new:
-            write_manifest(plan.target, settings, records.summary(), complete=False)
-        with (
-            tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress,
-            _one_thread(),
-        ):
-            for outcome in _convert(plan, converter, left, workers):
-                progress.update()
-                if outcome.problem is None:
-                    made += 1
-                    records.add(outcome)
-                else:
-                    problems.append(outcome.problem)
-                    records.remove(outcome.item.key)
-        gone = records.keys - {item.key for item in items}
-        for key in gone:
-            records.remove(key)
-        return _finish(plan, converter, settings, records, found, problems, made, limit)
-    finally:
-        records.close()
+    made = 0
+    left = [item for item in chosen if not records.is_done(item)]
+    if left and not is_new:
+        write_manifest(plan.target, settings, records.summary(), complete=False)
+    with (
+        tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress,
+        _one_thread(),
+    ):
+        for outcome in _convert(plan, converter, left, workers):
+            progress.update()
+            if outcome.problem is None:
+                made += 1
+                records.add(outcome)
+            else:
+                problems.append(outcome.problem)
+                records.remove(outcome.item.key)
+    gone = records.keys - {item.key for item in items}
+    for key in gone:
+        records.remove(key)
+    notes = [f"{len(gone)} items of an earlier run taken out: {plan.source} no longer has them"] if gone else []
+    return _finish(plan, converter, settings, records, found, problems, notes, made, limit)
 
 
 def _finish(
@@ -195,6 +196,7 @@ def _finish(
     records: Records,
     found: Found,
     problems: list[Problem],
+    notes: list[str],
     made: int,
     limit: int | None,
 ) -> PreparationReport:
@@ -206,7 +208,7 @@ def _finish(
         loaders.setdefault(extractor.member, dict(extractor.loader))
     configs = write_configs(plan.target, preparation.title, loaders, done, facts.get("classes", ()))
     passed = describe_passed(found.passed)
-    notes = [passed] if passed else []
+    notes += [passed] if passed else []
     notes += preparation.notes(done.facts)
     if any(problem.kind in (UNPAIRED, MISSING) for problem in problems):
         notes += packed_notes(plan.source, [name for names in found.passed.values() for name in names])
@@ -215,7 +217,7 @@ def _finish(
             p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems
         )
         if of_split != expected:
-            notes.append(f"{split}: got {of_split} items, the official set has {expected}")
+            notes.append(f"{split}: got {of_split} of the {expected} items of the official set")
     problems = sorted(problems, key=lambda problem: (problem.kind, problem.place))
     write_manifest(
         plan.target,

@@ -44,7 +44,7 @@ def write_classes(
         rest = {value: LABEL_IGNORE for value in total if value not in id_map}
         write_text(target / ID_MAP, json.dumps({**rest, **id_map}))
     count = len(names) or max((value for value in total if value != LABEL_IGNORE), default=0) + 1
-    colours = summary.get("colours") or (voc_palette(count).tolist() if count <= LABEL_IGNORE else [])
+    colours = summary.get("colours") or (voc_palette(count).tolist() if 0 < count <= LABEL_IGNORE else [])
     pixels = {
         split: {str(value): counter[value] for value in sorted(counter)} for split, counter in done.labels.items()
     }

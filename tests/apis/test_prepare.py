@@ -161,6 +161,16 @@ def test_other_settings_need_another_folder(tmp_path):
         run(Plan(plan.name, plan.source, tmp_path / "other"))
 
 
+def test_items_that_the_source_no_longer_has_are_taken_out_with_a_note(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    for path in list(plan.source.rglob("ADE_train_00000003.*")):
+        path.unlink()
+    report = run(plan)
+    assert report.counts == dict(train=2, val=2) and not list(plan.target.rglob("ADE_train_00000003.*"))
+    assert f"1 items of an earlier run taken out: {plan.source} no longer has them" in report.text()
+
+
 @pytest.mark.parametrize("target", ["source", "source/ADEChallengeData2016/out", "."])
 def test_source_and_target_lie_apart(tmp_path, target):
     plan = plan_of("ade20k", tmp_path)

@@ -75,6 +75,12 @@ def test_classes_of_a_set_without_names(tmp_path):
     assert write_classes(tmp_path, Plain(), done("train"), ["x", "y", "z"])["classes"] == ["x", "y", "z"]
 
 
+def test_ids_that_are_none_of_a_class_need_no_colours(tmp_path):
+    labels = {"train": Counter({-1: 5, 255: 1})}
+    write_classes(tmp_path, Plain(), Summary(counts=dict(train=1), labels=labels))
+    assert json.loads((tmp_path / "classes.json").read_text())["colours"] == []
+
+
 def test_a_set_without_labels_has_no_classes(tmp_path):
     write_classes(tmp_path, Plain(), Summary(counts=dict(train=1), labels={"train": Counter()}))
     assert not (tmp_path / "classes.json").exists()
