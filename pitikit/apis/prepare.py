@@ -27,7 +27,7 @@ from pitikit.apis.item_records import Records, Summary
 from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
 from pitikit.data.extraction import build_extractor
-from pitikit.data.listing import describe_passed, is_leftover
+from pitikit.data.listing import BROKEN_LINK, UNREADABLE, describe_passed, is_leftover
 from pitikit.data.preparation.archives import packed_notes
 from pitikit.data.preparation.base import EMPTY, MISSING, UNPAIRED, Found, Item, Preparation, Problem
 from pitikit.data.preparation.writing import Converter, Outcome
@@ -157,7 +157,9 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
     settings = _settings(plan, converter)
     is_new = _check_target(plan, settings)
     found = converter.preparation.find(plan.source)
+    found, lost = _lost(found)
     items, problems = _unique(found)
+    problems += lost
     chosen = _first(items, limit)
     for folder in {path.parent for path in plan.target.rglob(".*.tmp")}:
         for path in temporaries(folder):
@@ -206,7 +208,7 @@ def _finish(
     loaders = preparation.loaders(facts)
     for extractor in converter.extractors:
         loaders.setdefault(extractor.member, dict(extractor.loader))
-    configs = write_configs(plan.target, preparation.title, loaders, done, facts.get("classes", ()))
+    configs = write_configs(plan.target, preparation.title or plan.name, loaders, done, facts.get("classes", ()))
     passed = describe_passed(found.passed)
     notes += [passed] if passed else []
     notes += preparation.notes(done.facts)
@@ -225,7 +227,7 @@ def _finish(
         done,
         complete=True,
         limit=limit,
-        title=preparation.title,
+        title=preparation.title or plan.name,
         source=str(plan.source),
         problems=[problem._asdict() for problem in problems],
         passed_over={reason: len(names) for reason, names in found.passed.items()},
@@ -266,6 +268,13 @@ def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:
         changes = "; ".join(f"{key}: {old.get(key)} there, {settings[key]} now" for key in differing)
         raise ValueError(f"{plan.target}: prepared with other settings ({changes}); take another folder, or remove it")
     return False
+
+
+def _lost(found: Found) -> tuple[Found, list[Problem]]:
+    """What was found without the files that are out of reach, and these as problems."""
+    lost = {reason: names for reason, names in found.passed.items() if reason.startswith((BROKEN_LINK, UNREADABLE))}
+    passed = {reason: names for reason, names in found.passed.items() if reason not in lost}
+    return found._replace(passed=passed), [Problem(MISSING, name, why) for why in lost for name in lost[why]]
 
 
 def _unique(found: Found) -> tuple[list[Item], list[Problem]]:

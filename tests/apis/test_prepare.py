@@ -243,6 +243,44 @@ def test_a_disk_without_room_is_found_before(tmp_path, monkeypatch):
         run(plan)
 
 
+def test_files_out_of_reach_are_missing(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    for folder, suffix in (("images", "jpg"), ("annotations", "png")):
+        path = plan.source / folder / f"training/ADE_train_00000001.{suffix}"
+        path.unlink()
+        path.symlink_to(tmp_path / "gone")
+    report = run(plan)
+    assert report.status == 1 and report.counts == dict(train=2, val=2)
+    assert [(each.kind, each.place, each.text) for each in report.problems] == [
+        ("missing", f"{folder}/training/ADE_train_00000001.{suffix}", "linked to nothing")
+        for folder, suffix in (("annotations", "png"), ("images", "jpg"))
+    ]
+
+    def scandir(path, scan=os.scandir):
+        if str(path).endswith("validation"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = run(Plan(plan.name, plan.source, tmp_path / "other"))
+    assert report.status == 1 and report.counts == dict(train=2)
+    assert "images/validation/: in a folder that cannot be read (Permission denied)" in report.text()
+
+
+def test_a_set_of_a_plugin_without_a_title(tmp_path):
+    @PREPARATIONS.register_module(name="untitled_of_test", force=True)
+    class Untitled(Preparation):
+        def find(self, root):
+            return Found([Item("train", "a", {})], [], {})
+
+        def read(self, item):
+            return Sample(downloads.photograph(), {})
+
+    (tmp_path / "source").mkdir()
+    report = run(Plan("untitled_of_test", tmp_path / "source", tmp_path / "out"))
+    assert report.configs[0].read_text().startswith("# untitled_of_test: train 1 items")
+
+
 def test_an_id_twice_is_taken_from_neither(tmp_path):
     @PREPARATIONS.register_module(name="twice_of_test", force=True)
     class Twice(Preparation):

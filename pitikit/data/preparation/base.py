@@ -134,9 +134,9 @@ class Preparation(ABC):
     nothing of what it found.
     """
 
-    title: ClassVar[str]
-    """Name of the set, for people."""
-    layout: ClassVar[str]
+    title: ClassVar[str] = ""
+    """Name of the set, for people; by default the one that it is registered by."""
+    layout: ClassVar[str] = "its files"
     """The files that are expected in a download, for messages and for ``--list``."""
     counts: Mapping[str, int] = {}
     """Items of the whole official set, by split."""
@@ -189,7 +189,7 @@ class Preparation(ABC):
         """The error of a download in which nothing of this layout is; of a packed one it has the command to unpack."""
         error = FileTree(root).folder("").error if root.is_dir() else ""
         advice = f"the folder cannot be read ({error})" if error else unpack_advice(root)
-        return DataError(f"nothing of {self.title}", self.layout, advice or hint, path=root)
+        return DataError(f"nothing of {self.title or type(self).__name__}", self.layout, advice or hint, path=root)
 
 
 def matches(tree: FileTree, pattern: str, passed: Passed) -> Iterator[re.Match]:
