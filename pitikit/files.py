@@ -99,7 +99,7 @@ def append_text(path: str | Path, text: str) -> None:
     """
     path = Path(path)
     with _failing_clearly(path), open(path, "ab", buffering=0) as file:
-        size, left = file.tell(), text.encode("utf-8", "backslashreplace")
+        size, left = os.fstat(file.fileno()).st_size, text.encode("utf-8", "backslashreplace")
         try:
             while left:
                 left = left[file.write(left) or 0 :]
