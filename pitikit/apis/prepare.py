@@ -216,7 +216,7 @@ def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:
 
 
 def _lost(found: Found) -> tuple[Found, list[Problem]]:
-    """What was found without the files that are out of reach, and these as problems."""
+    """Take the files that are out of reach out of what was found: the rest, and these as problems."""
     lost = {reason: names for reason, names in found.passed.items() if reason.startswith((BROKEN_LINK, UNREADABLE))}
     passed = {reason: names for reason, names in found.passed.items() if reason not in lost}
     return found._replace(passed=passed), [Problem(MISSING, name, why) for why in lost for name in lost[why]]
