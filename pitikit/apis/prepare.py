@@ -157,6 +157,8 @@ def _finish(
     passed = describe_passed(found.passed)
     notes += [passed] if passed else []
     notes += preparation.notes(done.facts)
+    if not done.counts:
+        notes.append(f"no item is whole; expected {preparation.layout}")
     if any(problem.kind in (UNPAIRED, MISSING) for problem in problems):
         notes += packed_notes(plan.source, [name for names in found.passed.values() for name in names])
     for split, expected in preparation.counts.items() if limit is None else ():

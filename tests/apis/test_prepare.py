@@ -340,6 +340,7 @@ def test_archives_beside_unpaired_files_are_named_with_their_command(tmp_path):
     (plan.source / "annotations.zip").touch()
     report = run(plan)
     assert report.status == 1 and "no items (0 made now)" in report.text()
+    assert "no item is whole; expected ADEChallengeData2016/{images,annotations}/" in report.text()
     assert f"annotations.zip: packed; unpack with unzip -q {plan.source / 'annotations.zip'} -d" in report.text()
 
 
