@@ -91,6 +91,24 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def append_text(path: str | Path, text: str) -> None:
+    """Append ``text`` in UTF-8 to a file, all of it or, where that fails, nothing.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+    path = Path(path)
+    with _failing_clearly(path), open(path, "ab", buffering=0) as file:
+        size, left = os.fstat(file.fileno()).st_size, text.encode("utf-8", "backslashreplace")
+        try:
+            while left:
+                left = left[file.write(left) or 0 :]
+        except OSError:
+            with suppress(OSError):
+                file.truncate(size)
+            raise
+
+
 def temporaries(folder: str | Path) -> list[Path]:
     """Temporary files of :func:`write_atomically` in a folder whose processes were killed."""
     found = [(path, _TEMPORARY.fullmatch(path.name)) for path in Path(folder).glob(".*.tmp")]

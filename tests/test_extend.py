@@ -11,8 +11,9 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from pitikit.apis.building import build_model
+from pitikit.apis.conversion import Plan
 from pitikit.apis.evaluate import evaluate
-from pitikit.apis.prepare import Plan, prepare_data
+from pitikit.apis.prepare import prepare_data
 from pitikit.apis.translator import Translator
 from pitikit.data.conditions import DepthCode
 from pitikit.data.extraction import build_extractor

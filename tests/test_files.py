@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from pitikit.files import check_writable, file_sha256, temporaries, write_atomically, write_text
+from pitikit.files import append_text, check_writable, file_sha256, temporaries, write_atomically, write_text
 from pitikit.weights import read_checkpoint, save_checkpoint_file, save_weights
 
 
@@ -120,6 +120,23 @@ def test_hash_of_more_than_a_block(tmp_path):
     data = bytes(range(256)) * 5000
     (tmp_path / "f").write_bytes(data)
     assert file_sha256(tmp_path / "f") == hashlib.sha256(data).hexdigest()
+
+
+def test_a_text_is_appended_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.jsonl"
+    for line in ("one\n", "caf\u00e9\n"):
+        append_text(path, line)
+    assert path.read_text(encoding="utf-8") == "one\ncaf\u00e9\n"
+    script = f"""
+import resource, signal
+from pitikit.files import append_text
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+append_text({str(path)!r}, "x" * 30)
+"""
+    failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert f"{path} cannot be written: File too large" in failed.stderr and "Free some" in failed.stderr
+    assert path.read_text(encoding="utf-8") == "one\ncaf\u00e9\n"
 
 
 def test_names_that_are_no_utf_8_are_escapes_that_json_reads(tmp_path):

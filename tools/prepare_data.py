@@ -20,7 +20,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pitikit.apis.cli import make_parser, run
-from pitikit.apis.prepare import Plan, list_preparations, prepare_data
+from pitikit.apis.conversion import Plan
+from pitikit.apis.prepare import list_preparations, prepare_data
 from pitikit.config import add_options_argument, parse_value
 
 

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from pitikit.data.preparation.base import Item
-from pitikit.data.preparation.writing import Outcome, folder_of
-from pitikit.files import write_text
+from pitikit.data.preparation.writing import Outcome, Written, folder_of
+from pitikit.files import append_text, write_text
 
 RECORDS = "items.jsonl"
 Record = dict[str, Any]
 """One line of :data:`RECORDS`: key, split, stamp of the sources, files by member, labels, facts."""
+_FIELDS = dict(key=str, split=str, stamp=dict, files=dict, labels=dict, facts=dict)
 
 
 @dataclass
 class Summary:
-    """Sums over the items of a prepared set.
+    """Sums over the items of a prepared dataset.
 
     Attributes:
         counts: items of each split, training first.
@@ -59,16 +60,15 @@ class Records:
         torn = False
         if self.path.is_file():
             for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                try:
-                    record = json.loads(line)
-                    self._keep(record["key"], line, record["files"])
-                except (ValueError, KeyError, TypeError):
+                record = _parsed(line)
+                if record is None:
                     torn = torn or bool(line)
+                else:
+                    self._keep(record["key"], line, record["files"])
         target.mkdir(parents=True, exist_ok=True)
         if torn:
-            # The last line of a run that was killed; what is added would continue it.
+            # Such as the last line of a run that was killed; what is added would continue it.
             write_text(self.path, "".join(f"{line}\n" for line in self._lines.values()))
-        self._file = open(self.path, "a", encoding="utf-8")
 
     def _keep(self, key: str, line: str, files: Mapping[str, Any]) -> None:
         if files:
@@ -81,10 +81,6 @@ class Records:
     def keys(self) -> set[str]:
         """Keys of the items."""
         return set(self._lines)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def _record(self, key: str) -> Record | None:
         line = self._lines.get(key)
@@ -120,9 +116,8 @@ class Records:
             if path not in kept:
                 (self.target / path).unlink(missing_ok=True)
         line = json.dumps(record)
+        append_text(self.path, line + "\n")
         self._keep(record["key"], line, record["files"])
-        self._file.write(line + "\n")
-        self._file.flush()
 
     def summary(self) -> Summary:
         """Sum up all items."""
@@ -137,7 +132,7 @@ class Records:
                 found.size += size
                 found.suffixes.setdefault((split, member), set()).add(Path(path).suffix)
                 place = f"{folder_of(member)}/{split}"
-                digests.setdefault(place, hashlib.sha256()).update(f"{path} {digest}\n".encode())
+                digests.setdefault(place, hashlib.sha256()).update(os.fsencode(f"{path} {digest}\n"))
             counter = found.labels.setdefault(split, Counter())
             counter.update({int(value): count for value, count in record["labels"].items()})
             if record["facts"]:
@@ -146,6 +141,17 @@ class Records:
         order = sorted(found.counts, key=lambda split: (split != "train", split != "val", split))
         found.counts = {split: found.counts[split] for split in order}
         return found
+
+
+def _parsed(line: str) -> Record | None:
+    """The record of a line; None of one that was cut or changed, whose item is then done again."""
+    try:
+        record = json.loads(line)
+        whole = all(isinstance(record[name], kind) for name, kind in _FIELDS.items())
+        whole = whole and all(len(written) == len(Written._fields) for written in record["files"].values())
+    except (ValueError, KeyError, TypeError):
+        return None
+    return record if whole else None
 
 
 def stamp(item: Item) -> dict[str, list[int]]:

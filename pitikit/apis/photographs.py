@@ -36,6 +36,8 @@ class Photographs:
         if automatic and len(several) > 1:
             raise ValueError(f"from_photo: got 'auto' and {len(several) - 1} more, expected it alone")
         self.extractors: list[Extractor] = [] if automatic else [build_extractor(each) for each in several]
+        for each in self.extractors:
+            each.load()
         self.members = tuple(each.member for each in self.extractors) or ("image",)
         if len(set(self.members)) < len(self.members):
             raise ValueError(f"from_photo: got extractors of {', '.join(self.members)}, expected one of each")

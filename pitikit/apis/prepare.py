@@ -4,70 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
-import multiprocessing
-import os
-import shutil
-import threading
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
 from tqdm import tqdm
 
+from pitikit.apis.conversion import Plan, convert, one_thread
 from pitikit.apis.item_records import Records, Summary
 from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
-from pitikit.data.extraction import build_extractor
-from pitikit.data.listing import describe_passed
-from pitikit.data.preparation.base import EMPTY, Found, Item, Preparation, Problem
-from pitikit.data.preparation.writing import Converter, Outcome
-from pitikit.files import temporaries
+from pitikit.data.listing import BROKEN_LINK, UNREADABLE, describe_passed, is_leftover
+from pitikit.data.preparation.archives import packed_notes
+from pitikit.data.preparation.base import EMPTY, MISSING, UNPAIRED, Found, Item, Problem
+from pitikit.data.preparation.writing import Converter
+from pitikit.files import file_sha256, temporaries
 from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
 
-#: Items that are converted before the room on the disk is checked, spread over the whole set.
-_PILOT = 8
-#: Tasks that wait for each worker: enough to keep it busy, few enough to hold.
-_AHEAD = 4
 #: Problems of a kind that are printed; the manifest has all.
 _SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The whole order of a preparation in plain values, as a worker needs it.
-
-    Attributes:
-        name: of the preparation.
-        source: folder (or file) of the download.
-        target: folder of the prepared set.
-        options: arguments of the preparation.
-        size: longest that the shorter side stays, pixels; None for all of it.
-        extract: extractors, by name or config.
-        plugins: folders of plugins.
-    """
-
-    name: str
-    source: Path
-    target: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-    size: int | None = None
-    extract: Sequence[str | Mapping[str, Any]] = ()
-    plugins: Sequence[str] = ()
-
-    def preparation(self) -> Preparation:
-        """Build the preparation."""
-        return PREPARATIONS.build(dict(self.options, type=self.name))
-
-    def converter(self) -> Converter:
-        """Build all that converts an item."""
-        extractors = [build_extractor(each) for each in self.extract]
-        return Converter(self.preparation(), self.target, self.size, extractors)
 
 
 @dataclass
@@ -97,8 +55,11 @@ class PreparationReport:
 
     def text(self) -> str:
         """Counts, then every problem by kind, then what to do next."""
-        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items()) or "nothing"
-        lines = [f"{self.plan.target}: {counted} items ({self.made} made now)", *self.notes]
+        counted = ", ".join(f"{split} {count}" for split, count in self.counts.items())
+        lines = [
+            f"{self.plan.target}: {'items: ' if counted else 'no items'}{counted} ({self.made} made now)",
+            *self.notes,
+        ]
         for kind, number in Counter(problem.kind for problem in self.problems).items():
             lines.append(f"{number} left out, {kind}:")
             of_kind = [problem for problem in self.problems if problem.kind == kind]
@@ -107,8 +68,9 @@ class PreparationReport:
                 lines.append(f"  … and {number - _SHOWN} more, all in {self.plan.target / 'manifest.json'}")
         if self.configs:
             lines.append("Next:")
-            lines += [f"  python tools/check_data.py {path}" for path in self.configs]
-            lines.append(f'  and, in the config of a training, _base_ = [..., "{self.configs[0]}"]')
+            lines += [f"  python tools/check_data.py {shlex.quote(str(path))}" for path in self.configs]
+            quoted = json.dumps(str(self.configs[0]), ensure_ascii=False)
+            lines.append(f"  and, in the config of a training, _base_ = [..., {quoted}]")
         return "\n".join(lines)
 
 
@@ -130,39 +92,48 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
         raise ValueError(f"size={plan.size}; expected 8 pixels or more")
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit}; expected 1 or more")
+    if workers < 0:
+        raise ValueError(f"workers={workers}; expected 0, for this process alone, or more")
     load_plugins(plan.plugins)
-    converter = plan.converter()
+    layout = plan.preparation().layout
     if not plan.source.exists():
-        raise FileNotFoundError(f"{plan.source}: no such file or folder, expected the download; {_layout(plan)}")
+        raise FileNotFoundError(f"{plan.source}: got no such file or folder, expected the download, {layout}")
+    converter = plan.converter()
     settings = _settings(plan, converter)
-    _check_target(plan, settings)
+    is_new = _check_target(plan, settings)
     found = converter.preparation.find(plan.source)
+    found, lost = _lost(found)
     items, problems = _unique(found)
+    problems += lost
     chosen = _first(items, limit)
     for folder in {path.parent for path in plan.target.rglob(".*.tmp")}:
         for path in temporaries(folder):
             path.unlink()
+    if is_new:
+        # First of all: whatever ends this run, the folder is that of a preparation.
+        write_manifest(plan.target, settings, Summary(), complete=False)
     records = Records(plan.target)
-    try:
-        if read_settings(plan.target) is None:
-            write_manifest(plan.target, settings, Summary(), complete=False)
-        made = 0
-        left = [item for item in chosen if not records.is_done(item)]
-        with tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress:
-            for outcome in _convert(plan, converter, left, workers):
-                progress.update()
-                if outcome.problem is None:
-                    made += 1
-                    records.add(outcome)
-                else:
-                    problems.append(outcome.problem)
-                    records.remove(outcome.item.key)
-        gone = records.keys - {item.key for item in items}
-        for key in gone:
-            records.remove(key)
-        return _finish(plan, converter, settings, records, found, problems, made, limit)
-    finally:
-        records.close()
+    made = 0
+    left = [item for item in chosen if not records.is_done(item)]
+    if left and not is_new:
+        write_manifest(plan.target, settings, records.summary(), complete=False)
+    with (
+        tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="item", disable=not bar) as progress,
+        one_thread(),
+    ):
+        for outcome in convert(plan, converter, left, workers):
+            progress.update()
+            if outcome.problem is None:
+                made += 1
+                records.add(outcome)
+            else:
+                problems.append(outcome.problem)
+                records.remove(outcome.item.key)
+    gone = records.keys - {item.key for item in items}
+    for key in gone:
+        records.remove(key)
+    notes = [f"{len(gone)} items of an earlier run taken out: {plan.source} no longer has them"] if gone else []
+    return _finish(plan, converter, settings, records, found, problems, notes, made, limit)
 
 
 def _finish(
@@ -172,6 +143,7 @@ def _finish(
     records: Records,
     found: Found,
     problems: list[Problem],
+    notes: list[str],
     made: int,
     limit: int | None,
 ) -> PreparationReport:
@@ -181,16 +153,20 @@ def _finish(
     loaders = preparation.loaders(facts)
     for extractor in converter.extractors:
         loaders.setdefault(extractor.member, dict(extractor.loader))
-    configs = write_configs(plan.target, preparation.title, loaders, done, facts.get("classes", ()))
+    configs = write_configs(plan.target, preparation.title or plan.name, loaders, done, facts.get("classes", ()))
     passed = describe_passed(found.passed)
-    notes = [passed] if passed else []
+    notes += [passed] if passed else []
     notes += preparation.notes(done.facts)
+    if not done.counts:
+        notes.append(f"no item is whole; expected {preparation.layout}")
+    if any(problem.kind in (UNPAIRED, MISSING) for problem in problems):
+        notes += packed_notes(plan.source, [name for names in found.passed.values() for name in names])
     for split, expected in preparation.counts.items() if limit is None else ():
         of_split = done.counts.get(split, 0) + sum(
             p.kind == EMPTY and p.place.startswith(f"{split}/") for p in problems
         )
         if of_split != expected:
-            notes.append(f"{split}: got {of_split} items, the official set has {expected}")
+            notes.append(f"{split}: got {of_split} of the {expected} items of the official set")
     problems = sorted(problems, key=lambda problem: (problem.kind, problem.place))
     write_manifest(
         plan.target,
@@ -198,7 +174,7 @@ def _finish(
         done,
         complete=True,
         limit=limit,
-        title=preparation.title,
+        title=preparation.title or plan.name,
         source=str(plan.source),
         problems=[problem._asdict() for problem in problems],
         passed_over={reason: len(names) for reason, names in found.passed.items()},
@@ -214,10 +190,15 @@ def _settings(plan: Plan, converter: Converter) -> dict[str, Any]:
     """The settings that the files depend on, as JSON gives them back."""
     extractors = [dict(member=each.member, **each.facts) for each in converter.extractors]
     settings = dict(set=plan.name, options=plan.options, size=plan.size, extract=extractors)
-    return json.loads(json.dumps(settings))
+    # Such as a table of colours.
+    files = {name: Path(value) for name, value in plan.options.items() if isinstance(value, (str, Path))}
+    hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    settings.update(dict(sha256=hashes) if hashes else {})
+    return json.loads(json.dumps(settings, default=str))
 
 
-def _check_target(plan: Plan, settings: Mapping[str, Any]) -> None:
+def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:
+    """Refuse a target with other contents; True for a new one."""
     source, target = plan.source.resolve(), plan.target.resolve()
     if target == source or source in target.parents or target in source.parents:
         raise ValueError(f"{plan.target}: got a folder that holds {plan.source}, or lies in it; expected one apart")
@@ -225,23 +206,28 @@ def _check_target(plan: Plan, settings: Mapping[str, Any]) -> None:
         raise NotADirectoryError(f"{plan.target}: got a file, expected a folder to make")
     old = read_settings(plan.target)
     if old is None:
-        if plan.target.is_dir() and any(plan.target.iterdir()):
+        # What a run leaves that was killed while it wrote the manifest is hidden.
+        if plan.target.is_dir() and not all(is_leftover(path.name) for path in plan.target.iterdir()):
             raise ValueError(f"{plan.target}: got a folder with other files, expected an empty or a new one")
-        return
+        return True
     differing = [key for key in settings if old.get(key) != settings[key]]
     if differing:
         changes = "; ".join(f"{key}: {old.get(key)} there, {settings[key]} now" for key in differing)
         raise ValueError(f"{plan.target}: prepared with other settings ({changes}); take another folder, or remove it")
+    return False
 
 
-def _layout(plan: Plan) -> str:
-    return f"layout: {registered(PREPARATIONS)[plan.name].layout}"
+def _lost(found: Found) -> tuple[Found, list[Problem]]:
+    """Take the files that are out of reach out of what was found: the rest, and these as problems."""
+    lost = {reason: names for reason, names in found.passed.items() if reason.startswith((BROKEN_LINK, UNREADABLE))}
+    passed = {reason: names for reason, names in found.passed.items() if reason not in lost}
+    return found._replace(passed=passed), [Problem(MISSING, name, why) for why in lost for name in lost[why]]
 
 
 def _unique(found: Found) -> tuple[list[Item], list[Problem]]:
     """Items without those of which a split has two of one id."""
     times = Counter(item.key for item in found.items)
-    twice = [Problem("unpaired", key, f"{count} items of this id") for key, count in times.items() if count > 1]
+    twice = [Problem(UNPAIRED, key, f"{count} items of this id") for key, count in times.items() if count > 1]
     return [item for item in found.items if times[item.key] == 1], [*found.problems, *twice]
 
 
@@ -255,84 +241,6 @@ def _first(items: Sequence[Item], limit: int | None) -> list[Item]:
         if seen[item.split] <= limit:
             chosen.append(item)
     return chosen
-
-
-# ---- the conversion
-
-
-def _convert(plan: Plan, converter: Converter, items: Sequence[Item], workers: int) -> Iterator[Outcome]:
-    """Convert items, a few of them first, so that the room that the rest will need can be checked."""
-    step = max(1, len(items) // _PILOT)
-    pilot = list(items[::step][:_PILOT])
-    chosen = {item.key for item in pilot}
-    sizes = []
-    for item in pilot:
-        outcome = converter(item)
-        sizes.append(sum(written.size for written in outcome.files.values()))
-        yield outcome
-    rest = [item for item in items if item.key not in chosen]
-    if not rest:
-        return
-    _check_room(plan.target, max(1, sum(sizes)) / len(sizes) * len(rest))
-    yield from map(converter, rest) if workers < 1 else _in_workers(plan, rest, workers)
-
-
-def _check_room(target: Path, needed: float) -> None:
-    free = shutil.disk_usage(target).free
-    # A tenth more, since items differ.
-    if 1.1 * needed > free:
-        raise OSError(
-            f"{target}: got {free / 1e9:.1f} GB free, expected {1.1 * needed / 1e9:.1f} GB for what is left; "
-            "free some, or take --size or --limit. What is done stays"
-        )
-
-
-def _in_workers(plan: Plan, items: Sequence[Item], workers: int) -> Iterator[Outcome]:
-    """Outcomes in the order in which they are ready; few items are on their way at a time."""
-    # A fresh process: threads of OpenCV, and open files of HDF5, do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (plan, os.getcwd()))
-    waiting: set[Future[Outcome]] = set()
-    left = iter(items)
-    try:
-        while True:
-            while len(waiting) < _AHEAD * workers and (item := next(left, None)) is not None:
-                waiting.add(pool.submit(_convert_in_worker, item))
-            if not waiting:
-                return
-            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"{plan.target}: a worker ended early, perhaps out of memory; take fewer --workers. What is done stays"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_converters: list[Converter] = []
-
-
-def _start_worker(plan: Plan, folder: str) -> None:
-    os.chdir(folder)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    load_plugins(plan.plugins)
-    _converters.append(plan.converter())
-
-
-def _end_with_parent() -> None:
-    """End this worker when the process that started it has been killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _convert_in_worker(item: Item) -> Outcome:
-    return _converters[0](item)
 
 
 # ---- --list

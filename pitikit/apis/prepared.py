@@ -6,6 +6,7 @@ import json
 import pprint
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pitikit.data.preparation.writing import IMAGE, folder_of
 from pitikit.files import write_text
 
 MANIFEST, CLASSES, ID_MAP = "manifest.json", "classes.json", "id_map.json"
+_AS_WRITTEN = "expected the file as it was written; restore it, or remove the folder"
 #: Members that one model takes together, by the name of the task.
 TASKS: dict[str, tuple[str, ...]] = {"geometry": ("normals", "depth")}
 
@@ -42,7 +44,7 @@ def write_classes(
         rest = {value: LABEL_IGNORE for value in total if value not in id_map}
         write_text(target / ID_MAP, json.dumps({**rest, **id_map}))
     count = len(names) or max((value for value in total if value != LABEL_IGNORE), default=0) + 1
-    colours = summary.get("colours") or (voc_palette(count).tolist() if count <= LABEL_IGNORE else [])
+    colours = summary.get("colours") or (voc_palette(count).tolist() if 0 < count <= LABEL_IGNORE else [])
     pixels = {
         split: {str(value): counter[value] for value in sorted(counter)} for split, counter in done.labels.items()
     }
@@ -136,7 +138,9 @@ def _dataset(
 def _call(value: Any) -> str:
     """Source of a dict of plain values, as a config has it."""
     if isinstance(value, Mapping):
-        return f"dict({', '.join(f'{key}={_call(each)}' for key, each in value.items())})"
+        named = all(isinstance(key, str) and key.isidentifier() and not iskeyword(key) for key in value)
+        parts = [f"{key}={_call(each)}" if named else f"{key!r}: {_call(each)}" for key, each in value.items()]
+        return f"dict({', '.join(parts)})" if named else f"{{{', '.join(parts)}}}"
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
@@ -160,8 +164,12 @@ def read_settings(target: Path) -> dict[str, Any] | None:
         ValueError: it cannot be read.
     """
     try:
-        return json.loads((target / MANIFEST).read_text(encoding="utf-8"))["settings"]
+        manifest = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{target / MANIFEST}: got no manifest ({error}), expected JSON with 'settings'") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{target / MANIFEST}: got no JSON ({error}), {_AS_WRITTEN}") from error
+    settings = manifest.get("settings") if isinstance(manifest, dict) else None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{target / MANIFEST}: got JSON without 'settings', {_AS_WRITTEN}")
+    return settings

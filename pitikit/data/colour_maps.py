@@ -24,6 +24,7 @@ from pitikit.data.reading import read_ids
 #: Mean distance, of 441 at most, from which on the colours of a lossy file are those of something else.
 _FOREIGN = 40
 _BLOCK = 1 << 15
+_NUMBER = re.compile(r"\d{1,3}")
 
 
 class ColouredMap(NamedTuple):
@@ -34,7 +35,7 @@ class ColouredMap(NamedTuple):
 
 
 def read_coloured(source: Source) -> ColouredMap:
-    """Read a label map that may be in colours; a palette counts by its colours.
+    """Read a label map that may be in colours; a palette counts by its colours, one of greys as grey values.
 
     Raises:
         DataError: an unreadable file, more than 8 bits per channel, or an alpha channel that is not opaque.
@@ -48,7 +49,9 @@ def read_coloured(source: Source) -> ColouredMap:
         return ColouredMap(read_ids(source), "")
     if decoded.bits > 8:
         raise DataError(f"colours of {decoded.bits} bits", "8 bits per channel", "save it in 8 bits", decoded.path)
-    return ColouredMap(np.asarray(opaque(decoded.image, decoded.path).convert("RGB")), decoded.lossy)
+    colours = np.asarray(opaque(decoded.image, decoded.path).convert("RGB"))
+    is_grey = decoded.image.mode == "P" and (colours == colours[..., :1]).all()
+    return ColouredMap(colours[..., 0] if is_grey else colours, decoded.lossy)
 
 
 @dataclass(frozen=True)
@@ -244,23 +247,39 @@ def _from_json(text: str, path: Path) -> ColourTable:
 def _from_lines(text: str, path: Path) -> ColourTable:
     colours: list[tuple[int, ...]] = []
     names: list[str] = []
-    for row in csv.reader(line.replace("\t", " ") for line in text.splitlines() if line.strip()):
+    lines = (line.replace("\t", " ") for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
+    for row in csv.reader(lines):
         words = [word for cell in row for word in (cell.split() if len(row) == 1 else [cell.strip()]) if word]
-        numbers = [int(word) for word in words if re.fullmatch(r"\d{1,3}", word)]
-        if len(numbers) < 3:
+        at = _colour_at(words)
+        if at is None:
             if colours:
                 raise DataError(f"the line {','.join(row)!r}", "three numbers and a name", path=path)
             continue  # The head of the columns.
-        # An id may stand before the colour.
-        colours.append(tuple(numbers[-3:]))
-        names.append(" ".join(word for word in words if not re.fullmatch(r"\d{1,3}", word)))
+        colours.append(tuple(map(int, words[at : at + 3])))
+        # An id may stand before the rest.
+        first = 1 if at and _NUMBER.fullmatch(words[0]) else 0
+        names.append(" ".join(words[first:at] + words[at + 3 :]))
     if not colours:
         raise DataError("no colour", "lines such as '128 0 0 Building'", path=path)
     return ColourTable(_triples(colours, path), tuple(range(len(colours))), tuple(names))
 
 
+def _colour_at(words: Sequence[str]) -> int | None:
+    """Place of the first of the last three numbers of the first three, or more, that follow each other."""
+    numeric = [bool(_NUMBER.fullmatch(word)) for word in words]
+    start = next((place for place in range(len(words) - 2) if all(numeric[place : place + 3])), None)
+    if start is None:
+        return None
+    end = next((place for place in range(start, len(words)) if not numeric[place]), len(words))
+    return end - 3
+
+
 def _triples(given: Any, place: str | Path) -> tuple[tuple[int, int, int], ...]:
     try:
-        return tuple((int(r), int(g), int(b)) for r, g, b in given)
+        triples = tuple((int(r), int(g), int(b)) for r, g, b in given)
     except (TypeError, ValueError):
         raise ValueError(f"{place}: got {given!r:.80}, expected a list of [r, g, b]") from None
+    wrong = [triple for triple in triples if not all(0 <= value <= 255 for value in triple)]
+    if wrong:
+        raise ValueError(f"{place}: got the colour {wrong[0]}, expected [r, g, b] of 0 to 255")
+    return triples

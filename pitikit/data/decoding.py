@@ -208,6 +208,15 @@ def orientation_of(path: str | Path) -> int:
         return 1
 
 
+def lossy_format(path: str | Path) -> str:
+    """Name of the compression of a file, if it changes values; '' for none, and for what is no image."""
+    try:
+        with open(path, "rb") as stream:
+            return _lossy(_open(stream, Path(path)), stream)
+    except (DataError, UnidentifiedImageError, *_BROKEN):
+        return ""
+
+
 def _storage(image: Image.Image) -> tuple[int, float]:
     """Bits per channel as stored (0: those of the mode), and the factor from Pillow's values to those stored."""
     tiles = getattr(image, "tile", None)

@@ -27,6 +27,8 @@ ANY = ".*"
 
 LEFTOVER = "hidden, or left by a system or an editor"
 OTHER_KIND = "of no format that is read here"
+BROKEN_LINK = "linked to nothing"
+UNREADABLE = "in a folder that cannot be read"
 
 # Suffixes of one format, of which one stands for all.
 _FAMILIES = ({".jpg", ".jpeg", ".jpe", ".jfif"}, {".tif", ".tiff"}, {".png", ".apng"}, {".bmp", ".dib"})
@@ -133,7 +135,7 @@ class Folder:
         elif is_file:
             self.files.append(name)
         else:
-            reason = "linked to nothing" if entry.is_symlink() else "of a special kind, such as a pipe"
+            reason = BROKEN_LINK if entry.is_symlink() else "of a special kind, such as a pipe"
             self.passed.setdefault(reason, []).append(name)
 
     @cached_property
@@ -205,7 +207,7 @@ class FileTree:
         """``real`` is the real path of the folder, ``above`` those of the folders that led to it, its own included."""
         folder, prefix = self.folder(path), f"{path}/" if path and not path.endswith("/") else path
         if folder.error:
-            passed.setdefault(f"in a folder that cannot be read ({folder.error})", []).append(prefix)
+            passed.setdefault(f"{UNREADABLE} ({folder.error})", []).append(prefix)
         for reason, names in folder.passed.items():
             passed.setdefault(reason, []).extend(prefix + name for name in sorted(names))
         for name in folder.files:

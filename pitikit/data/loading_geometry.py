@@ -31,6 +31,7 @@ _STORED: dict[str | float | None, str] = {
     "mm": "save millimetres as a 16-bit PNG or .npy",
     None: "save millimetres as a 16-bit PNG, or metres as floats (.npy or TIFF)",
 }
+_RAW = "save the raw depth in 16 bits or floats"
 _LOOKS = {
     "m": "the values look like metres: set unit='m' of LoadDepth",
     "mm": "the values look like millimetres: convert them to metres, or set unit='mm' of LoadDepth, or "
@@ -79,7 +80,7 @@ class LoadDepth(ConditionLoader):
         keep: str | None = "depth",
         valid: str | None = None,
     ) -> None:
-        _check_unit(unit)
+        check_unit(unit)
         self.unit, self.source, self.keep, self.valid = unit, source, keep, valid
         self.code = DepthCode(mode, near, far)
         self.channels, self.condition = self.code.channels, condition
@@ -96,7 +97,7 @@ class LoadDepth(ConditionLoader):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the depth map."""
         depth, whole, path = _metres(results, self.source, self.unit, self.valid)
-        scale = _scale(self.unit, whole)
+        scale = metres_of_step(self.unit, whole)
         part = ConditionPart(
             "depth",
             depth,
@@ -109,13 +110,14 @@ class LoadDepth(ConditionLoader):
         return add_part(results, part, path)
 
 
-def _check_unit(unit: str | float | None) -> None:
+def check_unit(unit: str | float | None) -> None:
+    """Raise ValueError for a unit that :class:`LoadDepth` does not take."""
     if not (unit is None or unit in _METRES or (not isinstance(unit, str) and 0 < unit < np.inf)):
         raise ValueError(f"unit={unit!r}; expected 'm', 'mm', the metres of one step, or None")
 
 
-def _scale(unit: str | float | None, whole: bool) -> float:
-    """Metres of one step."""
+def metres_of_step(unit: str | float | None, whole: bool) -> float:
+    """Metres of one step of a unit as of :class:`LoadDepth`, of a file of whole numbers or of floats."""
     name = ("mm" if whole else "m") if unit is None else unit
     return _METRES[name] if isinstance(name, str) else float(name)
 
@@ -137,27 +139,49 @@ def _metres(
     results: dict[str, Any], source: str, unit: str | float | None, valid: str | None
 ) -> tuple[np.ndarray, bool, Path | None]:
     """Depth in metres, float32 (H, W), 0 where it is invalid; whether the file has whole numbers; its path."""
-    advice = _STORED.get(unit, "save the raw depth in 16 bits or floats")
     try:
         raw, path = fetch(results, source, read_depth)
     except DataError as error:
-        error.advice = error.advice or advice
+        error.advice = error.advice or _STORED.get(unit, _RAW)
         raise
+    try:
+        depth = to_metres(raw, unit, path)
+        if valid is not None:
+            depth[~_valid(results, valid, depth.shape)] = 0
+        return check_depth(depth, path), raw.dtype.kind != "f", path
+    except DataError as error:
+        error.item = results.get("id")
+        raise
+
+
+def to_metres(raw: np.ndarray, unit: str | float | None = None, path: Path | None = None) -> np.ndarray:
+    """Depth in metres, float32 (H, W), of the numbers of a file: 0 where there is none, infinity for far.
+
+    Args:
+        raw: as :func:`~pitikit.data.reading.read_depth` gives it.
+        unit: see :class:`LoadDepth`.
+        path: for messages.
+
+    Raises:
+        DataError: bytes, or an array of another shape.
+    """
     if raw.ndim != 2 or not raw.size or raw.dtype.kind not in "uif" or raw.dtype == np.uint8:
         found = f"an array of shape {raw.shape}, {raw.dtype}"
-        raise DataError(found, "depth (H, W), in 16 bits or more", advice, path, results.get("id"))
-    whole = raw.dtype.kind != "f"
+        raise DataError(found, "depth (H, W), in 16 bits or more", _STORED.get(unit, _RAW), path)
     with np.errstate(over="ignore"):
         depth = raw.astype(np.float32)
-    depth *= np.float32(_scale(unit, whole))
+    depth *= np.float32(metres_of_step(unit, raw.dtype.kind != "f"))
     known = depth > 0
-    if valid is not None:
-        known &= _valid(results, valid, depth.shape)
     if not known.all():
         depth[~known] = 0
-    if not known.any():
-        raise DataError("no valid depth", "some depth above 0", "", path, results.get("id"))
-    return depth, whole, path
+    return depth
+
+
+def check_depth(depth: np.ndarray, path: Path | None = None) -> np.ndarray:
+    """Return depth as :func:`to_metres` gives it; DataError where no pixel has any."""
+    if not depth.any():
+        raise DataError("no valid depth", "some depth above 0", "", path)
+    return depth
 
 
 def _valid(results: dict[str, Any], source: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -184,22 +208,27 @@ def _without_absent_mask(loader: Any, members: Collection[str]) -> Any:
 def fetch_normals(results: dict[str, Any], source: str) -> tuple[np.ndarray, Path | None]:
     """A member that holds normals, float32 (H, W, 3), by :func:`~pitikit.data.loading.fetch`, and its path.
 
-    Bytes are v / 127.5 − 1. A vector that is not finite is no normal and becomes 0, as DIODE's and other files have
-    it. Raises DataError for an array that is none.
+    A vector that is not finite is no normal and becomes 0, as DIODE's and other files have it. Raises DataError for an
+    array that is none.
     """
     raw, path = fetch(results, source, read_normals)
     if raw.ndim != 3 or raw.shape[2] != 3 or not raw.size or raw.dtype.kind not in "uif":
         found = f"an array of shape {raw.shape}, {raw.dtype}"
         raise DataError(found, "normals (H, W, 3)", "", path, results.get("id"))
+    return to_vectors(raw), path
+
+
+def to_vectors(raw: np.ndarray) -> np.ndarray:
+    """Normals, float32 (H, W, 3), of the numbers of a file: of bytes v / 127.5 − 1, and 0 where one is not finite."""
     if raw.dtype == np.uint8:
-        return normals_of_bytes(raw), path
+        return normals_of_bytes(raw)
     with np.errstate(over="ignore"):
         normals = raw.astype(np.float32)
         flat = normals.ravel()
         # One number that is not finite shows in the sum of all squares.
         if not np.isfinite(flat @ flat):
             normals[~np.isfinite(np.einsum("hwc,hwc->hw", normals, normals))] = 0
-    return normals, path
+    return normals
 
 
 @TRANSFORMS.register_module()
@@ -245,7 +274,7 @@ class LoadNormals(ConditionLoader):
         if intrinsics is not None and (len(intrinsics) != 4 or min(intrinsics[:2]) <= 0):
             raise ValueError(f"intrinsics={intrinsics}; expected fx, fy, cx, cy in pixels")
         self.intrinsics = None if intrinsics is None else Intrinsics(*intrinsics)
-        _check_unit(unit)
+        check_unit(unit)
         self.source = source or ("depth" if derive else "normals")
         self.derive, self.unit = derive, unit
         self.signs = np.array(signs, np.float32)

@@ -51,10 +51,7 @@ def read_ids(source: Source) -> np.ndarray:
         return as_ids(*_read_array(source))
     decoded = decode(source)
     image, path = decoded.image, decoded.path
-    if decoded.lossy:
-        lossy = decoded.lossy
-        advice = f"{lossy} changes ids; save the map as PNG"
-        raise DataError(f"a label map stored as {lossy}", "a lossless file", advice, path)
+    check_lossless(decoded.lossy, path)
     if image.mode == "P":
         return palette_ids(image, path)
     if len(image.getbands()) == 1:
@@ -65,6 +62,13 @@ def read_ids(source: Source) -> np.ndarray:
 
 
 _IDS = "one channel of label ids"
+
+
+def check_lossless(lossy: str, path: Path | None) -> None:
+    """Raise DataError for the name of a compression that changes label ids; '' stands for none."""
+    if lossy:
+        advice = f"{lossy} changes ids; save the map as PNG"
+        raise DataError(f"a label map stored as {lossy}", "a lossless file", advice, path)
 
 
 def as_ids(array: np.ndarray, path: Path | None = None) -> np.ndarray:

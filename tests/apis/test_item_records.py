@@ -1,4 +1,7 @@
 import json
+import os
+
+import pytest
 
 from pitikit.apis.item_records import Records, stamp
 from pitikit.data.preparation import Item
@@ -21,7 +24,6 @@ def test_records_are_read_back(tmp_path):
     records = Records(tmp_path / "out")
     one = outcome(tmp_path, facts={"n": 1})
     records.add(one)
-    records.close()
     again = Records(tmp_path / "out")
     assert again.is_done(one.item) and not again.is_done(Item("val", "a", {}))
     done = again.summary()
@@ -55,7 +57,6 @@ def test_a_removed_item_stays_removed_and_its_files_go(tmp_path):
     records.add(one)
     records.remove(one.item.key)
     records.remove("train/unknown")
-    records.close()
     assert not list((tmp_path / "out/images").rglob("*.png"))
     again = Records(tmp_path / "out")
     assert not again.keys and again.summary().counts == {}
@@ -72,14 +73,33 @@ def test_a_file_of_another_suffix_is_replaced(tmp_path):
 def test_a_line_that_was_cut_is_taken_out(tmp_path):
     records = Records(tmp_path / "out")
     records.add(outcome(tmp_path))
-    records.close()
     path = tmp_path / "out/items.jsonl"
     with open(path, "a") as file:
         file.write('{"key": "train/b", "fi')
     records = Records(tmp_path / "out")
     records.add(outcome(tmp_path, "train/b"))
-    records.close()
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["train/a", "train/b"]
+
+
+@pytest.mark.parametrize(
+    "change", [dict(stamp=None), dict(files=dict(image=["x", 3])), dict(labels=[]), dict(facts="")], ids=str
+)
+def test_a_line_that_was_edited_is_an_item_to_be_done_again(tmp_path, change):
+    records = Records(tmp_path / "out")
+    one = outcome(tmp_path)
+    records.add(one)
+    path = tmp_path / "out/items.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}) + "\n")
+    records = Records(tmp_path / "out")
+    assert not records.is_done(one.item) and records.summary().counts == {} and path.read_text() == ""
+
+
+def test_names_that_are_no_utf_8_are_summed_up(tmp_path):
+    records = Records(tmp_path / "out")
+    one = outcome(tmp_path, os.fsdecode(b"train/caf\xe9"))
+    records.add(one)
+    again = Records(tmp_path / "out")
+    assert again.is_done(one.item) and len(again.summary().checksums["images/train"]) == 64
 
 
 def test_checksums_depend_on_paths_and_contents(tmp_path):

@@ -1,17 +1,18 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pitikit.apis import prepare
-from pitikit.apis.prepare import Plan, list_preparations, prepare_data
+from pitikit.apis.conversion import Plan
+from pitikit.apis.prepare import list_preparations, prepare_data
 from pitikit.config import load_config
 from pitikit.data.errors import DataError
 from pitikit.data.preparation import Found, Item, Preparation, Sample
@@ -158,6 +159,16 @@ def test_other_settings_need_another_folder(tmp_path):
         run(Plan(plan.name, plan.source, tmp_path / "other"))
 
 
+def test_items_that_the_source_no_longer_has_are_taken_out_with_a_note(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    for path in list(plan.source.rglob("ADE_train_00000003.*")):
+        path.unlink()
+    report = run(plan)
+    assert report.counts == dict(train=2, val=2) and not list(plan.target.rglob("ADE_train_00000003.*"))
+    assert f"1 items of an earlier run taken out: {plan.source} no longer has them" in report.text()
+
+
 @pytest.mark.parametrize("target", ["source", "source/ADEChallengeData2016/out", "."])
 def test_source_and_target_lie_apart(tmp_path, target):
     plan = plan_of("ade20k", tmp_path)
@@ -202,17 +213,42 @@ def test_photographs_with_the_label_maps_of_a_named_segmenter(tmp_path):
     assert len(json.loads((tmp_path / "out/classes.json").read_text())["classes"]) == 22
 
 
-def test_a_disk_without_room_is_found_before(tmp_path, monkeypatch):
-    plan = plan_of("nyu", tmp_path)
-    many = [
-        Item("train", f"{i:04d}", dict(file=str(plan.source / "nyu_depth_v2_labeled.mat"), number="1"))
-        for i in range(99)
+def test_files_out_of_reach_are_missing(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    for folder, suffix in (("images", "jpg"), ("annotations", "png")):
+        path = plan.source / folder / f"training/ADE_train_00000001.{suffix}"
+        path.unlink()
+        path.symlink_to(tmp_path / "gone")
+    report = run(plan)
+    assert report.status == 1 and report.counts == dict(train=2, val=2)
+    assert [(each.kind, each.place, each.text) for each in report.problems] == [
+        ("missing", f"{folder}/training/ADE_train_00000001.{suffix}", "linked to nothing")
+        for folder, suffix in (("annotations", "png"), ("images", "jpg"))
     ]
-    monkeypatch.setattr("pitikit.data.preparation.nyu.NYUDepth.find", lambda self, root: Found(many, [], {}))
-    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(prepare.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(OSError, match="GB free, expected .* GB for what is left; free some, or take --size or --limit"):
-        run(plan)
+
+    def scandir(path, scan=os.scandir):
+        if str(path).endswith("validation"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = run(Plan(plan.name, plan.source, tmp_path / "other"))
+    assert report.status == 1 and report.counts == dict(train=2)
+    assert "images/validation/: in a folder that cannot be read (Permission denied)" in report.text()
+
+
+def test_a_set_of_a_plugin_without_a_title(tmp_path):
+    @PREPARATIONS.register_module(name="untitled_of_test", force=True)
+    class Untitled(Preparation):
+        def find(self, root):
+            return Found([Item("train", "a", {})], [], {})
+
+        def read(self, item):
+            return Sample(downloads.photograph(), {})
+
+    (tmp_path / "source").mkdir()
+    report = run(Plan("untitled_of_test", tmp_path / "source", tmp_path / "out"))
+    assert report.configs[0].read_text().startswith("# untitled_of_test: train 1 items")
 
 
 def test_an_id_twice_is_taken_from_neither(tmp_path):
@@ -232,8 +268,100 @@ def test_an_id_twice_is_taken_from_neither(tmp_path):
     assert report.problems[0].text == "2 items of this id"
 
 
+def test_a_run_that_was_stopped_at_its_very_start_can_be_repeated(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    # While the manifest was written, and right after it.
+    plan.target.mkdir()
+    (plan.target / ".manifest.json.999999999.tmp").write_text("{")
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "Records", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    assert run(plan).made == 5
+    assert not list(plan.target.glob(".*.tmp"))
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_goes_on_is_not_complete_until_it_ends(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan, limit=1)
+    manifest = plan.target / "manifest.json"
+    assert json.loads(manifest.read_text())["complete"] is True
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare.Converter, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    left = json.loads(manifest.read_text())
+    assert left["complete"] is False and left["counts"] == dict(train=1, val=1)
+    run(plan)
+    assert json.loads(manifest.read_text())["complete"] is True
+
+
+@pytest.mark.parametrize("text", ["[]", '{"settings": []}', "{}", "", "{"])
+def test_a_manifest_that_was_edited(tmp_path, text):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    (plan.target / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest.json: got .*, expected the file as it was written; restore it, or"):
+        run(plan)
+
+
+def test_a_table_of_colours_that_was_edited_is_another_setting(tmp_path):
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps({"a": [1, 1, 1]}))
+    downloads.put(tmp_path / "source/A/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / "source/B/1.png", np.full((12, 16, 3), (1, 1, 1), np.uint8))
+    plan = Plan("two_folders", tmp_path / "source", tmp_path / "out", dict(colours=str(table)))
+    run(plan)
+    assert run(plan).made == 0
+    table.write_text(json.dumps({"b": [2, 2, 2], "a": [1, 1, 1]}))
+    with pytest.raises(ValueError, match=r"prepared with other settings \(sha256: "):
+        run(plan)
+
+
+def test_names_that_are_no_utf_8_or_hold_spaces(tmp_path):
+    for name in (os.fsdecode(b"caf\xe9"), "two words", "caf\u00e9"):
+        downloads.put(tmp_path / f"source/A/{name}.jpg", downloads.photograph())
+        downloads.put(tmp_path / f"source/B/{name}.png", downloads.plain(1))
+    plan = Plan("two_folders", tmp_path / "source", tmp_path / 'my "out" 2', dict(every=0))
+    report = run(plan)
+    assert report.status == 0 and report.counts == dict(train=3) and run(plan).made == 0
+    assert len(DATASETS.build(load_config(report.configs[0]).train_dataset)) == 3
+    command, line = report.text().splitlines()[-2:]
+    assert shlex.split(command)[-1] == str(report.configs[0])
+    assert json.loads(line.partition("..., ")[2].rstrip("]")) == str(report.configs[0])
+
+
+def test_archives_beside_unpaired_files_are_named_with_their_command(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    shutil.rmtree(plan.source / "annotations")
+    (plan.source / "annotations.zip").touch()
+    report = run(plan)
+    assert report.status == 1 and "no items (0 made now)" in report.text()
+    assert "no item is whole; expected ADEChallengeData2016/{images,annotations}/" in report.text()
+    assert f"annotations.zip: packed; unpack with unzip -q {plan.source / 'annotations.zip'} -d" in report.text()
+
+
+def test_a_source_that_is_not_there_is_found_before_networks_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: got no such file or folder, expected the download, ADE"):
+        run(Plan("ade20k", tmp_path / "nowhere", tmp_path / "out", extract=["hed"]))
+
+
+def test_extractors_of_one_member(tmp_path):
+    with pytest.raises(ValueError, match="extract: got extractors of sketch, sketch, expected one of each"):
+        run(plan_of("ade20k", tmp_path, extract=["canny", dict(type="canny", low=50)]))
+
+
 @pytest.mark.parametrize(
-    ("options", "message"), [(dict(limit=0), "limit=0"), (dict(), "size=1"), (dict(), "no such file or folder")]
+    ("options", "message"),
+    [
+        (dict(workers=-1), "workers=-1; expected 0"),
+        (dict(limit=0), "limit=0"),
+        (dict(), "size=1"),
+        (dict(), "no such file or folder"),
+    ],
 )
 def test_wrong_values(tmp_path, options, message):
     plan = plan_of("ade20k", tmp_path, size=1 if message == "size=1" else None)
@@ -257,20 +385,6 @@ def test_nothing_of_the_set_is_there(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_workers_make_the_same_files(tmp_path):
-    plan = plan_of("cocostuff", tmp_path)
-    for number in range(200, 215):
-        for name, array in (
-            (f"train2017/{number:012d}.jpg", downloads.photograph()),
-            (f"stuffthingmaps/train2017/{number:012d}.png", downloads.plain(3)),
-        ):
-            downloads.put(plan.source / name, array)
-    run(plan, workers=1)
-    run(Plan(plan.name, plan.source, tmp_path / "alone"))
-    sums = [json.loads((tmp_path / name / "manifest.json").read_text())["checksums"] for name in ("out", "alone")]
-    assert sums[0] == sums[1]
-
-
 SLOWLY = """
 import time
 from pitikit.data.preparation import writing
@@ -280,7 +394,8 @@ def slow(self, item):
     return plain(self, item)
 writing.Converter.__call__ = slow
 from pathlib import Path
-from pitikit.apis.prepare import Plan, prepare_data
+from pitikit.apis.conversion import Plan
+from pitikit.apis.prepare import prepare_data
 prepare_data(Plan("nyu", Path({source!r}), Path({target!r})), bar=False)
 """
 
@@ -314,81 +429,3 @@ def test_the_list_has_every_set_with_its_files_and_options():
     for name in PREPARATIONS.module_dict:
         assert f"\n{name}: " in f"\n{text}"
     assert "crop=(45, 471, 41, 601)" in text and "canny: Edges by Canny" in text
-
-
-WORKING = """
-import os
-import time
-from pathlib import Path
-
-import numpy as np
-
-from pitikit.plugins import PREPARATIONS, Found, Item, Preparation, Sample
-
-PITIKIT_API = "1.0"
-
-
-@PREPARATIONS.register_module(name={name!r})
-class Working(Preparation):
-    title, layout = "slow", "slow"
-
-    def find(self, root):
-        return Found([Item("train", f"{{i:03d}}", {{}}) for i in range(60)], [], {{}})
-
-    def read(self, item):
-        {action}
-        return Sample(np.zeros((8, 8, 3), np.uint8), {{}})
-"""
-
-
-def working_plan(tmp_path, name, action):
-    plugin = tmp_path / f"plugin_{name}"
-    plugin.mkdir()
-    (plugin / "__init__.py").write_text(WORKING.format(name=name, action=action))
-    (tmp_path / "source").mkdir()
-    return Plan(name, tmp_path / "source", tmp_path / "out", plugins=[str(plugin)])
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_ends_the_run_with_a_remedy(tmp_path):
-    # The first eight items, spread evenly, are made by this process.
-    plan = working_plan(tmp_path, "dying_of_test", "int(item.id) % 7 == 0 or os._exit(3)")
-    with pytest.raises(RuntimeError, match="a worker ended early, perhaps out of memory; take fewer --workers"):
-        run(plan, workers=1)
-    assert len((tmp_path / "out/items.jsonl").read_text().splitlines()) >= 8
-
-
-@pytest.mark.slow
-def test_workers_end_with_the_run_that_was_killed(tmp_path, repo):
-    plan = working_plan(
-        tmp_path,
-        "slow_of_test",
-        'int(item.id) % 7 == 0 or (Path("pid.txt").write_text(str(os.getpid())), time.sleep(5))',
-    )
-    paths = f"Path({str(plan.source)!r}), Path({str(plan.target)!r}), plugins={list(plan.plugins)!r}"
-    script = f"""
-from pathlib import Path
-from pitikit.apis.prepare import Plan, prepare_data
-if __name__ == "__main__":
-    prepare_data(Plan({plan.name!r}, {paths}), workers=1, bar=False)
-"""
-    (tmp_path / "script.py").write_text(script)
-    environment = {**os.environ, "PYTHONPATH": str(repo)}
-    process = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment)
-    pid, deadline = tmp_path / "pid.txt", time.monotonic() + 200
-    while not (pid.is_file() and pid.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    worker = int(pid.read_text())
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    deadline = time.monotonic() + 60
-    while is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(worker)
-
-
-def is_running(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -40,6 +40,14 @@ def test_a_member_that_no_item_has_gets_no_config(tmp_path):
     assert config.val_dataset.image == "images/train/{id}.png" and config.val_dataset.test_mode
 
 
+def test_ids_and_members_that_are_no_names_of_python(tmp_path):
+    loaders = {"my-mask": dict(type="LoadMask", num_classes=4, source="my-mask", id_map={3: 1, 255: 255})}
+    (path,) = write_configs(tmp_path, "title", loaders, done("train", members=("image", "my-mask")), [])
+    config = load_config(path)
+    assert config.train_dataset.conditions == {"my-mask": "my-mask/train/{id}.png"}
+    assert config.load[1].id_map == {3: 1, 255: 255}
+
+
 def test_normals_and_depth_are_one_condition(tmp_path):
     loaders = dict(depth=dict(type="LoadDepth", unit="mm"), normals=dict(type="LoadNormals"))
     paths = write_configs(tmp_path, "title", loaders, done("train", "test", members=("image", "depth", "normals")), [])
@@ -67,6 +75,12 @@ def test_classes_of_a_set_without_names(tmp_path):
     assert write_classes(tmp_path, Plain(), done("train"), ["x", "y", "z"])["classes"] == ["x", "y", "z"]
 
 
+def test_ids_that_are_none_of_a_class_need_no_colours(tmp_path):
+    labels = {"train": Counter({-1: 5, 255: 1})}
+    write_classes(tmp_path, Plain(), Summary(counts=dict(train=1), labels=labels))
+    assert json.loads((tmp_path / "classes.json").read_text())["colours"] == []
+
+
 def test_a_set_without_labels_has_no_classes(tmp_path):
     write_classes(tmp_path, Plain(), Summary(counts=dict(train=1), labels={"train": Counter()}))
     assert not (tmp_path / "classes.json").exists()
@@ -78,5 +92,5 @@ def test_settings_of_a_folder(tmp_path):
     assert read_settings(tmp_path) == dict(set="x")
     assert json.loads((tmp_path / "manifest.json").read_text())["complete"] is False
     (tmp_path / "manifest.json").write_text("[")
-    with pytest.raises(ValueError, match="got no manifest"):
+    with pytest.raises(ValueError, match="got no JSON"):
         read_settings(tmp_path)

@@ -9,7 +9,9 @@ from mmengine import Config
 from pitikit.apis.building import build_model
 from pitikit.config import ConfigError, load_config, with_input_channels
 from pitikit.data.condition_loader import ConditionLoader
-from pitikit.registry import MODELS, TRANSFORMS
+from pitikit.networks.pidinet import PiDiNet
+from pitikit.registry import DATASETS, MODELS, TRANSFORMS
+from pitikit.weights import AbsentWeightsError, save_weights
 
 SKETCH = dict(type="LoadSketch")
 MASK = dict(type="LoadMask", num_classes=5)
@@ -262,3 +264,16 @@ def test_each_of_several_conditions_has_those_of_its_loader():
     encoder["encoders"]["sketch"] = dict(SEMANTIC, in_channels=3)
     text = complaint(config(encoder, train=loader(load)))
     assert "encoders.sketch.in_channels: got 3, expected 1, the channels that train_dataloader.dataset.pipeline" in text
+
+
+def test_a_config_is_read_without_the_networks_of_its_loaders(tmp_path, monkeypatch):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, PiDiNet(8, 4).state_dict())
+    edges = dict(SKETCH, source="image", edges=dict(type="pidinet", weights=str(path)))
+    monkeypatch.setattr("pitikit.data.extraction.networks.read_tensors", None)
+    assert channels(SEMANTIC, train=loader(edges))["in_channels"] == 1
+    # A training makes its loaders at the start, where an absent file is an error.
+    DATASETS.build(dict(type="SceneWorld", pipeline=[IMAGE, edges], start=0, length=1))
+    path.unlink()
+    with pytest.raises(AbsentWeightsError, match="tiny.safetensors: no such file"):
+        DATASETS.build(dict(type="SceneWorld", pipeline=[IMAGE, edges], start=0, length=1))

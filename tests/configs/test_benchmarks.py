@@ -10,7 +10,8 @@ from functools import cache
 
 import pytest
 
-from pitikit.apis.prepare import Plan, prepare_data
+from pitikit.apis.conversion import Plan
+from pitikit.apis.prepare import prepare_data
 from pitikit.config import load_config
 from pitikit.registry import DATASETS, EXTRACTORS, PREPARATIONS
 from tests.data.preparation import downloads

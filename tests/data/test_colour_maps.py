@@ -83,6 +83,9 @@ def test_the_most_frequent_id_and_ties():
         ("d.txt", "200 0 0\tred\n0 200 0\t\tgreen\n"),
         ("e.csv", "name,r,g,b\nred,200,0,0\ngreen,0,200,0\n"),
         ("f.csv", "id,r,g,b,name\n0,200,0,0,red\n1,0,200,0,green\n"),
+        ("g.txt", "# r g b name\n0 200 0 0 red\n\n# the second\n1 0 200 0 green\n"),
+        ("h.txt", "red 200 0 0\ngreen 0 200 0\n"),
+        ("i.csv", "id,name,r,g,b\n0,red,200,0,0\n1,green,0,200,0\n"),
     ],
 )
 def test_tables_in_files(tmp_path, name, text):
@@ -90,6 +93,23 @@ def test_tables_in_files(tmp_path, name, text):
     table = colour_table(tmp_path / name)
     assert table.colours == (RED, GREEN) and table.ids == (0, 1)
     assert table.names in ((), ("red", "green"))
+
+
+def test_numbers_in_names_are_no_colours(tmp_path):
+    (tmp_path / "x.txt").write_text("200 0 0 class 2\n0 200 0 class 11 b\nclass 3 1 2 3\n")
+    table = colour_table(tmp_path / "x.txt")
+    assert table.colours == (RED, GREEN, (1, 2, 3))
+    # The numbers of the last line could be an id and a colour as well.
+    assert table.names[:2] == ("class 2", "class 11 b") and table.names[2].startswith("class")
+
+
+def test_greys_of_a_palette_count_as_grey_values(tmp_path):
+    # As a lossless optimiser stores them: colours where the table has them, otherwise ids.
+    for greys, expected in (((128, 128), [2, 2]), ((1, 2), [1, 2])):
+        indexed = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+        indexed.putpalette([value for grey in greys for value in (grey, grey, grey)])
+        indexed.save(tmp_path / "x.png")
+        assert TABLE.ids_of(read_coloured(tmp_path / "x.png"))[0].tolist() == expected
 
 
 def test_a_table_of_a_palette(tmp_path):
@@ -127,11 +147,12 @@ def test_what_is_no_table(given, message):
         ("a.json", "3", "a int"),
         ("a.txt", "nothing\n", "no colour"),
         ("a.txt", "1 2 3 x\ny\n", "the line"),
+        ("a.txt", "1 2 300 x\n", r"a.txt: got the colour \(1, 2, 300\), expected .* of 0 to 255"),
     ],
 )
 def test_files_that_are_no_table(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(ValueError, match=message):
         colour_table(tmp_path / name)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pitikit.data.decoding import decode, opaque, orientation_of, upright
+from pitikit.data.decoding import decode, lossy_format, opaque, orientation_of, upright
 from pitikit.data.errors import DataError
 from tests.data.encodings import chunk
 
@@ -46,6 +46,21 @@ def test_every_orientation_is_applied_once(tmp_path, orientation, suffix):
     once = upright(Image.open(path))
     assert np.array_equal(np.asarray(once), wanted) and upright(once) is once
     assert np.array_equal(decode(Image.open(path)).stored(), wanted)
+
+
+def test_lossy_formats_are_known_without_the_pixels(tmp_path):
+    image = Image.new("RGB", (16, 16))
+    # The suffix does not count.
+    for name, options, expected in (
+        ("a.png", dict(format="JPEG"), "JPEG"),
+        ("b.webp", dict(quality=50), "lossy WebP"),
+        ("c.webp", dict(lossless=True), ""),
+        ("d.png", {}, ""),
+    ):
+        image.save(tmp_path / name, **options)
+        assert lossy_format(tmp_path / name) == expected
+    (tmp_path / "e.jpg").write_bytes(b"")
+    assert lossy_format(tmp_path / "e.jpg") == "" == lossy_format(tmp_path / "nowhere.jpg")
 
 
 def test_sixteen_bits_are_rotated_too(tmp_path):

@@ -16,10 +16,12 @@ def build_extractor(given: Any) -> Extractor:
 
     Raises:
         KeyError: an unknown name.
-        TypeError: an unknown argument.
+        TypeError: an unknown argument, or neither a name nor a config.
     """
     if isinstance(given, Extractor):
         return given
+    if not isinstance(given, (str, Mapping)):
+        raise TypeError(f"extractor: got {given!r}, expected a name such as 'canny', or dict(type=...)")
     return EXTRACTORS.build(dict(type=given) if isinstance(given, str) else dict(given))
 
 
@@ -37,6 +39,9 @@ class Extractor(ABC):
     facts: Mapping[str, Any] = {}
     loader: Mapping[str, Any] = dict(type="LoadSketch")
     classes: Sequence[str] = ()
+
+    def load(self) -> None:  # noqa: B027 - most extractors have none
+        """Read the weights, if it has any, before the first image, for which they are read otherwise."""
 
     @abstractmethod
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.data.conditions import LABEL_IGNORE
+from pitikit.data.errors import LoaderError
 from pitikit.data.extraction.base import Extractor
 from pitikit.files import file_sha256
 from pitikit.networks.caffe_files import read_caffe_layers
@@ -22,6 +24,9 @@ from pitikit.networks.pidinet import PiDiNet
 from pitikit.registry import EXTRACTORS, MODELS
 from pitikit.resources import find, find_weights, looked_for_weights
 from pitikit.weights import read_tensors
+
+#: Pixels of a side that PiDiNet needs.
+_SMALLEST = 16
 
 
 def thin(probability: np.ndarray) -> np.ndarray:
@@ -48,6 +53,9 @@ def thin(probability: np.ndarray) -> np.ndarray:
 class EdgeNetwork(Extractor):
     """Edges by a network: its probabilities, thinned and cut at a threshold.
 
+    A subclass has :meth:`build`. The network is built at the first use: the loaders of a config are made wherever it is
+    read, and in each worker of a data loader.
+
     Args:
         threshold: of the probability.
         thin: keep ridges of one pixel alone.
@@ -58,12 +66,29 @@ class EdgeNetwork(Extractor):
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 1, a probability")
         self.threshold, self.thin, self.device = float(threshold), thin, device
-        self.network: nn.Module
+
+    def build(self) -> nn.Module:
+        """Build the network with its weights: RGB (B, 3, H, W) in [0, 1] to probabilities (B, 1, H, W)."""
+        raise NotImplementedError
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network, ready to run."""
+        with torch.inference_mode(False):
+            return to_device(self.build().eval(), self.device)
+
+    def load(self) -> None:
+        """Build the network."""
+        _ = self.network
 
     @torch.inference_mode()
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Probability of an edge of RGB uint8 (H, W, 3): float32 (H, W)."""
-        return self.network(_unit(image).to(self.device))[0, 0].cpu().numpy()
+        height, width = image.shape[:2]
+        # The coarsest maps need some pixels.
+        more = [(0, max(0, _SMALLEST - size)) for size in (height, width)]
+        padded = np.pad(image, [*more, (0, 0)], mode="edge") if height < _SMALLEST or width < _SMALLEST else image
+        return self.network(_unit(padded).to(self.device))[0, 0, :height, :width].cpu().numpy()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Find the edges."""
@@ -91,10 +116,17 @@ class PiDiNetEdges(EdgeNetwork):
         device: str = "cpu",
     ) -> None:
         super().__init__(threshold, thin, device)
-        path = _weights(weights, "the released .pth in its converted form, as safetensors")
-        tensors = {name: value for name, value in read_tensors(path).items() if isinstance(value, Tensor)}
-        self.network = to_device(PiDiNet.from_state(tensors), device)
-        self.facts = _facts("pidinet", path, threshold=self.threshold, thin=self.thin)
+        self.weights = _weights(weights, "the released .pth in its converted form, as safetensors")
+
+    def build(self) -> nn.Module:
+        """Build the model of the size that the weights have."""
+        tensors = read_tensors(self.weights)
+        return PiDiNet.from_state({name: value for name, value in tensors.items() if isinstance(value, Tensor)})
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Settings, and the hash of the weights."""
+        return _facts("pidinet", self.weights, threshold=self.threshold, thin=self.thin)
 
 
 @EXTRACTORS.register_module(name="hed")
@@ -116,9 +148,16 @@ class HEDEdges(EdgeNetwork):
         device: str = "cpu",
     ) -> None:
         super().__init__(threshold, thin, device)
-        path = _weights(weights, "hed_pretrained_bsds.caffemodel, of the page of the authors")
-        self.network = to_device(HED.from_layers(read_caffe_layers(path)), device)
-        self.facts = _facts("hed", path, threshold=self.threshold, thin=self.thin)
+        self.weights = _weights(weights, "hed_pretrained_bsds.caffemodel, of the page of the authors")
+
+    def build(self) -> nn.Module:
+        """Build the network of the file."""
+        return HED.from_layers(read_caffe_layers(self.weights))
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Settings, and the hash of the weights."""
+        return _facts("hed", self.weights, threshold=self.threshold, thin=self.thin)
 
 
 class _NamedNetwork(Extractor):
@@ -158,8 +197,17 @@ class SegmenterMask(_NamedNetwork):
         self.loader = dict(type="LoadMask", num_classes=len(self.classes) or LABEL_IGNORE)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Label each pixel."""
-        return self.output(image).argmax(0).numpy().astype(np.uint8)
+        """Label each pixel.
+
+        Raises:
+            LoaderError: the network has more classes than a byte holds.
+        """
+        logits = self.output(image)
+        if len(logits) > LABEL_IGNORE:
+            raise LoaderError(
+                f"a segmenter of {len(logits)} classes", f"{LABEL_IGNORE} at most", "name another network"
+            )
+        return logits.argmax(0).numpy().astype(np.uint8)
 
 
 @EXTRACTORS.register_module(name="depth")

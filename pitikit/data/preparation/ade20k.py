@@ -82,6 +82,7 @@ class ADE20KFull(Preparation):
     title = "ADE20K, full annotation (2021)"
     layout = "images/ADE/{training,validation}/**/ADE_*{.jpg,_seg.png,.json}"
     counts = dict(train=25574, val=2000)
+    unlabelled = 0
 
     def __init__(self, top: int = 150) -> None:
         if not 1 <= top <= LABEL_IGNORE:
@@ -104,7 +105,7 @@ class ADE20KFull(Preparation):
         """Read an image and its class ids: R // 10 · 256 + G; 0 is 'no label'."""
         path = Path(item.sources["mask"])
         codes = read_image(path).astype(np.uint16)
-        if (codes[..., 0] == codes[..., 1]).all() and (codes[..., 1] == codes[..., 2]).all():
+        if codes.any() and (codes == codes[..., :1]).all():
             raise DataError("a grey image", "colours that code class and instance", "use ade20k for 150 classes", path)
         file = Path(item.sources["image"])
         return Sample(read_image(file), {"mask": codes[..., 0] // 10 * 256 + codes[..., 1]}, file, _names(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from pitikit.data.conditions import LABEL_IGNORE
 from pitikit.data.errors import DataError
 from pitikit.data.listing import FileTree, Passed, split_suffix
+from pitikit.data.preparation.archives import unpack_advice
 
 MISSING, UNPAIRED, DAMAGED, EMPTY = "missing", "unpaired", "damaged", "without a label"
 """Kinds of problems; what is :data:`EMPTY` is left out, and is no fault of a download."""
+
+NO_ROLE = "of no role in this dataset"
+"""Reason for which a file is passed over that no pattern of a preparation fits."""
 
 _SPLITS = dict(train="train", training="train", val="val", valid="val", validation="val", test="test", testing="test")
 
@@ -82,16 +88,26 @@ class Pairing:
     files: dict[tuple[str, str], dict[str, list[str]]] = field(default_factory=dict)
 
     def add(self, member: str, split: str, name: str, path: str) -> None:
-        """Add a file, by its path below the root."""
+        """Add a file, by its path below the root; the composition of letters in ``name`` does not matter."""
+        name = unicodedata.normalize("NFC", name)
         self.files.setdefault((split, name), {}).setdefault(member, []).append(path)
 
     def join_split(self) -> None:
         """Give a file without a split that of its partner, where there is one such partner."""
-        for split, name in list(self.files):
-            lone = self.files[split, name]
-            homes = [each for each in self.files if each[1] == name and each[0] and not self.files[each].keys() & lone]
-            if not split and len(homes) == 1:
-                self.files[homes[0]].update(self.files.pop((split, name)))
+        splits: dict[str, list[str]] = {}
+        for split, name in self.files:
+            splits.setdefault(name, []).append(split)
+        for name, of_name in splits.items():
+            lone = self.files.get(("", name), {})
+            homes = [split for split in of_name if split and not self.files[split, name].keys() & lone.keys()]
+            if lone and len(homes) == 1:
+                self.move("", homes[0], name)
+
+    def move(self, split: str, to: str, name: str) -> None:
+        """Move an item to another split, where its files join those that are there."""
+        there = self.files.setdefault((to, name), {})
+        for member, paths in self.files.pop((split, name)).items():
+            there.setdefault(member, []).extend(paths)
 
     def found(self, passed: Passed, problems: Sequence[Problem] = ()) -> Found:
         """The items whose members are all there, once each."""
@@ -118,12 +134,14 @@ class Preparation(ABC):
     nothing of what it found.
     """
 
-    title: ClassVar[str]
-    """Name of the set, for people."""
-    layout: ClassVar[str]
+    title: ClassVar[str] = ""
+    """Name of the set, for people; by default the one that it is registered by."""
+    layout: ClassVar[str] = "its files"
     """The files that are expected in a download, for messages and for ``--list``."""
-    counts: ClassVar[Mapping[str, int]] = {}
+    counts: Mapping[str, int] = {}
     """Items of the whole official set, by split."""
+    unlabelled: ClassVar[int] = LABEL_IGNORE
+    """Id of a mask that :meth:`read` gives which means 'no label'."""
 
     @abstractmethod
     def find(self, root: Path) -> Found:
@@ -168,11 +186,13 @@ class Preparation(ABC):
         return []
 
     def nothing(self, root: Path, hint: str = "") -> DataError:
-        """The error of a download in which nothing of this layout is."""
-        return DataError(f"nothing of {self.title}", self.layout, hint, path=root)
+        """The error of a download in which nothing of this layout is; of a packed one it has the command to unpack."""
+        error = FileTree(root).folder("").error if root.is_dir() else ""
+        advice = f"the folder cannot be read ({error})" if error else unpack_advice(root)
+        return DataError(f"nothing of {self.title or type(self).__name__}", self.layout, advice or hint, path=root)
 
 
-def matches(tree: FileTree, pattern: str, passed: Passed, reason: str = "of no role in this set") -> Iterator[re.Match]:
+def matches(tree: FileTree, pattern: str, passed: Passed) -> Iterator[re.Match]:
     """Walk through a download, and yield a match of each path whose end ``pattern`` fits, as early as it can begin."""
     compiled = re.compile(rf"(?:.*?/)??{pattern}", re.IGNORECASE)
     for path in tree.walk("", passed):
@@ -180,7 +200,7 @@ def matches(tree: FileTree, pattern: str, passed: Passed, reason: str = "of no r
         if found is not None:
             yield found
         else:
-            passed.setdefault(reason, []).append(path)
+            passed.setdefault(NO_ROLE, []).append(path)
 
 
 def split_of(folders: Sequence[str]) -> str | None:

@@ -10,9 +10,12 @@ from typing import Any
 from pitikit.data.class_tables import CAMVID_11, CAMVID_32
 from pitikit.data.colour_maps import ColourTable, read_coloured
 from pitikit.data.conditions import LABEL_IGNORE
+from pitikit.data.errors import DataError
 from pitikit.data.listing import FileTree, Passed
 from pitikit.data.preparation.base import (
+    DAMAGED,
     MISSING,
+    NO_ROLE,
     UNPAIRED,
     Found,
     Item,
@@ -25,7 +28,7 @@ from pitikit.data.preparation.base import (
     split_of,
 )
 from pitikit.data.reading import read_ids, read_image
-from pitikit.data.splits import read_lines
+from pitikit.data.splits import listed_ids, read_lines
 from pitikit.registry import PREPARATIONS
 
 _VOID = 11
@@ -60,21 +63,21 @@ class CamVid(Preparation):
     """Street scenes; the form of the download is found out.
 
     SegNet's has folders of splits and ids, 11 for 'no label'; its lists hold paths of another machine, of which the
-    names count. The official one has colours and no splits: its sequences make those of SegNet. A file of colours
-    keeps the larger images.
+    names count. The official one has colours (``NAME_L.png``) and no splits: its sequences make those of SegNet.
 
     Args:
         classes: 11, or, of the official form, the 31 that have a name.
+        nearest: of the official form, take the nearest colours, for labels that were resized or compressed.
     """
 
     title = "CamVid (SegNet's form, or the official one)"
     layout = "{train,val,test}{,annot}/*.png; or 701_StillsRaw_full/*.png and LabeledApproved_full/*_L.png"
     counts = dict(train=367, val=101, test=233)
 
-    def __init__(self, classes: int = 11) -> None:
+    def __init__(self, classes: int = 11, nearest: bool = False) -> None:
         if classes not in (11, 31):
             raise ValueError(f"classes={classes}; expected 11, or 31 of the official form")
-        self.number = classes
+        self.number, self.nearest = classes, nearest
         self.table = _classes_of_colours(classes)
         self.colours = ColourTable(CAMVID_32.colours, tuple(range(32)), CAMVID_32.names)
 
@@ -82,34 +85,42 @@ class CamVid(Preparation):
         """Find the items of the form that is there."""
         passed: Passed = {}
         pairing = Pairing(FileTree(root), ("image", "mask"))
-        problems: list[Problem] = []
+        unknown: list[str] = []
+        is_official = False
         lists: dict[str, str] = {}
-        pattern = r"(?:(train|val|test)(annot)?/([^/]+)\.png|(train|val|test)\.txt|([^/]+?)(_L)?\.png)"
+        pattern = r"(?:(?:(train|val|test)(annot|_labels)?/)?([^/]+?)(_L)?\.png|(train|val|test)\.txt)"
         for found in matches(pairing.tree, pattern, passed):
-            split, annotated, name, listed, frame, labelled = found.groups()
-            if split is not None:
-                pairing.add("mask" if annotated else "image", split_of([split]) or "", name, found.string)
-            elif listed is not None:
+            folder, annotated, name, colours, listed = found.groups()
+            if listed is not None:
                 lists[listed.lower()] = pairing.tree.real(found.string)
-            elif split_by_sequence(frame) is None:
-                problems.append(Problem(UNPAIRED, found.string, "a name of none of the five sequences"))
-            else:
-                pairing.add("mask" if labelled else "image", split_by_sequence(frame) or "", frame, found.string)
+                continue
+            split = split_of([folder]) if folder is not None else split_by_sequence(name)
+            if split is None:
+                unknown.append(found.string)
+                continue
+            is_official = is_official or folder is None or colours is not None
+            pairing.add("mask" if annotated or colours else "image", split, name, found.string)
         if not pairing.files:
             raise self.nothing(root)
+        problems: list[Problem] = []
+        if is_official:
+            problems += [Problem(UNPAIRED, path, "a name of none of the five sequences") for path in unknown]
+        elif self.number != 11:
+            raise ValueError(f"classes={self.number}: SegNet's form has 11 classes; the official one has 31")
+        elif unknown:
+            passed.setdefault(NO_ROLE, []).extend(unknown)
         for split, path in sorted(lists.items()):
-            problems += _missing(split, Path(path), {name for each, name in pairing.files if each == split})
+            problems += _missing(split, Path(path), pairing)
         return pairing.found(passed, problems)
 
     def read(self, item: Item) -> Sample:
         """Read an image and its classes; colours are looked up at their own size."""
         path, file = Path(item.sources["mask"]), Path(item.sources["image"])
         if path.stem.endswith("_L"):
-            mask = mapped(self.colours.ids_of(read_coloured(path), path=path), self.table, path)
-        elif self.number == 11:
-            mask = mapped(read_ids(path), _SEGNET, path, "SegNet's form has the ids 0 to 11")
+            ids = self.colours.ids_of(read_coloured(path), self.nearest or None, path=path)
+            mask = mapped(ids, self.table, path)
         else:
-            raise ValueError(f"classes={self.number}: SegNet's form has 11 classes; the official one has 31")
+            mask = mapped(read_ids(path), _SEGNET, path, "SegNet's form has the ids 0 to 11")
         return Sample(read_image(file), {"mask": mask}, file)
 
     def loaders(self, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -136,11 +147,15 @@ def split_by_sequence(name: str) -> str | None:
     return "val" if sequence == "0016E5" and 7959 <= frame <= 8159 else "train"
 
 
-def _missing(split: str, path: Path, there: set[str]) -> list[Problem]:
-    """Files that a list has and the folders lack; its paths begin somewhere else."""
-    names = [re.split(r"[\s,]+", line)[0].replace("\\", "/").rpartition("/")[2] for line in read_lines(path)]
+def _missing(split: str, path: Path, pairing: Pairing) -> list[Problem]:
+    """Items that a list has and the folders lack; its paths begin somewhere else."""
+    there = {name: next(iter(members.values()))[0] for (each, name), members in pairing.files.items() if each == split}
+    try:
+        listed = listed_ids(read_lines(path), there, path)
+    except DataError as error:
+        return [Problem(DAMAGED, path.name, str(error))]
     return [
         Problem(MISSING, f"{split}/{name}", f"{path.name} lists it, and it is not there")
-        for name in names
-        if name.rpartition(".")[0] not in there
+        for name in dict.fromkeys(listed)
+        if name not in there
     ]

@@ -41,7 +41,7 @@ class COCOStuff(Preparation):
         """Find images and label maps of equal names."""
         passed: Passed = {}
         pairing = Pairing(FileTree(root), ("image", "mask"))
-        for found in matches(pairing.tree, r"(train|val)(?:2017)?/([^/]+)\.(jpe?g|png)", passed):
+        for found in matches(pairing.tree, r"(train|val)(?:2017)?/([^/]+)(?<!_labelTrainIds)\.(jpe?g|png)", passed):
             split, name, suffix = found.groups()
             pairing.add("mask" if suffix.lower() == "png" else "image", split_of([split]) or "", name, found.string)
         if not pairing.files:

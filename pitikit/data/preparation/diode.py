@@ -11,12 +11,14 @@ import numpy as np
 from pitikit.data.conditions import Intrinsics, normals_from_depth
 from pitikit.data.errors import DataError
 from pitikit.data.listing import FileTree, Passed
+from pitikit.data.loading_geometry import check_depth, to_metres, to_vectors
 from pitikit.data.preparation.base import MISSING, Found, Item, Pairing, Preparation, Problem, Sample, matches, split_of
 from pitikit.data.reading import read_depth, read_image, read_normals, read_valid
 from pitikit.registry import PREPARATIONS
 
 # Of the devkit, for 1024×768 pixels.
 _CAMERA = Intrinsics(886.81, 927.06, 512.0, 384.0)
+_COUNTS = dict(both=dict(train=25458, val=771), indoors=dict(train=8574, val=325), outdoor=dict(train=16884, val=446))
 _MEMBERS = {".png": "image", "_depth.npy": "depth", "_depth_mask.npy": "valid", "_normal.npy": "normals"}
 
 
@@ -36,7 +38,7 @@ class DIODE(Preparation):
 
     title = "DIODE (depth and normals)"
     layout = "{train,val}/{indoors,outdoor}/scene_*/scan_*/*{.png,_depth.npy,_depth_mask.npy,_normal.npy}"
-    counts = dict(train=25458, val=771)
+    counts = _COUNTS["both"]
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class DIODE(Preparation):
         signs: tuple[float, float, float] = (1, 1, 1),
         smooth: int = 4,
     ) -> None:
+        self.counts = _COUNTS[scenes]
         self.scenes, self.normals, self.smooth = scenes, normals, smooth
         self.signs = np.array(signs, np.float32)
 
@@ -53,7 +56,8 @@ class DIODE(Preparation):
         passed: Passed = {}
         pairing = Pairing(FileTree(root), ("image", "depth", "valid"), ("normals",))
         pattern = (
-            r"(train|val)/(?:.+/)?(\d+_\d+_(indoors|outdoor)_\d+_\d+)(\.png|_depth\.npy|_depth_mask\.npy|_normal\.npy)"
+            r"(train|val)(?:_normals?)?/(?:.+/)?(\d+_\d+_(indoors|outdoor)_\d+_\d+)"
+            r"(\.png|_depth\.npy|_depth_mask\.npy|_normal\.npy)"
         )
         for found in matches(pairing.tree, pattern, passed):
             split, name, scenes, end = found.groups()
@@ -74,16 +78,14 @@ class DIODE(Preparation):
     def read(self, item: Item) -> Sample:
         """Read an image, its valid depth and its normals; zero vectors are none."""
         file, path = Path(item.sources["image"]), Path(item.sources["depth"])
-        metres = read_depth(path).astype(np.float32)
+        depth = to_metres(read_depth(path), "m", path)
         valid = read_valid(Path(item.sources["valid"]))
-        if valid.shape != metres.shape:
-            found = f"a mask of {valid.shape[1]}×{valid.shape[0]} pixels"
-            raise DataError(found, f"the size of the depth, {metres.shape[1]}×{metres.shape[0]}", "", path)
-        depth = np.where(valid & np.isfinite(metres) & (metres > 0), metres, 0).astype(np.float32)
-        if not depth.any():
-            raise DataError("no valid depth", "some depth above 0", "", path)
+        _check_size("a mask", valid, depth, path)
+        depth[~valid | np.isinf(depth)] = 0
+        check_depth(depth, path)
         if "normals" in item.sources and self.normals != "derived":
-            normals = np.nan_to_num(read_normals(Path(item.sources["normals"])).astype(np.float32)) * self.signs
+            normals = to_vectors(read_normals(Path(item.sources["normals"]))) * self.signs
+            _check_size("normals", normals, depth, path)
             facts = {"agreement": agreement(normals[::4, ::4], self._derived(depth[::4, ::4]))}
         else:
             normals, facts = self._derived(depth), {}
@@ -111,6 +113,12 @@ class DIODE(Preparation):
         """The loaders of normals and depth."""
         far = 350.0 if self.scenes != "indoors" else 50.0
         return {"normals": dict(type="LoadNormals"), "depth": dict(type="LoadDepth", near=0.6, far=far)}
+
+
+def _check_size(name: str, array: np.ndarray, depth: np.ndarray, path: Path) -> None:
+    (height, width), (h, w) = depth.shape, array.shape[:2]
+    if (h, w) != (height, width):
+        raise DataError(f"{name} of {w}×{h} pixels", f"the size of the depth, {width}×{height}", "", path)
 
 
 def agreement(given: np.ndarray, derived: np.ndarray) -> list[float]:

@@ -43,6 +43,8 @@ class Facades(Preparation):
     layout = "{base,extended}/cmp_*.{jpg,png}; or {train,val,test}/*.jpg of twice the width"
 
     def __init__(self, every: int = 10, majority: int = 2) -> None:
+        if every < 0 or majority < 0:
+            raise ValueError(f"every={every}, majority={majority}; expected 0 or more of both")
         self.every, self.majority = every, majority
         self.colours = ColourTable(CMP_FACADES_12.colours, tuple(range(12)), CMP_FACADES_12.names)
 

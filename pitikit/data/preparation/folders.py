@@ -11,8 +11,11 @@ import numpy as np
 from pitikit.arguments import nearest as nearest_name
 from pitikit.data.colour_maps import ColouredMap, colour_table, read_coloured
 from pitikit.data.conditions import LABEL_IGNORE
+from pitikit.data.decoding import lossy_format
 from pitikit.data.errors import DataError
 from pitikit.data.listing import FILE_SUFFIXES, IMAGE_SUFFIXES, OTHER_KIND, FileTree, Passed, split_suffix
+from pitikit.data.loading_geometry import check_depth, check_unit, to_metres, to_vectors
+from pitikit.data.loading_sketch import LoadSketch
 from pitikit.data.preparation.base import (
     Found,
     Item,
@@ -23,7 +26,7 @@ from pitikit.data.preparation.base import (
     split_of,
     without_split,
 )
-from pitikit.data.reading import as_ids, read_depth, read_grey, read_ids, read_image, read_normals
+from pitikit.data.reading import as_ids, check_lossless, read_depth, read_grey, read_ids, read_image, read_normals
 from pitikit.registry import PREPARATIONS
 
 Kind = Literal["mask", "sketch", "depth", "normals"]
@@ -72,8 +75,11 @@ class Unnamed(Preparation):
         invert: bool = False,
         every: int = 10,
     ) -> None:
-        self.kind, self.majority, self.unit, self.invert, self.every = kind, majority, unit, invert, every
-        self.nearest = nearest
+        if majority < 0 or every < 0:
+            raise ValueError(f"majority={majority}, every={every}; expected 0 or more of both")
+        check_unit(unit)
+        self.kind, self.majority, self.unit, self.every = kind, majority, unit, every
+        self.nearest, self.sketch = nearest, LoadSketch(invert=invert)
         self.table = None if colours is None else colour_table(colours)
         given = [ignore] if isinstance(ignore, (int, str)) else list(ignore)
         self.ignored = [self._id_of(each) for each in given]
@@ -81,7 +87,8 @@ class Unnamed(Preparation):
     def _id_of(self, given: int | str) -> int:
         names = self.table.names if self.table is not None else ()
         if isinstance(given, str) and given not in names:
-            raise ValueError(f"ignore={given!r}; expected an id, or a name of the table; {nearest_name(given, names)}")
+            hint = nearest_name(given, names) if names else "names are those of the table that colours= names"
+            raise ValueError(f"ignore={given!r}; expected an id, or a name of the table; {hint}")
         return names.index(given) if isinstance(given, str) else given
 
     def find(self, root: Path) -> Found:
@@ -103,46 +110,41 @@ class Unnamed(Preparation):
         free = [name for split, name in pairing.files if not split]
         val = held_out(free, self.every)
         for name in free:
-            pairing.files["val" if name in val else "train", name] = pairing.files.pop(("", name))
+            pairing.move("", "val" if name in val else "train", name)
 
-    def condition(self, source: Path | np.ndarray, path: Path) -> np.ndarray:
-        """The condition of a file, or of the pixels (H, W, 3) of the half of one."""
+    def condition(self, path: Path, half: np.ndarray | None = None) -> np.ndarray:
+        """The condition of a file, or of the pixels (H, W, 3) of ``half`` of it.
+
+        Raises:
+            DataError: it is none of its kind.
+        """
         if self.kind == "mask":
-            return self._mask(source, path)
-        if isinstance(source, np.ndarray):
-            if self.kind == "sketch":
-                return self._edges(source.max(axis=2))
-            raise DataError(f"{self.kind} in one file with the image", "a mask or a sketch", "", path)
-        if self.kind == "sketch":
-            return self._edges(read_grey(source))
+            return self._mask(path, half)
         if self.kind == "normals":
-            return np.nan_to_num(read_normals(source).astype(np.float32))
-        depth = read_depth(source)
-        whole = depth.dtype.kind != "f"
-        unit = self.unit if self.unit is not None else ("mm" if whole else "m")
-        scale = {"m": 1.0, "mm": 1e-3}[unit] if isinstance(unit, str) else float(unit)
-        metres = depth.astype(np.float32) * np.float32(scale)
-        return np.where(np.isfinite(metres) & (metres > 0), metres, 0).astype(np.float32)
+            return to_vectors(read_normals(path))
+        if self.kind == "depth":
+            return check_depth(to_metres(read_depth(path), self.unit, path), path)
+        try:
+            return self.sketch.validate(read_grey(path) if half is None else half.max(axis=2))
+        except DataError as error:
+            error.path = path
+            raise
 
-    def _mask(self, source: Path | np.ndarray, path: Path) -> np.ndarray:
-        if self.table is None:
-            ids = read_ids(source) if isinstance(source, Path) else as_ids(source, path)
-        else:
-            lossy = "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else ""
-            given = read_coloured(source) if isinstance(source, Path) else ColouredMap(source, lossy)
+    def _mask(self, path: Path, half: np.ndarray | None) -> np.ndarray:
+        if self.table is not None:
+            given = read_coloured(path) if half is None else ColouredMap(half, lossy_format(path))
             ids = self.table.ids_of(given, self.nearest, self.majority, path)
-        if ids.min() < 0:
-            raise DataError(f"ids from {ids.min()}", "ids from 0", "", path)
-        if ids.max() > LABEL_IGNORE:
-            raise DataError(
-                f"ids up to {ids.max()}", f"ids up to {LABEL_IGNORE}, 'no label'", "bring them to classes first", path
-            )
-        return np.where(np.isin(ids, self.ignored), LABEL_IGNORE, ids).astype(np.uint8)
-
-    def _edges(self, grey: np.ndarray) -> np.ndarray:
-        grey = grey.astype(np.float32) * (255 if grey.max() <= 1 else 1)
-        white = (255 - grey if self.invert else grey) > 127
-        return white.astype(np.uint8) * 255
+        elif half is None:
+            ids = read_ids(path)
+        else:
+            check_lossless(lossy_format(path), path)
+            ids = as_ids(half, path)
+        kept = ~np.isin(ids, self.ignored)
+        low, high = (int(ids[kept].min()), int(ids[kept].max())) if kept.any() else (0, 0)
+        if low < 0 or high > LABEL_IGNORE:
+            advice = "bring them to classes first, or name those without a label: ignore="
+            raise DataError(f"ids from {low} to {high}", f"0 to {LABEL_IGNORE}, 'no label'", advice, path)
+        return np.where(kept, ids, LABEL_IGNORE).astype(np.uint8)
 
     def loaders(self, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """The loader of the condition; the labels that occur give the number of classes."""
@@ -156,6 +158,10 @@ class Unnamed(Preparation):
         if self.table is None or not self.table.names:
             return (), ()
         return self.table.names, self.table.colours
+
+
+def _parts(folder: str) -> list[str]:
+    return [part for part in folder.split("/") if part not in ("", ".")]
 
 
 @PREPARATIONS.register_module(name="two_folders")
@@ -175,9 +181,9 @@ class TwoFolders(Unnamed):
 
     def __init__(self, image: str = "A", condition: str = "B", **settings: Any) -> None:
         super().__init__(**settings)
-        if image == condition:
+        if _parts(image) == _parts(condition) or not _parts(image) or not _parts(condition):
             raise ValueError(f"image={image!r}, condition={condition!r}; expected two folders")
-        self.members = {image: "image", condition: self.kind}
+        self.folders = [(_parts(image), "image"), (_parts(condition), self.kind)]
 
     def find(self, root: Path) -> Found:
         """Find files of equal names."""
@@ -200,18 +206,22 @@ class TwoFolders(Unnamed):
         return pairing.found(passed)
 
     def _member(self, folders: list[str]) -> tuple[list[str], str | None]:
-        """The folders of a path without that of its member, and the member."""
-        for name, member in self.members.items():
-            parts = name.strip("/").split("/")
-            for place in range(len(folders) - len(parts) + 1):
-                if folders[place : place + len(parts)] == parts:
-                    return folders[:place] + folders[place + len(parts) :], member
-        return folders, None
+        """The folders of a path without that of its member, the outermost that is named so, and the member."""
+        fits = [
+            (place, -len(parts), member)
+            for parts, member in self.folders
+            for place in range(len(folders) - len(parts) + 1)
+            if folders[place : place + len(parts)] == parts
+        ]
+        if not fits:
+            return folders, None
+        place, length, member = min(fits)
+        return folders[:place] + folders[place - length :], member
 
     def read(self, item: Item) -> Sample:
         """Read an image and its condition."""
         file, path = Path(item.sources["image"]), Path(item.sources[self.kind])
-        return Sample(read_image(file), {self.kind: self.condition(path, path)}, file)
+        return Sample(read_image(file), {self.kind: self.condition(path)}, file)
 
 
 @PREPARATIONS.register_module(name="side_by_side")
@@ -228,13 +238,15 @@ class SideBySide(Unnamed):
 
     def __init__(self, image: Literal["left", "right"] = "left", **settings: Any) -> None:
         super().__init__(**settings)
+        if self.kind not in ("mask", "sketch"):
+            raise ValueError(f"kind={self.kind!r}; expected 'mask' or 'sketch', which an image can hold beside another")
         self.image = image
 
     def read(self, item: Item) -> Sample:
         """Read both halves."""
         file = Path(item.sources["image"])
         photograph, other = halves(read_image(file), file, self.image)
-        return Sample(photograph, {self.kind: self.condition(other, file)})
+        return Sample(photograph, {self.kind: self.condition(file, other)})
 
 
 @PREPARATIONS.register_module(name="photographs")

@@ -14,6 +14,9 @@ from scipy.io import loadmat
 from pitikit.data.class_tables import NYU_40
 from pitikit.data.conditions import LABEL_IGNORE, Intrinsics, normals_from_depth
 from pitikit.data.errors import DataError
+from pitikit.data.listing import FileTree, Passed
+from pitikit.data.loading_geometry import check_depth
+from pitikit.data.preparation.archives import unpack_advice
 from pitikit.data.preparation.base import Found, Item, Preparation, Sample
 from pitikit.registry import PREPARATIONS
 
@@ -29,7 +32,7 @@ _AGAIN = "download the file itself: a page in its place, or a part of it, was sa
 class NYUDepth(Preparation):
     """795 + 654 images with depth, labels of 40 classes, and normals derived from the depth.
 
-    SRC is the folder of the files, or ``nyu_depth_v2_labeled.mat`` in it. Without a mapping to the 40 classes there
+    SRC is a folder with the files, or ``nyu_depth_v2_labeled.mat`` in it. Without a mapping to the 40 classes there
     are no label maps. Ids are the official numbers, from 1.
 
     Args:
@@ -60,15 +63,22 @@ class NYUDepth(Preparation):
 
     def find(self, root: Path) -> Found:
         """Find the images of both splits."""
+        passed: Passed = {}
         folder = root.parent if root.is_file() else root
-        labeled = root if root.is_file() else _file(folder, [_LABELED])
-        splits = _file(folder, [_SPLITS])
-        mapping = _file(folder, _MAPPINGS)
+        # Beside a file that was named, nothing else is looked at; in a folder, all below it.
+        tree = FileTree(folder)
+        files = list(tree.walk("", passed, depth=0 if root.is_file() else None))
+        places = {path.rpartition("/")[2].lower(): Path(tree.real(path)) for path in reversed(files)}
+        labeled = root if root.is_file() else places.get(_LABELED)
+        splits = places.get(_SPLITS)
+        mapping = next((places[name.lower()] for name in _MAPPINGS if name.lower() in places), None)
         if labeled is None or splits is None:
             lacking = _LABELED if labeled is None else _SPLITS
-            raise DataError(f"no {lacking}", self.layout, "download it to SRC", path=folder)
+            raise DataError(f"no {lacking}", self.layout, unpack_advice(root) or "download it to SRC", path=folder)
         with _opened(labeled) as file:
-            count = _images(file, labeled).shape[0]
+            count = len(_array(file, "images", labeled))
+            for name in ("depths", *(["labels"] if mapping else [])):
+                _array(file, name, labeled, count)
         if mapping is not None:
             class_table(mapping)
         items = []
@@ -81,18 +91,17 @@ class NYUDepth(Preparation):
                     raise DataError(f"the number {number}", f"1 to {count}, of the images", "", splits)
                 sources = {"file": str(labeled), "number": str(number)}
                 items.append(Item(split, f"{number:04d}", sources | ({"mapping": str(mapping)} if mapping else {})))
-        return Found(items, [], {})
+        return Found(items, [], passed)
 
     def read(self, item: Item) -> Sample:
         """Read an image, its depth and its labels; MATLAB's arrays are transposed."""
         place, path = int(item.sources["number"]) - 1, Path(item.sources["file"])
         top, bottom, left, right = self.crop
         file = _open_once(path, path.stat().st_mtime_ns)
-        image = _images(file, path)[place].transpose(2, 1, 0)[top:bottom, left:right]
+        image = file["images"][place].transpose(2, 1, 0)[top:bottom, left:right]
         metres = np.asarray(file["depths"][place], np.float32).T[top:bottom, left:right]
         depth = np.where(np.isfinite(metres) & (metres > 0), metres, 0).astype(np.float32)
-        if not depth.any():
-            raise DataError("no valid depth", "some depth above 0", "", path)
+        check_depth(depth, path)
         conditions = {"depth": depth}
         if self.normals:
             conditions["normals"] = normals_from_depth(
@@ -120,10 +129,6 @@ class NYUDepth(Preparation):
         return NYU_40
 
 
-def _file(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)
-
-
 def _opened(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
@@ -139,11 +144,14 @@ def _open_once(path: Path, changed: int) -> h5py.File:
     return _opened(path)
 
 
-def _images(file: h5py.File, path: Path) -> Any:
-    shape = file["images"].shape if "images" in file else None
-    if shape is None or len(shape) != 4 or shape[1:] != (3, 640, 480):
-        raise DataError(f"images of shape {shape}", "(N, 3, 640, 480), as MATLAB stores them", "", path)
-    return file["images"]
+def _array(file: h5py.File, name: str, path: Path, count: int | None = None) -> Any:
+    """The array ``name`` of the file, ``count`` maps of MATLAB's order; DataError where it is another, or not there."""
+    one = (3, 640, 480) if name == "images" else (640, 480)
+    shape = file[name].shape if name in file else None
+    if shape is None or shape[1:] != one or shape[0] != (shape[0] if count is None else count):
+        expected = f"({', '.join(map(str, ('N' if count is None else count, *one)))})"
+        raise DataError(f"{name} of shape {shape}", f"{expected}, as MATLAB stores them", _AGAIN, path)
+    return file[name]
 
 
 def read_matlab(path: Path) -> dict[str, np.ndarray]:

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from pitikit.data.conditions import EDGE_COVERAGE, LABEL_IGNORE, encode_normals
-from pitikit.data.errors import DataError
+from pitikit.data.conditions import EDGE_COVERAGE, encode_normals, shape_of
+from pitikit.data.errors import DataError, LoaderError
 from pitikit.data.extraction.base import Extractor
 from pitikit.data.preparation.base import DAMAGED, EMPTY, Item, Preparation, Problem, Sample
+from pitikit.data.reading import as_ids, is_bytes_image
+from pitikit.data.rotations import unshared_rotation
 from pitikit.files import first_line, write_atomically
 
 IMAGE = "image"
@@ -78,17 +80,19 @@ class Converter:
 
         Raises:
             OSError: nothing can be written.
+            LoaderError: the preparation or an extractor gives something else than it should.
         """
         try:
             sample = self._read(item)
+        except LoaderError:
+            raise
         except DataError as error:
-            error.item = error.item or item.key
             return Outcome(item, problem=Problem(DAMAGED, item.key, str(error)))
         except (OSError, ValueError, KeyError) as error:
             # Such as a file that vanished, or one of another kind.
             return Outcome(item, problem=Problem(DAMAGED, item.key, f"{type(error).__name__}: {first_line(error)}"))
         labels = _histogram(sample.conditions.get("mask"))
-        if labels and set(labels) == {LABEL_IGNORE}:
+        if labels and set(labels) == {self.preparation.unlabelled}:
             return Outcome(item, problem=Problem(EMPTY, item.key, "every pixel is unlabelled"))
         outcome = Outcome(item, facts=sample.facts, labels=labels)
         reduced = reduce_sample(sample, self.size)
@@ -105,20 +109,32 @@ class Converter:
 
     def _read(self, item: Item) -> Sample:
         sample = self.preparation.read(item)
+        image, conditions = sample.image, dict(sample.conditions)
+        if not (is_bytes_image(image) and image.ndim == 3 and image.shape[2] == 3):
+            found = f"{type(self.preparation).__name__}.read gave an image {shape_of(image)}"
+            raise LoaderError(found, "RGB uint8 (H, W, 3)", item=item.key)
         for extractor in self.extractors:
-            if extractor.member in sample.conditions:
-                continue
-            sample.conditions[extractor.member] = extractor(sample.image)
-        height, width = sample.image.shape[:2]
-        for member, array in list(sample.conditions.items()):
-            if array.shape[:2] == (height, width):
-                continue
-            # A label map at half the resolution, up to a rounding.
-            if abs(array.shape[0] * width / array.shape[1] - height) > max(1.0, height / array.shape[0]):
-                found = f"{member} of {array.shape[1]}×{array.shape[0]} pixels"
-                raise DataError(found, f"the shape of the image, {width}×{height}", "the frames differ")
-            sample.conditions[member] = resized(member, array, (width, height))
-        return sample
+            if extractor.member not in conditions:
+                conditions[extractor.member] = extractor(image)
+        for member, array in conditions.items():
+            if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or not array.size:
+                raise LoaderError(f"{member}: {shape_of(array)}", "an array (H, W) or (H, W, k)", item=item.key)
+            array = as_ids(array) if member == "mask" else array
+            conditions[member] = self._fitted(member, array, sample, item)
+        return sample._replace(conditions=conditions)
+
+    def _fitted(self, member: str, array: np.ndarray, sample: Sample, item: Item) -> np.ndarray:
+        """A condition at the size of the image, whose shape it has up to a rounding."""
+        (height, width), (h, w) = sample.image.shape[:2], array.shape[:2]
+        if (h, w) == (height, width):
+            return array
+        # A label map at half the resolution.
+        if abs(h * width / w - height) <= max(1.0, height / h):
+            return resized(member, array, (width, height))
+        advice, source = "the frames differ", item.sources.get(member)
+        if (w, h) == (height, width) and source is not None:
+            advice = unshared_rotation({IMAGE: sample.file, member: Path(source)}, IMAGE, member) or advice
+        raise DataError(f"{member} of {w}×{h} pixels", f"the shape of the image, {width}×{height}", advice)
 
     def _write(self, item: Item, member: str, suffix: str, content: np.ndarray | Path) -> Written:
         name = f"{folder_of(member)}/{item.split}/{item.id}{suffix}"
@@ -134,8 +150,9 @@ def _put(path: Path, data: bytes) -> None:
 def _histogram(mask: np.ndarray | None) -> dict[int, int]:
     if mask is None:
         return {}
-    counts = np.bincount(mask.ravel())
-    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    low = min(0, int(mask.min()))
+    counts = np.bincount((mask if low == 0 else mask - low).ravel())
+    return {int(value) + low: int(counts[value]) for value in np.flatnonzero(counts)}
 
 
 def stored_form(member: str, array: np.ndarray) -> tuple[np.ndarray, str]:

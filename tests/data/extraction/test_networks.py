@@ -1,8 +1,11 @@
+import pickle
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from pitikit.data.errors import LoaderError
 from pitikit.data.extraction import HEDEdges, PiDiNetEdges, build_extractor
 from pitikit.data.extraction.networks import EdgeNetwork, thin
 from pitikit.data.reading import read_ids, read_image
@@ -64,6 +67,48 @@ def test_settings_and_weights_are_facts(tmp_path):
         extractor="pidinet", weights="tiny.safetensors", weights_sha256=file_sha256(path), threshold=0.3, thin=False
     )
     assert extractor(np.zeros((32, 40, 3), np.uint8)).shape == (32, 40)
+
+
+def test_the_network_is_built_at_the_first_use(tmp_path, monkeypatch):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, PiDiNet(8, 4).state_dict())
+    with monkeypatch.context() as patch:
+        patch.setattr("pitikit.data.extraction.networks.read_tensors", None)
+        patch.setattr("pitikit.data.extraction.networks.file_sha256", None)
+        extractor = PiDiNetEdges(path)
+    image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    edges = extractor(image)
+    # What is made within an inference could never be trained, or moved, outside.
+    assert not any(each.is_inference() for each in extractor.network.parameters())
+    again = pickle.loads(pickle.dumps(PiDiNetEdges(path)))
+    again.load()
+    assert (again(image) == edges).all()
+
+
+def test_weights_of_something_else_are_found_by_load(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_weights(path, {"x": torch.zeros(1)})
+    with pytest.raises(ValueError, match="PiDiNet"):
+        PiDiNetEdges(path).load()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 40)])
+def test_images_of_a_few_pixels(tmp_path, shape):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, PiDiNet(8, 4).state_dict())
+    assert PiDiNetEdges(path)(np.zeros((*shape, 3), np.uint8)).shape == shape
+
+
+def test_more_classes_than_a_byte_holds():
+    extractor = build_extractor(dict(type="segmenter", network=SceneSegmenter(classes=list(map(str, range(256))))))
+    with pytest.raises(LoaderError, match="256 classes; expected 255 at most"):
+        extractor(np.zeros((16, 16, 3), np.uint8))
+
+
+@pytest.mark.parametrize("given", [3, ["canny"], None])
+def test_neither_a_name_nor_a_config(given):
+    with pytest.raises(TypeError, match="extractor: got .* expected a name such as 'canny'"):
+        build_extractor(given)
 
 
 def test_hed_reads_the_file_of_its_authors(tmp_path):

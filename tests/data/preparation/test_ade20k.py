@@ -64,6 +64,14 @@ def test_a_grey_mask_is_none_of_the_full_annotation(tmp_path):
         ADE20KFull().read(item)
 
 
+def test_a_segmentation_without_any_class_has_no_label(tmp_path):
+    top = downloads.ade20k_full(tmp_path)
+    item = ADE20KFull().find(top).items[0]
+    downloads.put(Path(item.sources["mask"]), np.zeros((12, 16, 3), np.uint8))
+    mask = ADE20KFull().read(item).conditions["mask"]
+    assert (mask == ADE20KFull.unlabelled).all()
+
+
 def test_too_many_classes_for_a_byte():
     with pytest.raises(ValueError, match="top=256; expected 1 to 255"):
         ADE20KFull(top=256)

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,39 @@ def test_items_have_every_required_member_once(tmp_path):
     found = pairing.found({})
     assert [(item.key, sorted(item.sources)) for item in found.items] == [("train/1", ["depth", "image", "mask"])]
     assert [each.place for each in found.problems] == ["train/2", "mask/3.png"]
+
+
+def test_an_item_joins_the_split_of_its_only_partner(tmp_path):
+    pairing = Pairing(FileTree(tmp_path), ("image", "mask"))
+    for member, split, name in [
+        ("image", "val", "1"),
+        ("mask", "", "1"),
+        # Two partners, and one that has such a member.
+        ("image", "train", "2"),
+        ("image", "val", "2"),
+        ("mask", "", "2"),
+        ("mask", "val", "3"),
+        ("mask", "", "3"),
+    ]:
+        pairing.add(member, split, name, f"{member}/{split}/{name}.png")
+    pairing.join_split()
+    assert [item.key for item in pairing.found({}).items] == ["val/1"]
+    assert ("", "2") in pairing.files and ("", "3") in pairing.files
+
+
+def test_many_items_are_joined_in_linear_time(tmp_path):
+    pairing = Pairing(FileTree(tmp_path), ("image", "mask"))
+    for number in range(20_000):
+        pairing.add("image", "val", str(number), "x")
+        pairing.add("mask", "", str(number), "x")
+    start = time.process_time()
+    pairing.join_split()
+    # By comparison of all with all it took minutes.
+    assert time.process_time() - start < 5 and len(pairing.files) == 20_000
+
+
+def test_letters_of_macos_are_composed(tmp_path):
+    pairing = Pairing(FileTree(tmp_path), ("image", "mask"))
+    pairing.add("image", "train", "caf\u00e9", "A/x")
+    pairing.add("mask", "train", "cafe\u0301", "B/x")
+    assert [item.id for item in pairing.found({}).items] == ["caf\u00e9"]

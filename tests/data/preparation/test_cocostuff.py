@@ -63,6 +63,13 @@ def test_a_map_without_its_image_is_listed(tmp_path):
     assert found.problems[0].place.endswith("stuffthingmaps/train2017/000000000140.png")
 
 
+def test_maps_that_another_toolbox_has_made_are_passed_over(tmp_path):
+    root = downloads.cocostuff(tmp_path)
+    downloads.put(root / "stuffthingmaps/train2017/000000000139_labelTrainIds.png", downloads.plain(3))
+    found = COCOStuff().find(root)
+    assert len(found.items) == 4 and not found.problems
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(DataError, match="nothing of COCO-Stuff.*expected {train,val}2017"):
         COCOStuff().find(tmp_path)

@@ -46,6 +46,35 @@ def test_without_the_archives_of_normals_they_are_derived(tmp_path):
     assert normals[12, 16] == pytest.approx([0, 0, 1], abs=1e-3) and (normals[:3] == 0).all()
 
 
+def test_normals_in_a_folder_of_their_own_archive(tmp_path):
+    root = downloads.diode(tmp_path)
+    for path in list(root.rglob("*_normal.npy")):
+        split, *rest = path.relative_to(root).parts
+        target = root.joinpath(f"{split}_normals", *rest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    found = DIODE(normals="given").find(root)
+    assert len(found.items) == 3 and not found.problems
+
+
+def test_a_normal_that_is_not_finite_is_none(tmp_path):
+    item = DIODE().find(downloads.diode(tmp_path)).items[0]
+    normals = np.full((24, 32, 3), (0, 0.6, 0.8))
+    normals[5, 5] = np.nan, 0.6, 0.8
+    np.save(Path(item.sources["normals"]), normals)
+    found = DIODE().read(item).conditions["normals"]
+    assert not found[5, 5].any() and found[6, 6] == pytest.approx([0, 0.6, 0.8])
+    np.save(Path(item.sources["normals"]), normals[::2, ::2])
+    with pytest.raises(DataError, match="normals of 16×12 pixels; expected the size of the depth, 32×24"):
+        DIODE().read(item)
+
+
+def test_counts_are_those_of_the_scenes():
+    assert DIODE().counts == dict(train=25458, val=771)
+    both = [DIODE(scenes=scenes).counts for scenes in ("indoors", "outdoor")]
+    assert {split: sum(each[split] for each in both) for split in both[0]} == DIODE().counts
+
+
 def test_signs_of_normals(tmp_path):
     item = DIODE().find(downloads.diode(tmp_path)).items[0]
     assert DIODE(signs=(1, -1, -1)).read(item).conditions["normals"][5, 5].tolist() == [0, 0, -1]

@@ -37,6 +37,12 @@ def test_an_id_beyond_the_12_classes(tmp_path):
         Facades().read(item)
 
 
+@pytest.mark.parametrize("options", [dict(every=-1), dict(majority=-1)])
+def test_wrong_options(options):
+    with pytest.raises(ValueError, match="expected 0 or more of both"):
+        Facades(**options)
+
+
 def test_a_facade_without_its_labels(tmp_path):
     root = downloads.facades_official(tmp_path)
     (root / "base/cmp_b0002.png").unlink()

@@ -108,8 +108,99 @@ def test_other_kinds_of_conditions(tmp_path, kind, array, suffix, expected):
 def test_ids_beyond_a_byte(tmp_path):
     pair(tmp_path, mask=np.full((12, 16), 300, np.uint16))
     preparation = TwoFolders(every=0)
-    with pytest.raises(DataError, match="ids up to 300; expected ids up to 255"):
+    with pytest.raises(DataError, match="ids from 300 to 300; expected 0 to 255"):
         preparation.read(preparation.find(tmp_path).items[0])
+
+
+@pytest.mark.parametrize(("ignore", "expected"), [(-1, [3] * 8 + [255] * 8), ([300, 3], [255] * 16)])
+def test_ids_out_of_range_that_mean_no_label(tmp_path, ignore, expected):
+    mask = np.full((12, 16), 3, np.int32)
+    mask[:, 8:] = -1 if ignore == -1 else 300
+    downloads.put(tmp_path / "A/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / "B/1.npy", mask)
+    preparation = TwoFolders(every=0, ignore=ignore)
+    assert preparation.read(preparation.find(tmp_path).items[0]).conditions["mask"][0].tolist() == expected
+    with pytest.raises(DataError, match="expected 0 to 255, 'no label'.*ignore="):
+        TwoFolders(every=0).read(preparation.find(tmp_path).items[0])
+
+
+def first_condition(tmp_path, array, suffix=".npy", **options):
+    downloads.put(tmp_path / "A/1.jpg", downloads.photograph())
+    downloads.put(tmp_path / f"B/1{suffix}", array)
+    preparation = TwoFolders(every=0, **options)
+    return preparation.read(preparation.find(tmp_path).items[0]).conditions[options["kind"]]
+
+
+def test_normals_are_read_as_a_training_reads_them(tmp_path):
+    code = np.full((12, 16, 3), (128, 128, 255), np.uint8)
+    assert np.allclose(first_condition(tmp_path, code, kind="normals"), (0, 0, 1), atol=0.005)
+    vectors = np.full((12, 16, 3), (0, np.nan, 1), np.float32)
+    assert not first_condition(tmp_path, vectors, kind="normals").any()
+
+
+def test_depth_is_read_as_a_training_reads_it(tmp_path):
+    found = first_condition(tmp_path, np.tile(np.where(np.arange(16) < 8, np.inf, 2.0), (12, 1)), kind="depth")
+    assert np.isinf(found[:, :8]).all() and (found[:, 8:] == 2).all()
+    with pytest.raises(DataError, match="uint8; expected depth"):
+        first_condition(tmp_path, downloads.plain(3), kind="depth")
+    with pytest.raises(DataError, match="no valid depth"):
+        first_condition(tmp_path, np.full((12, 16), np.nan, np.float32), kind="depth")
+
+
+def test_black_lines_on_white_need_invert(tmp_path):
+    drawing = np.where(np.arange(16) == 3, 0, 255).astype(np.uint8) * np.ones((12, 1), np.uint8)
+    with pytest.raises(DataError, match=r"B/1.png: found an image that is 94% white.*invert=True"):
+        first_condition(tmp_path, drawing, ".png", kind="sketch")
+    assert (
+        first_condition(tmp_path, drawing, ".png", kind="sketch", invert=True)[0].tolist() == [0] * 3 + [255] + [0] * 12
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (TwoFolders, dict(kind="depth", unit="cm"), "unit='cm'; expected 'm', 'mm'"),
+        (TwoFolders, dict(kind="depth", unit=-1), "unit=-1"),
+        (TwoFolders, dict(majority=-1), "majority=-1"),
+        (TwoFolders, dict(every=-1), "every=-1"),
+        (TwoFolders, dict(image="./A", condition="A/"), "expected two folders"),
+        (TwoFolders, dict(image=""), "expected two folders"),
+        (TwoFolders, dict(ignore="sky"), "ignore='sky'.*the table that colours= names"),
+        (SideBySide, dict(kind="depth"), "kind='depth'; expected 'mask' or 'sketch'"),
+    ],
+)
+def test_wrong_options_are_found_at_the_start(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    ("image", "condition"), [("images", "labels"), ("./images/", "labels"), ("data", "data/labels")]
+)
+def test_the_outermost_folder_of_a_name_counts(tmp_path, image, condition):
+    downloads.put(tmp_path / image / "1.jpg", downloads.photograph())
+    downloads.put(tmp_path / condition / "images/1.png", downloads.plain(1))
+    downloads.put(tmp_path / image / "images/1.jpg", downloads.photograph())
+    found = TwoFolders(image=image, condition=condition, every=0).find(tmp_path)
+    assert [item.key for item in found.items] == ["train/images/1"] and len(found.problems) == 1
+
+
+def test_ids_side_by_side_in_a_jpeg_are_refused(tmp_path):
+    mask = np.repeat(downloads.plain(2)[..., None], 3, axis=2)
+    for name in ("1.jpg", "2.png"):
+        # Whatever its suffix.
+        downloads.put(tmp_path / "train" / name, np.hstack([downloads.photograph(), mask]), format="JPEG")
+    preparation = SideBySide()
+    for item in preparation.find(tmp_path).items:
+        with pytest.raises(DataError, match="a label map stored as JPEG"):
+            preparation.read(item)
+    table = downloads.put_text(tmp_path / "colours.json", json.dumps(COLOURS))
+    colours = np.zeros((12, 16, 3), np.uint8)
+    colours[:, :8], colours[:, 8:] = COLOURS["grass"], COLOURS["sky"]
+    downloads.put(tmp_path / "other/train/1.png", np.hstack([colours, colours]), format="JPEG", quality=80)
+    preparation = SideBySide(colours=str(table))
+    mask = preparation.read(preparation.find(tmp_path / "other").items[0]).conditions["mask"]
+    assert (mask[:, :6] == 0).all() and (mask[:, 10:] == 1).all()
 
 
 @pytest.mark.parametrize("image", ["left", "right"])
@@ -146,6 +237,16 @@ def test_photographs_have_no_condition(tmp_path):
     assert [item.key for item in found.items] == ["train/a/1"]
     assert preparation.read(found.items[0]).conditions == {} and preparation.loaders({}) == {}
     assert [each for names in found.passed.values() for each in names] == ["a/notes.txt"]
+
+
+def test_a_file_without_a_split_never_replaces_one_of_a_split(tmp_path):
+    for name in ("train/1", "1", "2"):
+        downloads.put(tmp_path / f"{name}.jpg", downloads.photograph())
+    found = Photographs(every=0).find(tmp_path)
+    assert [item.key for item in found.items] == ["train/2"]
+    assert [(each.place, each.text) for each in found.problems] == [
+        ("train/1", "got 1.jpg and train/1.jpg, expected one file of that name")
+    ]
 
 
 def test_ids_and_names_that_mean_no_label(tmp_path):

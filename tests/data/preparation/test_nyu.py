@@ -81,6 +81,35 @@ def test_a_part_of_the_file(root, tmp_path):
         NYUDepth().find(tmp_path)
 
 
+def test_files_in_folders_below(root, tmp_path):
+    (tmp_path / "a").symlink_to(root)
+    (tmp_path / "b.txt").touch()
+    found = NYUDepth().find(tmp_path)
+    assert len(found.items) == 4 and "mapping" in found.items[0].sources
+    assert NYUDepth().read(found.items[0]).image.shape == (426, 560, 3)
+
+
+@pytest.mark.parametrize("name", ["depths", "labels"])
+def test_an_array_that_is_missing_or_cut_is_found_at_the_start(tmp_path, name):
+    top = downloads.nyu(tmp_path, count=2)
+    with h5py.File(top / "nyu_depth_v2_labeled.mat", "a") as file:
+        one = file[name][:1]
+        del file[name]
+        file[name] = one
+    with pytest.raises(DataError, match=rf"{name} of shape \(1, 640, 480\); expected \(2, 640, 480\)"):
+        NYUDepth().find(top)
+    with h5py.File(top / "nyu_depth_v2_labeled.mat", "a") as file:
+        del file[name]
+    with pytest.raises(DataError, match=f"{name} of shape None"):
+        NYUDepth().find(top)
+
+
+def test_a_download_that_is_packed(tmp_path):
+    (tmp_path / "nyu.zip").touch()
+    with pytest.raises(DataError, match="no nyu_depth_v2_labeled.mat.*unzip -q"):
+        NYUDepth().find(tmp_path)
+
+
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(DataError, match="no nyu_depth_v2_labeled.mat"):
         NYUDepth().find(tmp_path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pitikit.data.errors import LoaderError
 from pitikit.data.extraction import Canny
 from pitikit.data.preparation import Found, Item, Preparation, Sample
 from pitikit.data.preparation.writing import Converter, encoded, reduce_sample, resized, stored_form
@@ -78,6 +79,52 @@ def test_sizes_that_differ_are_a_problem(tmp_path, shape):
     assert outcome.problem.kind == "damaged" and not outcome.files
     assert f"mask of {shape[1]}×{shape[0]} pixels; expected the shape of the image, 16×12" in outcome.problem.text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photograph_that_is_rotated_by_its_metadata_alone(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = downloads.put(tmp_path / "x.jpg", downloads.photograph(), exif=exif)
+    mask = downloads.put(tmp_path / "x.png", downloads.plain(3))
+    item = Item("train", "1", dict(image=str(photo), mask=str(mask)))
+    converter = Converter(One(Sample(read_image(photo), {"mask": read_ids(mask)}, photo)), tmp_path / "out")
+    text = converter(item).problem.text
+    assert "the image is rotated by its EXIF orientation (6), the mask is not" in text and "exiftool" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "conditions", "message"),
+    [
+        (np.zeros((12, 16), np.uint8), {}, r"One.read gave an image uint8 \(12, 16\); expected RGB uint8"),
+        (np.zeros((12, 16, 3)), {}, r"One.read gave an image float64 \(12, 16, 3\)"),
+        (downloads.photograph(), {"mask": None}, "mask: a NoneType; expected an array"),
+        (downloads.photograph(), {"heat": np.zeros(3)}, r"heat: float64 \(3,\); expected an array"),
+    ],
+)
+def test_a_preparation_that_gives_something_else_stops_the_run(tmp_path, image, conditions, message):
+    with pytest.raises(LoaderError, match=message):
+        convert(tmp_path, Sample(image, conditions))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "suffix"), [(np.int64, 3, ".png"), (bool, 1, ".png"), (np.int32, 300, ".png"), (int, -1, ".npy")]
+)
+def test_ids_of_any_whole_numbers(tmp_path, dtype, value, suffix):
+    outcome = convert(tmp_path, Sample(downloads.photograph(), {"mask": np.full((12, 16), value, dtype)}))
+    assert outcome.labels == {value: 192} and outcome.files["mask"].path.endswith(suffix)
+    assert (read_ids(tmp_path / "out" / outcome.files["mask"].path) == value).all()
+    problem = convert(tmp_path, Sample(downloads.photograph(), {"mask": np.zeros((12, 16))})).problem
+    assert problem.text.startswith("found an array of shape (12, 16), float64; expected integer ids")
+
+
+def test_the_id_that_means_no_label_is_that_of_the_preparation(tmp_path):
+    class Sixteen(One):
+        unlabelled = 0
+
+    for value, kind in ((0, "without a label"), (255, None)):
+        sample = Sample(downloads.photograph(), {"mask": np.full((12, 16), value, np.uint16)})
+        problem = Converter(Sixteen(sample), tmp_path / "out")(ITEM).problem
+        assert (problem and problem.kind) == kind
 
 
 def test_a_map_without_a_label_is_left_out(tmp_path):
