@@ -31,8 +31,8 @@ from stopwatch import Table, in_fresh_process, peak_gigabytes
 
 from pitikit.apis.browse import example_image
 from pitikit.apis.cli import run
-from pitikit.apis.folders import NAMES, evaluate_folders
 from pitikit.apis.conversion import Plan
+from pitikit.apis.folders import NAMES, evaluate_folders
 from pitikit.apis.prepare import prepare_data
 from pitikit.evaluation.preparation import MissingWeightsError
 from pitikit.resources import ROOT
