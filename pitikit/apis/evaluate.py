@@ -7,16 +7,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial, reduce
-from itertools import chain, islice
-from operator import itemgetter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import Tensor
@@ -36,10 +34,11 @@ from pitikit.apis.protocol import (
 )
 from pitikit.apis.report_lines import INTERVAL, report_lines
 from pitikit.apis.results import save_image
+from pitikit.apis.tested_images import Progress, refuse_twice
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
-from pitikit.data.images import condition_image, write_grid
+from pitikit.data.images import write_grid
 from pitikit.data.listing import is_leftover
-from pitikit.diffusion.conditions import image_parts, sample_of
+from pitikit.diffusion.conditions import sample_of
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.engine.bad_items import BadItems
 from pitikit.engine.distributed.failures import lost_contact, on_main
@@ -56,7 +55,6 @@ from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 READ = ("model", "test_dataloader", "test_evaluator", "plugins", "accelerate", "work_dir")
 #: The same where images are measured that were made elsewhere.
 READ_FOR_IMAGES = ("test_dataloader", "test_evaluator", "plugins", "work_dir")
-GRID_ROWS = 8
 DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPIPS"))
 
 
@@ -149,27 +147,7 @@ def evaluate(
         OSError: ``out`` cannot be written.
         ValueError: an argument out of range, two samples with one id, or a metric's reference that cannot be used.
     """
-    for name, value in (("count", count), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value}: expected 1 or more")
-    if (checkpoint is None) == (images is None):
-        found = "neither" if images is None else "both"
-        raise ValueError(f"checkpoint, images: got {found}, expected one of them; 'random' means untrained weights")
-    if images is not None and seed is not None:
-        raise ValueError(f"seed={seed}: expected none, images that were made elsewhere have no seed")
-    refuse_second_values(
-        options or {},
-        seed=(seed, ["model.seed", "model.base.seed"]),
-        batch_size=(batch_size, ["test_dataloader.batch_size"]),
-    )
-    cfg = load_config(config, options)
-    if cfg.get("test_dataloader") is None or (images is None and cfg.get("model") is None):
-        raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
-    if images is None:
-        refuse_idle_seeds(cfg, options or {})
-    warn_of_idle_options(options or {}, "a test", READ if images is None else READ_FOR_IMAGES)
-    if seed is not None:
-        cfg.model["seed"] = seed
+    cfg = _checked_config(config, checkpoint, seed, count, batch_size, options or {}, images)
     with ranks_of_test(launcher):
         rank, world_size = get_dist_info()
         model: Any = None if images is not None else build_model(cfg, checkpoint, device)
@@ -203,11 +181,8 @@ def evaluate(
         on_main(claim, folder, protocol, overwrite)
         on_main(prepare_metrics, metrics.metrics, preprocessor, size, chosen)
         begin = time.perf_counter()
-        rows: list[tuple[int, dict[str, Tensor]]] = []
-        seen: set[str] = set()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
-        made = 0
-        sampled = Cost()
+        own = Progress()
         steps = 1 if model is None else model.sampling_steps()
         with SamplingBar(steps, len(loader), total, "test set", progress and rank == 0) as bar:
             if foreign is not None:
@@ -216,19 +191,12 @@ def evaluate(
                 batches = generate(model, loader, SamplingRequest(callback=bar.step), ImageFolder(folder))
             for position, done in enumerate(batches):
                 empty.take(done.batch)
-                _refuse_twice(done.batch["id"], seen)
-                made += sum(image.made for image in done.images)
-                sampled = sampled.plus(Cost(done.sampled, done.calls, done.seconds))
                 place = rank + position * world_size
+                own.take(place, done)
                 metrics.process(place, done.batch, _samples(done))
-                rows += [(place, row) for row in islice(grid_rows(done), GRID_ROWS - len(rows))]
                 bar.batch(len(done.images) * world_size)
-        ids = tuple(sorted(name for names in all_gather_object(sorted(seen)) for name in names))
-        _refuse_twice(ids, set())
+        whole = own.of_all_ranks()
         values = metrics.compute()
-        grid = sorted(chain.from_iterable(all_gather_object(rows)), key=itemgetter(0))[:GRID_ROWS]
-        made = sum(all_gather_object(made))
-        sampled = reduce(Cost.plus, all_gather_object(sampled))
 
         notes = {prefixed(m, key): text for m in metrics.metrics for key, text in getattr(m, "notes", {}).items()}
         intervals = {
@@ -236,7 +204,8 @@ def evaluate(
         }
         facts = {prefixed(m, type(m).__name__): getattr(m, "facts", {}) for m in metrics.metrics}
         seconds = time.perf_counter() - begin
-        cost = sampled.per_image() or _former_cost(folder)
+        cost = whole.cost() or _former_cost(folder)
+        made, ids = whole.made, tuple(sorted(whole.ids))
         report = EvaluationReport(
             folder, values, notes, protocol, made, total - made, seconds, ids=ids, intervals=intervals, **cost
         )
@@ -244,27 +213,42 @@ def evaluate(
             of_intervals = dict(intervals=intervals, interval_method=INTERVAL) if intervals else {}
             shown = dict(metrics=values, notes=notes, measured_with=facts, protocol=protocol, **cost, **of_intervals)
             write_json(folder / "metrics.json", {**shown, "made": made, "reused": total - made, "seconds": seconds})
-            _write_grid(folder / "grid.png", [row for _, row in grid])
+            _write_grid(folder / "grid.png", [row for _, row in whole.rows])
         return report
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Network calls and seconds of the images that were sampled."""
-
-    images: int = 0
-    calls: int = 0
-    seconds: float = 0.0
-
-    def plus(self, other: Cost) -> Cost:
-        """Add those of other images."""
-        return Cost(self.images + other.images, self.calls + other.calls, self.seconds + other.seconds)
-
-    def per_image(self) -> dict[str, float]:
-        """Both numbers for one image, by their names in a report; empty without an image."""
-        if not self.images:
-            return {}
-        return {"network_calls": self.calls / self.images, "seconds_per_image": self.seconds / self.images}
+def _checked_config(
+    config: str | Path,
+    checkpoint: Checkpoint,
+    seed: int | None,
+    count: int | None,
+    batch_size: int | None,
+    options: Mapping[str, Any],
+    images: str | Path | None,
+) -> Any:
+    """The config of a test, with its seed; arguments of :func:`evaluate`, some of which exclude each other."""
+    for name, value in (("count", count), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: expected 1 or more")
+    if (checkpoint is None) == (images is None):
+        found = "neither" if images is None else "both"
+        raise ValueError(f"checkpoint, images: got {found}, expected one of them; 'random' means untrained weights")
+    if images is not None and seed is not None:
+        raise ValueError(f"seed={seed}: expected none, images that were made elsewhere have no seed")
+    refuse_second_values(
+        options,
+        seed=(seed, ["model.seed", "model.base.seed"]),
+        batch_size=(batch_size, ["test_dataloader.batch_size"]),
+    )
+    cfg = load_config(config, options)
+    if cfg.get("test_dataloader") is None or (images is None and cfg.get("model") is None):
+        raise ConfigError(f"{config}: a test needs 'model' and 'test_dataloader'")
+    if images is None:
+        refuse_idle_seeds(cfg, options)
+    warn_of_idle_options(options, "a test", READ if images is None else READ_FOR_IMAGES)
+    if seed is not None:
+        cfg.model["seed"] = seed
+    return cfg
 
 
 def _former_cost(folder: Path) -> dict[str, float]:
@@ -394,27 +378,9 @@ def _samples(done: GeneratedBatch) -> list[dict[str, Any]]:
 def _check_ids(names: Sequence[str], folder: Path) -> None:
     """Check that the ids of a test set, where they are known, name one file each."""
     names = [name for name in names if isinstance(name, str)]
-    _refuse_twice(names, set())
+    refuse_twice(names, set())
     for name in names:
         image_path(folder, name)
-
-
-def _refuse_twice(names: Sequence[str], seen: set[str]) -> None:
-    for name in names:
-        if name in seen:
-            raise ValueError(f"id {name!r}: two samples of the test set have it, expected ids that differ")
-        seen.add(name)
-
-
-def grid_rows(done: GeneratedBatch) -> Iterator[dict[str, Tensor]]:
-    """Title -> image; tokens are no image, and there may be no ground truth."""
-    for row, made in enumerate(done.images):
-        conditions = image_parts(sample_of(done.batch, row)["condition"])
-        shown = {title: condition_image(part) for title, part in conditions.items() if part.dtype == torch.uint8}
-        shown["result"] = made.image
-        if "image" in done.batch:
-            shown["ground truth"] = done.batch["image"][row]
-        yield {title: p for title, p in shown.items() if p.ndim == 3 and p.dtype == torch.uint8}
 
 
 def _write_grid(path: Path, rows: Sequence[Mapping[str, Tensor]]) -> None:

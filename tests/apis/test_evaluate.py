@@ -13,7 +13,7 @@ from mmengine import Config
 from mmengine.registry import DefaultScope
 
 from pitikit.apis import evaluate as module
-from pitikit.apis import results
+from pitikit.apis import results, tested_images
 from pitikit.apis.evaluate import image_path, read_image
 from pitikit.apis.protocol import ProtocolError
 from pitikit.config import ConfigError
@@ -21,7 +21,6 @@ from pitikit.data.images import write_png
 from pitikit.diffusion.noise import NoiseSource
 from pitikit.evaluation import set_metric
 from pitikit.evaluation.extractors import Extractor
-from pitikit.evaluation.generate import Generated, GeneratedBatch
 from pitikit.evaluation.preparation import MissingWeightsError
 from pitikit.models import translator
 from pitikit.registry import MODELS
@@ -300,7 +299,7 @@ def test_the_grid_has_a_few_rows(trained, tmp_path, monkeypatch):
         rows.extend(shown)
         path.touch()
 
-    monkeypatch.setattr(module, "GRID_ROWS", 3)
+    monkeypatch.setattr(tested_images, "GRID_ROWS", 3)
     monkeypatch.setattr(module, "write_grid", write_grid)
     evaluate(*trained, out=tmp_path, count=5, batch_size=2, progress=False)
     assert len(rows) == 3
@@ -318,17 +317,6 @@ def test_two_samples_of_one_id_are_refused(trained, tmp_path):
     twice = dict(type="MixedDataset", datasets=[dataset, dataset], _delete_=True)
     with pytest.raises(ValueError, match=f"id '{IDS[0]}': two samples of the test set have it"):
         evaluate(*trained, out=tmp_path, options={"test_dataloader.dataset": twice}, progress=False)
-
-
-def test_dark_conditions_can_be_seen_in_the_grid():
-    distance = torch.arange(16, dtype=torch.uint8).repeat(1, 16, 1)
-    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
-    batch = {"condition": distance[None], "image": image[None]}
-    (row,) = module.grid_rows(GeneratedBatch(batch, {}, [Generated("a", 0, image, None, True)]))
-    assert list(row) == ["condition", "result", "ground truth"]
-    assert row["condition"][0, 0, 0] == 0 and row["condition"][0, 0, 1] > 30
-    # What is made dark is shown dark.
-    assert torch.equal(row["result"], image)
 
 
 def test_conditions_that_carry_nothing_are_warned_of(trained, tmp_path):
@@ -460,22 +448,6 @@ def test_leftovers_make_no_folder_another_s(trained, tmp_path):
     (tmp_path / ".DS_Store").touch()
     (tmp_path / "Thumbs.db").touch()
     assert evaluate(*trained, out=tmp_path, count=1, progress=False).made == 1
-
-
-def test_a_grid_shows_the_image_of_a_condition_with_a_text_and_none_of_a_text_alone():
-    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
-    mask, text = torch.full((1, 3, 16, 16), 200, dtype=torch.uint8), torch.tensor([[1, 2, -1]])
-    for condition, titles in (({"condition": mask, "text": text}, ["condition", "result"]), (text, ["result"])):
-        done = GeneratedBatch({"condition": condition}, {}, [Generated("a", 0, image, None, True)])
-        (row,) = module.grid_rows(done)
-        assert list(row) == titles and ("condition" not in row or torch.equal(row["condition"], mask[0]))
-
-
-def test_the_grid_has_each_of_several_conditions():
-    image = torch.full((3, 16, 16), 9, dtype=torch.uint8)
-    condition = {"mask": image[None], "sketch": image[None, :1], "text": torch.tensor([[1, -1]])}
-    (row,) = module.grid_rows(GeneratedBatch({"condition": condition}, {}, [Generated("a", 0, image, None, True)]))
-    assert list(row) == ["mask", "sketch", "result"] and row["sketch"].shape == (1, 16, 16)
 
 
 def test_a_text_beside_the_condition_is_evaluated_as_well(trained, tmp_path):
