@@ -135,7 +135,7 @@ def pairs():
             yield pytest.param(sampler, guidance, marks=[] if usual else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("sampler", "guidance"), pairs())
+@pytest.mark.parametrize(("sampler", "guidance"), list(pairs()))
 def test_every_sampler_with_every_guidance(sampler, guidance, make, model, doubled, monkeypatch):
     if guidance == "plus-plus" and not sampler.startswith("ddim"):
         with pytest.raises(ValueError, match="expected a sampler that adds that back"):
