@@ -48,11 +48,12 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
     """
     if not inspect.isclass(target):
         return _parameters(target)
-    found, open_ended = _of_class(target)
+    # mypy takes no class for a Hashable.
+    found, open_ended = _of_class(target)  # type: ignore[arg-type]
     return dict(found), open_ended
 
 
-# Each component of each config that is read, and its annotations are text until they are evaluated.
+# Once for a class: its annotations are text that has to be evaluated, and configs name the same classes.
 @cache
 def _of_class(target: type) -> tuple[dict[str, Argument], bool]:
     """See :func:`arguments_of`."""

@@ -72,7 +72,7 @@ def forking() -> Iterator[subprocess.Popen]:
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with subprocess.Popen(command, env=environment, text=True, **pipes) as program:
         yield program
-        program.stdin.close()
+        print(file=program.stdin, flush=True)
 
 
 @pytest.fixture(scope="session")

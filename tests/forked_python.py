@@ -103,12 +103,14 @@ def launch(request: dict) -> list[int]:
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until there is an empty line: where others hold the pipe, its end comes late."""
     # Ctrl-C is for pytest, which closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     loaded = [name for name in sys.modules if name.partition(".")[0] == "pitikit"]
     assert not loaded, loaded
-    for line in sys.stdin:
+    for line in iter(sys.stdin.readline, ""):
+        if not line.strip():
+            break
         print(json.dumps(launch(json.loads(line))), flush=True)
 
 
