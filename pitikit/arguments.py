@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -46,10 +46,19 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Argument], bool]
     parents count. Where no parent is left to take them, it reads ``**kwargs`` itself: any name.
     A TypedDict takes its keys.
     """
-    if is_typeddict(target):
-        return {name: Argument(hint) for name, hint in _hints(target).items()}, False
     if not inspect.isclass(target):
         return _parameters(target)
+    # mypy takes no class for a Hashable.
+    found, open_ended = _of_class(target)  # type: ignore[arg-type]
+    return dict(found), open_ended
+
+
+# Once for a class: its annotations are text that has to be evaluated, and configs name the same classes.
+@cache
+def _of_class(target: type) -> tuple[dict[str, Argument], bool]:
+    """See :func:`arguments_of`."""
+    if is_typeddict(target):
+        return {name: Argument(hint) for name, hint in _hints(target).items()}, False
     found: dict[str, Argument] = {}
     open_ended = False
     for owner in target.__mro__:

@@ -1,10 +1,11 @@
 """Fixtures of all tests."""
 
+import json
 import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import mmengine.config.config
@@ -59,6 +60,45 @@ def run_tool(repo, monkeypatch, capsys) -> Callable[..., subprocess.CompletedPro
                 runpy.run_path(str(repo / "tools" / command[0]), run_name="__main__")
         said = capsys.readouterr()
         return subprocess.CompletedProcess(command, left.value.code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def forking() -> Iterator[subprocess.Popen]:
+    """The program that starts the processes of ``python``."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, str(ROOT / "tests" / "forked_python.py")]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as program:
+        yield program
+        print(file=program.stdin, flush=True)
+
+
+@pytest.fixture(scope="session")
+def python(forking, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+    """``python("-c", text, cwd=folder)``: as ``subprocess.run([sys.executable, ...])``, but without a wait.
+
+    The process has torch and mmengine, whose import takes four seconds; pitikit, of the repository, it imports itself.
+    ``ranks=2`` starts two as torchrun does, and gives a list of two exit statuses.
+    """
+
+    def call(
+        *words: object, cwd: Path = ROOT, ranks: int = 1, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess:
+        folder = tmp_path_factory.mktemp("python")
+        request = dict(
+            words=list(map(str, words)),
+            cwd=str(cwd),
+            environment={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **(environment or {})},
+            ranks=ranks,
+            out=str(folder / "out.txt"),
+            err=str(folder / "err.txt"),
+        )
+        print(json.dumps(request), file=forking.stdin, flush=True)
+        statuses = json.loads(forking.stdout.readline())
+        out, err = ((folder / name).read_text(encoding="utf-8") for name in ("out.txt", "err.txt"))
+        return subprocess.CompletedProcess(request["words"], statuses if ranks > 1 else statuses[0], out, err)
 
     return call
 

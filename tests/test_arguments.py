@@ -86,6 +86,11 @@ def test_arguments_of(target, names):
     assert open_ended if names is None else (set(known), open_ended) == (names, False)
 
 
+def test_the_arguments_are_the_callers_to_change():
+    arguments_of(Base)[0].clear()
+    assert list(arguments_of(Base)[0]) == ["a", "b"]
+
+
 def test_arguments_follow_mixins_to_the_class_that_takes_them():
     assert {"T_max", "by_epoch", "begin"} <= arguments_of(CosineAnnealingLR)[0].keys()
 

@@ -72,17 +72,14 @@ def test_a_script_beside_the_clone_imports_the_package(repo, tmp_path):
 
 
 @pytest.fixture
-def pitikit_in(installed, tmp_path):
+def pitikit_in(installed, python, tmp_path):
     """Calls the installed command in an empty folder."""
 
     def call(*words):
-        return run(
-            sys.executable,
-            installed / "bin" / "pitikit",
-            *words,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(installed)},
-        )
+        command = installed / "bin" / "pitikit"
+        done = python(command, *words, cwd=tmp_path, environment={"PYTHONPATH": str(installed)})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     return call
 

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-import subprocess
 import sys
 import textwrap
 
@@ -129,7 +128,7 @@ def test_a_missing_or_broken_plugin_is_named(tmp_path):
     assert not [name for name in sys.modules if name.startswith("pitikit_plugin_broken")]
 
 
-def test_a_name_of_ours_is_taken_before_it_is_needed(tmp_path):
+def test_a_name_of_ours_is_taken_before_it_is_needed(tmp_path, python):
     script = f"""if 1:
         from pitikit.registry import METRICS, find_class, load_plugins
         assert not METRICS.module_dict
@@ -142,7 +141,7 @@ def test_a_name_of_ours_is_taken_before_it_is_needed(tmp_path):
     """
     classes = [f"@METRICS.register_module()\nclass {name}: ...\n" for name in ("RivalMetric", "PSNR")]
     write_plugin(tmp_path / "rival", "from pitikit.registry import METRICS\n" + "".join(classes))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = python("-c", script)
     first, second, last = done.stdout.splitlines()
     assert "rival' failed to import: PSNR is already registered in metric at pitikit.evaluation.psnr" in first
     assert first == second and first.endswith("__init__.py, line 4)")
@@ -287,7 +286,7 @@ for r, before in zip(registry.ALL_REGISTRIES, found):
 """
 
 
-def test_every_registered_name_is_found_without_an_import(repo):
-    result = subprocess.run([sys.executable, "-c", SCRIPT], cwd=repo, capture_output=True, text=True, timeout=120)
+def test_every_registered_name_is_found_without_an_import(python):
+    result = python("-c", SCRIPT)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "", f"no `locations` of its registry leads to: {result.stdout}"

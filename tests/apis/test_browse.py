@@ -1,8 +1,5 @@
 """Sheets of degradations and datasets."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,9 +106,8 @@ def test_an_option_of_the_degradation_counts(recipe):
     assert degradation_of(recipe, {"degradation.degradation.level": 90}).degradation.level != 20
 
 
-def test_the_tool(config, recipe, repo, run_tool, tmp_path):
-    command = [sys.executable, repo / "tools/browse.py", "degradation", recipe, "--samples", "2", "--out", "s.png"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+def test_the_tool(config, recipe, run_tool, tmp_path):
+    done = run_tool("browse", "degradation", recipe, "--samples", "2", "--out", "s.png", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.strip() == "s.png" and (tmp_path / "s.png").is_file()
     failed = run_tool("browse", "degradation", recipe, "nowhere.png", "--out", "t.png", cwd=tmp_path)
     assert failed.returncode == 2 and "nowhere.png" in failed.stderr and "Traceback" not in failed.stderr

@@ -319,13 +319,9 @@ def test_kinds():
     assert kind_of(KeyError("x")) == "KeyError"
 
 
-def test_from_the_command_line(repo, config, root, tmp_path):
-    import subprocess
-    import sys
-
+def test_from_the_command_line(run_tool, config, root, tmp_path):
     (root / "images/p00.png").write_bytes(b"nothing")
-    command = [sys.executable, str(repo / "tools/check_data.py"), str(config), "--out", str(tmp_path / "o")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = run_tool("check_data", config, "--out", tmp_path / "o", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "BAD 1 × a file that is no image" in done.stdout and "8/8" in done.stderr
 
@@ -342,8 +338,8 @@ def test_what_was_passed_over_is_in_the_report(root, tmp_path):
     assert "2 files passed over" in saved["passed_over"][0]
 
 
-@pytest.mark.parametrize("variables", [dict(PYTHONIOENCODING="ascii"), dict(LC_ALL="C", PYTHONUTF8="0")])
-def test_names_and_terminals_that_are_no_utf_8(variables, root, tmp_path, repo):
+@pytest.mark.parametrize("whole", [False, True], ids=["terminal", "system"])
+def test_names_and_terminals_that_are_no_utf_8(whole, root, tmp_path, repo, python):
     for folder in ("images", "labels"):
         os.rename(root / folder / "p00.png", os.fsencode(root / folder) + b"/caf\xe9.png")
         os.rename(root / folder / "p01.png", os.fsencode(root / folder) + "/ж.png".encode())
@@ -353,11 +349,14 @@ def test_names_and_terminals_that_are_no_utf_8(variables, root, tmp_path, repo):
     path = tmp_path / "all.py"
     path.write_text(PAIRS.format(root=str(root), train=None, val=["p03"]))
     out = tmp_path / "out"
-    command = [sys.executable, str(repo / "tools" / "check_data.py"), str(path), "--split", "train", "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(repo), **variables}
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
-    assert done.returncode == 1 and b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
-    assert b"3 bad" in done.stdout and b"passed over" in done.stdout
+    command = [repo / "tools" / "check_data.py", path, "--split", "train", "--out", out]
+    if whole:
+        environment = {**os.environ, "PYTHONPATH": str(repo), "LC_ALL": "C", "PYTHONUTF8": "0"}
+        done = subprocess.run([sys.executable, *command], capture_output=True, env=environment, encoding="ascii")
+    else:
+        done = python(*command, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "3 bad" in done.stdout and "passed over" in done.stdout
     (split,) = json.loads((out / "report.json").read_bytes())["splits"]
     bad = {entry["item"] for entries in split["bad"].values() for entry in entries}
     assert {os.fsencode(name) for name in bad} == {b"caf\xe9", "ж".encode(), b"p02"}

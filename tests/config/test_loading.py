@@ -8,6 +8,7 @@ import pytest
 
 from pitikit.config import ConfigError, add_config_arguments, apply_options, load_config
 from pitikit.registry import GUIDANCES
+from tests.data.shipped_loaders import assert_loaders_take
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHIPPED = sorted(CONFIGS.rglob("*.py"))
@@ -178,8 +179,10 @@ def test_a_wrong_option_is_named_with_its_place_and_the_nearest_names(write, pai
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
-def test_every_shipped_config_passes(path):
-    load_config(path)
+def test_every_shipped_config_passes_and_its_loaders_take_no_workers(path):
+    cfg = load_config(path)
+    if "_base_" not in path.relative_to(CONFIGS).parts:
+        assert_loaders_take(cfg, workers=0)
 
 
 def test_options_leave_the_given_tree_alone():

@@ -1,7 +1,6 @@
 """Loaders of configs whose settings depend on each other."""
 
 import pytest
-import torch
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader
 
@@ -9,8 +8,7 @@ from pitikit.config import load_config
 from pitikit.data.loaders import build_loader, consistent
 from pitikit.data.sampler import DrawSampler
 from pitikit.evaluation.generate import build_test_loader
-
-ITEMS = [dict(id=str(index), value=torch.tensor(index)) for index in range(5)]
+from tests.data.shipped_loaders import ITEMS, assert_loaders_take
 
 
 def build(**config):
@@ -68,13 +66,12 @@ def test_a_loader_and_the_config_are_left_as_they_are():
     assert consistent(config)["sampler"]["shuffle"] is False and config == copy
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_every_shipped_loader_takes_no_workers_and_some(repo, workers):
+# Without workers: tests/config/test_loading.py, which reads all configs anyway.
+@pytest.mark.slow
+def test_every_shipped_loader_takes_some_workers(repo):
     for path in sorted((repo / "configs").glob("[!_]*/*.py")):
-        cfg = load_config(path)
-        for split in ("train", "val", "test"):
-            settings = cfg.get(f"{split}_dataloader")
-            if settings:
-                with DefaultScope.overwrite_default_scope("pitikit"):
-                    loader = build_loader({**settings, "dataset": ITEMS, "num_workers": workers}, seed=0)
-                assert loader.num_workers == workers, (path, split)
+        assert_loaders_take(load_config(path), workers=1)
+
+
+def test_a_shipped_loader_takes_some_workers(repo):
+    assert_loaders_take(load_config(repo / "configs/scenes/piti_small_mask.py"), workers=1)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
 
 from pitikit.config import load_config
 from pitikit.degradations.operation import DegradationError
@@ -47,6 +46,9 @@ def statistics(images, model):
 
 def test_bsr_light_has_the_released_means(worn, released):
     """153 means of the released code against 500 of ours: differences within the sampling error of both."""
+    # Its import takes a second, of every run of any test.
+    from scipy.stats import ks_2samp
+
     ours, theirs = worn.mean((1, 2, 3)), released("bsr_light")["mean_pixel_without_l0"]
     assert len(theirs) == 153 and theirs.min() > 100
     error = np.sqrt(ours.var() / len(ours) + theirs.var() / len(theirs))

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -114,7 +111,7 @@ KINDS = ["LogAdversarialLoss", "WGANGPLoss"]
 
 
 @pytest.fixture(scope="module")
-def together(prior, tmp_path_factory):
+def together(prior, python, tmp_path_factory):
     """Folder of a training in two processes for each kind of loss, named for it."""
     out = tmp_path_factory.mktemp("together")
     jobs = [
@@ -126,10 +123,8 @@ def together(prior, tmp_path_factory):
         for kind in KINDS
     ]
     program = ROOT / "tests" / "engine" / "train_together.py"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, str(program), str(CONFIG), str(prior), str(out), json.dumps(jobs)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    done = python(program, CONFIG, prior, out, json.dumps(jobs), ranks=2, environment={"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == [0, 0], done.stdout[-2000:] + done.stderr[-3000:]
     return out
 
 

@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import logging
-import subprocess
 import sys
 import types
 
@@ -239,9 +238,8 @@ print(type(runner.visualizer).__module__, "matplotlib" in sys.modules)
 """
 
 
-def test_a_run_does_not_wait_for_matplotlib(repo, tmp_path):
-    command = [sys.executable, "-c", MADE, str(tmp_path / "work")]
-    done = subprocess.run(command, cwd=repo, capture_output=True, text=True)
+def test_a_run_does_not_wait_for_matplotlib(python, tmp_path):
+    done = python("-c", MADE, tmp_path / "work")
     assert done.stdout.splitlines()[-1:] == ["pitikit.engine.logs False"], done.stderr
 
 

@@ -1,11 +1,8 @@
 """A run that was stopped in whatever way ends as the unbroken one does, bit for bit."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -220,14 +217,10 @@ KILLED = [
 
 
 @pytest.fixture(scope="module")
-def killed(tiny_config, prior, tmp_path_factory):
+def killed(tiny_config, prior, python, tmp_path_factory):
     """Trainings that were killed, each in its folder, and their exit statuses."""
     out = tmp_path_factory.mktemp("killed")
-    threads = str(torch.get_num_threads())
-    command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), threads, json.dumps(KILLED)]
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, timeout=280)
+    result = python(PROGRAM, tiny_config, prior, out, torch.get_num_threads(), json.dumps(KILLED))
     assert result.returncode == 0, result.stderr
     return out, json.loads(result.stdout)
 

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -80,14 +77,12 @@ def unbroken(train, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def killed(prior, tmp_path_factory):
+def killed(prior, python, tmp_path_factory):
     """Trainings that were killed, each in its folder, and their exit statuses."""
     out = tmp_path_factory.mktemp("killed")
     jobs = json.dumps([{**job, "options": OPTIONS} for job in JOBS])
-    program = str(Path(__file__).with_name("kill_training.py"))
-    command = [sys.executable, program, str(CONFIG), str(prior), str(out), str(torch.get_num_threads()), jobs]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=850)
+    program = Path(__file__).with_name("kill_training.py")
+    result = python(program, CONFIG, prior, out, torch.get_num_threads(), jobs)
     assert result.returncode == 0, result.stderr
     return out, json.loads(result.stdout)
 

@@ -1,22 +1,19 @@
-"""Trains on two ranks, one job after the other, and leaves each in its folder. A program of test_two_ranks.py.
+"""Trains as one of two ranks, one job after the other, and leaves each in its folder. A program of test_two_ranks.py.
 
 python train_together.py CONFIG PRIOR OUT JOBS
 
 JOBS is JSON: a list of dicts with 'name', 'options' (of load_config), 'parallel' (of the config), 'start' (a checkpoint
-to resume, or nothing) and 'full' (iteration at which the disk is full, or nothing). The processes are forked from one
-that has imported everything and computed nothing. What a job raises in process r is in OUT/<name>/error_<r>.txt.
+to resume, or nothing) and 'full' (iteration at which the disk is full, or nothing). What a job raises in process r is
+in OUT/<name>/error_<r>.txt.
 """
 
 import json
 import os
 import shutil
 import sys
-import traceback
 from pathlib import Path
 
 import torch
-import torch.distributed.fsdp  # noqa: F401  (slow to import: once, before the fork)
-import torch.distributed.tensor  # noqa: F401
 from mmengine.hooks import Hook
 from quick_logs import quick_logs
 
@@ -24,8 +21,6 @@ from pitikit.config import load_config
 from pitikit.engine import runner as runner_module
 from pitikit.engine.distributed.groups import leave_group
 from pitikit.engine.runner import TranslationRunner
-
-PROCESSES = 2
 
 
 class Recorder(Hook):
@@ -83,38 +78,13 @@ def train(rank, job, config, prior, out):
         runner_module.save_checkpoint_file = save
 
 
-def work(rank, config, prior, out, jobs):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(PROCESSES))
-    with quick_logs():
-        for job in jobs:
-            train(rank, job, config, prior, out)
-    leave_group()
-
-
 def main():
     config, prior, out, jobs = sys.argv[1:]
     torch.set_num_threads(1)
-    load_config(config)
-    # A port that is free now.
-    store = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, wait_for_workers=False)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(store.port))
-    del store
-    children = []
-    for rank in range(PROCESSES):
-        child = os.fork()
-        if child == 0:
-            status = 0
-            try:
-                work(rank, config, prior, out, json.loads(jobs))
-            except BaseException:
-                traceback.print_exc()
-                status = 1
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-        children.append(child)
-    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    sys.exit(max(map(abs, statuses)))
+    with quick_logs():
+        for job in json.loads(jobs):
+            train(int(os.environ["RANK"]), job, config, prior, out)
+    leave_group()
 
 
 if __name__ == "__main__":

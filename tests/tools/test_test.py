@@ -1,10 +1,8 @@
 """tools/test.py as a user calls it."""
 
 import json
-import os
-import subprocess
-import sys
 
+import pytest
 from mmengine import Config
 from mmengine.registry import DefaultScope
 
@@ -33,15 +31,14 @@ test_evaluator = [dict(type="PSNR"), dict(
 """
 
 
-def test_from_the_command_line(repo, run_tool, tmp_path):
+def test_from_the_command_line(run_tool, tmp_path):
     config = tmp_path / "tiny.py"
     config.write_text(CONFIG)
     with DefaultScope.overwrite_default_scope("pitikit"):
         model = MODELS.build(Config.fromfile(config).model)
     weights = save_weights(tmp_path / "tiny.safetensors", model.denoiser.state_dict())
-    command = [sys.executable, str(repo / "tools" / "test.py"), str(config), str(weights)]
     options = ["--count", "3", "--batch-size", "2", "--seed", "4"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+    done = run_tool("test", config, weights, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "work_dirs" / "tiny" / "test"
     assert len(list((out / "images").glob("*.png"))) == 3 and (out / "grid.png").is_file()
@@ -73,29 +70,38 @@ def test_from_the_command_line(repo, run_tool, tmp_path):
     assert "--overwrite" in refused.stderr
 
 
-def test_two_ranks_make_the_table_of_one(repo, tmp_path):
+@pytest.mark.parametrize("launcher", ["forks", pytest.param("torchrun", marks=pytest.mark.slow)])
+def test_two_ranks_make_the_table_of_one(launcher, repo, run_tool, python, tmp_path):
     config = tmp_path / "tiny.py"
     config.write_text(CONFIG)
-    command = [str(repo / "tools" / "test.py"), str(config), "random", "--batch-size", "2"]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
+    given = [config, "random", "--batch-size", "2"]
+
+    def ranks(*words):
+        tool = repo / "tools" / "test.py"
+        if launcher == "forks":
+            done = python(tool, *given, *words, cwd=tmp_path, ranks=2)
+            return max(map(abs, done.returncode)), done.stdout, done.stderr
+        start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", tool]
+        done = python(*start, *given, *words, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    one = run_tool("test", *given, "--out", tmp_path / "one", cwd=tmp_path)
     found = {}
-    for name, start in (("one", []), ("two", launcher)):
-        call = [sys.executable, *start, *command, "--out", str(tmp_path / name)]
-        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
+    for name, (status, out, err) in {
+        "one": (one.returncode, one.stdout, one.stderr),
+        "two": ranks("--out", tmp_path / "two"),
+    }.items():
+        assert status == 0, err
         # Printed once.
-        assert done.stdout.count("5 images made") == 1
+        assert out.count("5 images made") == 1
         report = json.loads((tmp_path / name / "metrics.json").read_text())
         images = {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
         found[name] = images, [report[key] for key in ("metrics", "made", "notes", "intervals", "measured_with")]
     # With the grid.
     assert len(found["one"][0]) == 6 and found["one"] == found["two"]
     # The second rank has no image.
-    call = [sys.executable, *launcher, *command, "--out", str(tmp_path / "few"), "--count", "1"]
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0 and done.stdout.count("1 images made") == 1, done.stderr
-    call = [sys.executable, *launcher, *command, "--out", str(tmp_path / "none"), "--launcher", "none"]
-    refused = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert refused.returncode != 0 and "error: got 2 processes of torchrun, expected one" in refused.stderr
+    status, out, err = ranks("--out", tmp_path / "few", "--count", "1")
+    assert status == 0 and out.count("1 images made") == 1, err
+    status, _, err = ranks("--out", tmp_path / "none", "--launcher", "none")
+    assert status != 0 and "error: got 2 processes of torchrun, expected one" in err
     assert not (tmp_path / "none").exists()

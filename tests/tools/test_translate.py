@@ -2,8 +2,6 @@
 
 import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -226,17 +224,14 @@ def test_what_a_user_may_mix_up(main, tiny, masks, tmp_path, capsys, config, wei
     assert not (tmp_path / "o").exists()
 
 
-def test_names_and_a_terminal_that_are_no_utf_8(tiny, masks, tmp_path, repo):
+def test_names_and_a_terminal_that_are_no_utf_8(tiny, masks, tmp_path, repo, python):
     os.rename(masks / "scene_5.png", os.fsencode(masks) + b"/caf\xe9.PNG")
     (masks / "._\udcff.png").touch()
-    command = [sys.executable, str(repo / "tools" / "translate.py"), tiny, "random", str(masks), "--out", "out"]
-    environment = {**os.environ, "PYTHONPATH": str(repo), "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(
-        [*command, "--device", "cpu"], capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    command = [repo / "tools" / "translate.py", tiny, "random", masks, "--out", "out", "--device", "cpu"]
+    done = python(*command, cwd=tmp_path, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [b"caf\xe9.png", b"scene_6.png"]
-    assert b"2 files passed over: 1 hidden, " in done.stderr
+    assert "2 files passed over: 1 hidden, " in done.stderr
 
 
 def test_a_photograph_is_translated_by_the_condition_that_is_extracted(main, tiny, masks, tmp_path, capsys):

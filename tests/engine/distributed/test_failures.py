@@ -1,20 +1,14 @@
 """Errors on the other ranks when one of them fails."""
 
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 import torch.distributed as dist
 
 from pitikit.engine.distributed import failures
 from pitikit.engine.distributed.failures import DistributedError, lost_contact, on_main
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_without_a_group():
@@ -74,6 +68,7 @@ def test_a_broken_connection_is_explained(monkeypatch):
 PLUGIN = """
 import os, signal, time
 from contextlib import contextmanager
+from pathlib import Path
 from mmengine.hooks import Hook
 from pitikit.engine import runner
 from pitikit.registry import HOOKS
@@ -94,14 +89,18 @@ runner.lost_contact = late
 
 @HOOKS.register_module()
 class Die(Hook):
+    def __init__(self, death):
+        self.death = Path(death)
+
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == 2 and runner.rank == 1:
-            print("dying", flush=True)
+            self.death.write_text(str(time.time()))
             os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_the_others_end_when_one_is_killed(tiny_config, tmp_path):
+@pytest.mark.parametrize("launcher", ["forks", pytest.param("torchrun", marks=pytest.mark.slow)])
+def test_the_others_end_when_one_is_killed(launcher, tiny_config, python, tmp_path):
     (tmp_path / "dying").mkdir()
     (tmp_path / "dying" / "__init__.py").write_text(PLUGIN)
     config = tmp_path / "config.py"
@@ -109,27 +108,20 @@ def test_the_others_end_when_one_is_killed(tiny_config, tmp_path):
         textwrap.dedent(f"""
         _base_ = [{str(tiny_config)!r}]
         plugins = [{str(tmp_path / "dying")!r}]
-        custom_hooks = [dict(type="Die")]
+        custom_hooks = [dict(type="Die", death={str(tmp_path / "death")!r})]
         """)
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["tools/train.py", str(config), "--work-dir", str(tmp_path / "work")]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    said, died = [], None
-    try:
-        for line in process.stdout:
-            said.append(line)
-            died = died or (time.monotonic() if line.startswith("dying") else None)
-        status = process.wait(timeout=60)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    text = "".join(said)
-    assert died is not None, text
-    assert status != 0 and time.monotonic() - died < 60
+    command = ["tools/train.py", config, "--work-dir", tmp_path / "work"]
+    if launcher == "forks":
+        done = python(*command, ranks=2, environment={"CUDA_VISIBLE_DEVICES": ""})
+        assert done.returncode[1] == -signal.SIGKILL
+        status = done.returncode[0]
+    else:
+        start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        done = python(*start, *command, environment={"CUDA_VISIBLE_DEVICES": ""})
+        status = done.returncode
+    text = done.stdout + done.stderr
+    assert status != 0 and time.time() - float((tmp_path / "death").read_text()) < 60, text
     assert "world size 2" in text and "Iter(train) [ 2/12]" in text
     assert "error: rank 0 of 2: lost contact with the other ranks" in text and "--resume goes on" in text
     assert "Iter(train) [ 4/12]" not in text

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,11 +12,10 @@ import torch
 from pitikit.config import load_config
 from pitikit.weights import read_checkpoint
 
-# Nine trainings, which wait for each other's processes: two minutes where others compute too.
+# Trainings that wait for each other's processes: two minutes where others compute too.
 pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = Path(__file__).parents[1] / "train_together.py"
-ROOT = Path(__file__).resolve().parents[3]
 STAGES = [
     dict(name="encoder", until=6, train=["encoder"], lr=1e-3, drop=0.3),
     dict(name="joint", lr=1e-3, drop=0.3),
@@ -70,18 +66,39 @@ def hooked(tiny_config):
 
 
 @pytest.fixture(scope="module")
-def together(hooked, tiny_config, prior, tmp_path_factory):
-    """Folder of the trainings in two processes, batch 2 each."""
+def train(tiny_config, prior, python, tmp_path_factory):
+    """``train(jobs)``: the folder of trainings in two processes, batch 2 each."""
     out = tmp_path_factory.mktemp("together")
-    plain, accumulating = hooked
+
+    def run(jobs):
+        result = python(PROGRAM, tiny_config, prior, out, json.dumps(jobs), ranks=2)
+        assert result.returncode == [0, 0], result.stdout[-3000:] + result.stderr[-5000:]
+        return out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def together(train, hooked):
+    """Folder of the trainings that most tests look at."""
+    plain, _ = hooked
     jobs = [
         dict(name="copies", options=plain, parallel=COPIES),
-        dict(name="copies_resumed", options=plain, parallel=COPIES, start="copies/iter_4.pth"),
-        dict(name="shares", options=plain, parallel=SHARES),
-        dict(name="shares_resumed", options=plain, parallel=SHARES, start="shares/iter_4.pth"),
-        dict(name="shares_of_copies", options=plain, parallel=SHARES, start="copies/iter_4.pth"),
         # In between: what follows shows that both have survived it.
         dict(name="full", options=plain, parallel=COPIES, full=4),
+        dict(name="shares", options=plain, parallel=SHARES),
+        dict(name="shares_resumed", options=plain, parallel=SHARES, start="shares/iter_4.pth"),
+    ]
+    return train(jobs)
+
+
+@pytest.fixture(scope="module")
+def more(train, hooked, together):
+    """The same folder with the trainings of the slow tests."""
+    plain, accumulating = hooked
+    jobs = [
+        dict(name="copies_resumed", options=plain, parallel=COPIES, start="copies/iter_4.pth"),
+        dict(name="shares_of_copies", options=plain, parallel=SHARES, start="copies/iter_4.pth"),
         dict(name="copies_accumulating", options=accumulating, parallel=COPIES),
         dict(name="shares_accumulating", options=accumulating, parallel=SHARES),
         dict(
@@ -91,11 +108,7 @@ def together(hooked, tiny_config, prior, tmp_path_factory):
             start="shares_accumulating/iter_2.pth",
         ),
     ]
-    command = [sys.executable, str(PROGRAM), str(tiny_config), str(prior), str(out), json.dumps(jobs)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=800)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-5000:]
-    return out
+    return train(jobs)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +139,15 @@ def assert_close(a, b):
         torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["copies", "shares", "shares_of_copies"])
-def test_two_processes_with_batch_2_equal_one_with_batch_4(name, together, alone):
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"), [("copies", "together"), ("shares", "together"), slow("shares_of_copies", "more")]
+)
+def test_two_processes_with_batch_2_equal_one_with_batch_4(name, trained, request, alone):
+    together = request.getfixturevalue(trained)
     a, b = read_checkpoint(alone[0] / "iter_8.pth"), read_checkpoint(together / name / "iter_8.pth")
     assert_close(a, b)
     # The timestep sampler has left its uniform beginning, and drawn from what it learned.
@@ -150,14 +170,15 @@ def test_what_follows_the_draws_differs_between_processes(together):
 
 
 @pytest.mark.parametrize(
-    ("straight", "resumed", "end"),
+    ("straight", "resumed", "end", "trained"),
     [
-        ("copies", "copies_resumed", 8),
-        ("shares", "shares_resumed", 8),
-        ("shares_accumulating", "shares_accumulating_resumed", 4),
+        slow("copies", "copies_resumed", 8, "more"),
+        ("shares", "shares_resumed", 8, "together"),
+        slow("shares_accumulating", "shares_accumulating_resumed", 4, "more"),
     ],
 )
-def test_resumed_to_the_bit(straight, resumed, end, together, compare):
+def test_resumed_to_the_bit(straight, resumed, end, trained, request, compare):
+    together = request.getfixturevalue(trained)
     a, b = (read_checkpoint(together / name / f"iter_{end}.pth") for name in (straight, resumed))
     assert not compare(a, b)
 
@@ -175,8 +196,9 @@ def test_shares_and_copies_leave_the_same_kind_of_checkpoint(together, run, hook
     assert_close(read_checkpoint(folder / "iter_8.pth"), read_checkpoint(together / "shares" / "iter_8.pth"))
 
 
-def test_gradients_between_two_steps_are_in_the_checkpoint(together):
-    a, b = (read_checkpoint(together / f"{name}_accumulating" / "iter_2.pth") for name in ("copies", "shares"))
+@pytest.mark.slow
+def test_gradients_between_two_steps_are_in_the_checkpoint(more):
+    a, b = (read_checkpoint(more / f"{name}_accumulating" / "iter_2.pth") for name in ("copies", "shares"))
     assert a["gradients"]
     assert largest_difference(a["gradients"], b["gradients"]) < (1e-5, "")
 
