@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--resize", type=int, metavar="SIDE", help="bring all images to SIDExSIDE: the shorter side, then the centre"
     )
     parser.add_argument("--json", action="store_true", help="print JSON: values, intervals, notes and protocol")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write that JSON, for tools/report.py: metrics.json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON, such as metrics.json, for a report")
     parser.add_argument(
         "--weights",
         action="append",

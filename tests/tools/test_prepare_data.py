@@ -7,7 +7,7 @@ def test_from_the_download_to_a_checked_dataset(run_tool, tmp_path):
     source = downloads.nyu(tmp_path / "download", count=4)
     done = run_tool("prepare_data", "nyu", source, "nyu", "--size", "64", "--options", "smooth=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "nyu: train 2, test 2 items (4 made now)" in done.stdout
+    assert "nyu: items: train 2, test 2 (4 made now)" in done.stdout
     command = next(line for line in done.stdout.splitlines() if "check_data" in line).split()
     checked = run_tool("check_data", command[-1], "--out", "checked", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
