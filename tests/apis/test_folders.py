@@ -142,11 +142,16 @@ def test_sizes_that_differ_are_an_error_or_resized(network):
         call("real", "fake")
 
 
-def test_absent_weights_stop_or_are_skipped(monkeypatch, tmp_path):
+@pytest.fixture
+def without_weights(monkeypatch, tmp_path):
+    """An empty folder, where no weights are found."""
     monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+def test_absent_weights_stop_or_are_skipped(without_weights):
     write("real", images(3))
     write("fake", images(3, 1))
     with pytest.raises(
@@ -161,11 +166,7 @@ def test_absent_weights_stop_or_are_skipped(monkeypatch, tmp_path):
     assert "cmmd" not in report.notes["FID"] and "336px" in report.notes["CMMD"]
 
 
-def test_features_to_save_need_weights(monkeypatch, tmp_path):
-    monkeypatch.setattr("pitikit.resources.ROOT", tmp_path)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.delenv("PITIKIT_WEIGHTS", raising=False)
-    monkeypatch.chdir(tmp_path)
+def test_features_to_save_need_weights(without_weights):
     write("real", images(3))
     with pytest.raises(MissingWeightsError, match="no weights for FID_CLIP"):
         call("real", "real", ["clip-fid", "psnr"], skip_missing=True, save="real.npz")

@@ -62,6 +62,10 @@ class EdgeNetwork(Extractor):
         device: such as 'cuda'. A data loader whose workers are forked can use the CPU alone.
     """
 
+    #: In the facts.
+    name = ""
+    weights: Path | None = None
+
     def __init__(self, threshold: float = 0.4, thin: bool = True, device: str = "cpu") -> None:
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold={threshold}; expected 0 <= threshold < 1, a probability")
@@ -76,6 +80,14 @@ class EdgeNetwork(Extractor):
         """The network, ready to run."""
         with torch.inference_mode(False):
             return to_device(self.build().eval(), self.device)
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Settings, and the hash of the weights; empty without a file of weights."""
+        if self.weights is None:
+            return {}
+        file = dict(weights=self.weights.name, weights_sha256=file_sha256(self.weights))
+        return dict(extractor=self.name, **file, threshold=self.threshold, thin=self.thin)
 
     def load(self) -> None:
         """Build the network."""
@@ -108,6 +120,9 @@ class PiDiNetEdges(EdgeNetwork):
         device: see :class:`EdgeNetwork`.
     """
 
+    name = "pidinet"
+    weights: Path
+
     def __init__(
         self,
         weights: str | Path = "pidinet_bsds_converted_cnn.safetensors",
@@ -123,11 +138,6 @@ class PiDiNetEdges(EdgeNetwork):
         tensors = read_tensors(self.weights)
         return PiDiNet.from_state({name: value for name, value in tensors.items() if isinstance(value, Tensor)})
 
-    @cached_property
-    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Settings, and the hash of the weights."""
-        return _facts("pidinet", self.weights, threshold=self.threshold, thin=self.thin)
-
 
 @EXTRACTORS.register_module(name="hed")
 class HEDEdges(EdgeNetwork):
@@ -139,6 +149,9 @@ class HEDEdges(EdgeNetwork):
         thin: keep ridges of one pixel alone.
         device: see :class:`EdgeNetwork`.
     """
+
+    name = "hed"
+    weights: Path
 
     def __init__(
         self,
@@ -153,11 +166,6 @@ class HEDEdges(EdgeNetwork):
     def build(self) -> nn.Module:
         """Build the network of the file."""
         return HED.from_layers(read_caffe_layers(self.weights))
-
-    @cached_property
-    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Settings, and the hash of the weights."""
-        return _facts("hed", self.weights, threshold=self.threshold, thin=self.thin)
 
 
 class _NamedNetwork(Extractor):
@@ -256,6 +264,3 @@ def _weights(given: str | Path, source: str) -> Path:
         raise FileNotFoundError(f"{given}: no such file; {looked_for_weights(given)}; expected {source}")
     return path
 
-
-def _facts(name: str, path: Path, **settings: Any) -> dict[str, Any]:
-    return dict(extractor=name, weights=path.name, weights_sha256=file_sha256(path), **settings)
