@@ -263,4 +263,3 @@ def _weights(given: str | Path, source: str) -> Path:
     if path is None:
         raise FileNotFoundError(f"{given}: no such file; {looked_for_weights(given)}; expected {source}")
     return path
-
