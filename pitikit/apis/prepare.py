@@ -21,6 +21,7 @@ from pitikit.data.listing import BROKEN_LINK, UNREADABLE, describe_passed, is_le
 from pitikit.data.preparation.archives import packed_notes
 from pitikit.data.preparation.base import EMPTY, MISSING, UNPAIRED, Found, Item, Problem
 from pitikit.data.preparation.writing import Converter
+from pitikit.engine.work_dir import occupied
 from pitikit.files import file_sha256, temporaries
 from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
 
@@ -87,6 +88,7 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
         DataError: nothing of the set is in the source.
         ValueError: the target holds something else, or the same set with other settings; or a number out of range.
         OSError: nothing can be written, or there will be too little room.
+        pitikit.engine.work_dir.OccupiedError: another run prepares the target.
     """
     if plan.size is not None and plan.size < 8:
         raise ValueError(f"size={plan.size}; expected 8 pixels or more")
@@ -100,8 +102,24 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
         raise FileNotFoundError(f"{plan.source}: got no such file or folder, expected the download, {layout}")
     converter = plan.converter()
     settings = _settings(plan, converter)
-    is_new = _check_target(plan, settings)
+    _check_target(plan, settings)
     found = converter.preparation.find(plan.source)
+    plan.target.mkdir(parents=True, exist_ok=True)
+    with occupied(plan.target):
+        return _prepare(plan, converter, settings, found, limit, workers, bar)
+
+
+def _prepare(
+    plan: Plan,
+    converter: Converter,
+    settings: Mapping[str, Any],
+    found: Found,
+    limit: int | None,
+    workers: int,
+    bar: bool,
+) -> PreparationReport:
+    # Once more, now that no other run writes: one may have come first.
+    is_new = _check_target(plan, settings)
     found, lost = _lost(found)
     items, problems = _unique(found)
     problems += lost

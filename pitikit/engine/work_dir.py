@@ -60,8 +60,8 @@ def occupied(folder: str | Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError):
             file.seek(0)
             raise OccupiedError(
-                f"{folder} is in use by another training ({file.read().strip() or 'unknown'}); wait for its end, or "
-                "choose another --work-dir"
+                f"{folder}: got a folder that another run writes ({file.read().strip() or 'unknown'}), expected one "
+                "of its own; wait for the end of that run, or choose another folder"
             ) from None
         except OSError:
             pass  # A file system without locks.

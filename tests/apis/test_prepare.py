@@ -424,6 +424,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, repo):
     assert sums[0] == sums[1]
 
 
+def test_the_folder_is_held_before_anything_is_written(tmp_path, monkeypatch):
+    plan, held = plan_of("facades", tmp_path), []
+    monkeypatch.setattr(prepare, "occupied", lambda folder: held.append(folder) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(plan)
+    assert held == [plan.target] and not list(plan.target.iterdir())
+
+
 def test_the_list_has_every_set_with_its_files_and_options():
     text = list_preparations()
     for name in PREPARATIONS.module_dict:

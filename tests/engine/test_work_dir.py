@@ -23,7 +23,7 @@ def test_one_run_at_a_time(tmp_path):
     other.start()
     try:
         assert held.poll(60) and held.recv() == "held"
-        with pytest.raises(OccupiedError, match=rf"in use by another training \(process {other.pid} on "):
+        with pytest.raises(OccupiedError, match=rf"that another run writes \(process {other.pid} on "):
             with occupied(tmp_path):
                 pass
     finally:
