@@ -57,3 +57,25 @@ def test_weights_may_lie_beside_the_config(repo, tmp_path, monkeypatch, options)
     found = build_model(cfg, "w.pth", "cpu").denoiser.state_dict()
     assert all(torch.equal(found[name], saved[name] + 1) for name in saved)
     assert weight_files(cfg, "w.pth") == {"": tmp_path / "w.pth"}
+
+
+def test_convolutions_of_a_small_model_give_in_bfloat16_what_they_give_in_float32(repo):
+    """Of those that a CPU computes wrongly in bfloat16, a training with autocast learns another function."""
+    denoiser = build_model(load_config(repo / "configs/scenes/piti_small_mask.py"), "random", "cpu").denoiser
+    found = {}
+
+    def compare(name, layer, given, out):
+        with torch.autocast("cpu", torch.bfloat16):
+            low = layer.forward(*given).float()
+        found[name] = ((low - out).norm() / out.norm()).item()
+
+    for name, layer in denoiser.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            # Some begin as zero.
+            torch.nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
+            layer.register_forward_hook(lambda layer, given, out, name=name: compare(name, layer, given, out))
+    x_t, condition = torch.randn(2, 3, 64, 64), torch.rand(2, 3, 256, 256) * 2 - 1
+    with torch.no_grad():
+        denoiser(x_t, torch.tensor([10, 900]), condition)
+    assert len(found) > 50 and "encoder.gather" in found
+    assert max(found.values()) < 0.01, {name: error for name, error in found.items() if error >= 0.01}
