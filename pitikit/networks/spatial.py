@@ -12,26 +12,6 @@ from pitikit.networks.unet import FeaturePlace, zero
 from pitikit.registry import ENCODERS
 
 
-class PatchConv2d(nn.Conv2d):
-    """nn.Conv2d that reads patches side by side, computed as a product: its stride is its kernel, without padding.
-
-    In bfloat16 on CPUs with AMX, torch's own gives wrong sums for some of these (torch 2.14, 4x4 of 16 or 24 channels),
-    so that a training with autocast would learn another function than the one that samples.
-
-    Args:
-        in_channels, out_channels: channels.
-        size: side of a patch, pixels.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
-        super().__init__(in_channels, out_channels, size, size)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H / size, W / size)."""
-        patches = F.pixel_unshuffle(input, self.kernel_size[0])
-        return F.conv2d(patches, self.weight.flatten(1)[:, :, None, None], self.bias)
-
-
 class FeatureBlock(nn.Module):
     """Residual block of two convolutions, x + conv(SiLU(conv(SiLU(x)))).
 
@@ -68,7 +48,7 @@ class SpatialEncoder(SemanticEncoder):
         options: of :class:`SemanticEncoder`.
     """
 
-    gather: PatchConv2d
+    gather: nn.Conv2d
 
     def __init__(
         self,
@@ -113,7 +93,7 @@ class SpatialEncoder(SemanticEncoder):
                 )
             return
         self.places = places
-        self.gather = PatchConv2d(self.pixels.out_channels, width, stride)
+        self.gather = nn.Conv2d(self.pixels.out_channels, width, stride, stride)
         levels = max(place.reduction for place in self.places).bit_length()
         self.levels = nn.ModuleList(
             nn.Sequential(*(FeatureBlock(width) for _ in range(self.feature_blocks))) for _ in range(levels)
