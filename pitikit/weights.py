@@ -56,7 +56,7 @@ def save_weights(
     metadata: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Write tensors as safetensors.
+    """Write tensors as safetensors; equal tensors and metadata make equal files.
 
     Args:
         path: destination; its folder is created.
@@ -72,7 +72,23 @@ def save_weights(
         for name, tensor in state.items()
     }
     header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
-    return write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+    def write(temporary: Path) -> None:
+        save_file(tensors, temporary, metadata=header)
+        _sort_metadata(temporary)
+
+    return write_atomically(path, write)
+
+
+def _sort_metadata(path: Path) -> None:
+    # safetensors writes them in another order each time, so that files of the same weights would have other hashes.
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))
 
 
 # ---- reading

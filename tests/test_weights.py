@@ -126,6 +126,17 @@ def test_header(tmp_path):
     assert read_header(save_checkpoint_file(tmp_path / "w.pth", {"a": 1})) == {}
 
 
+def test_equal_weights_are_equal_files(tmp_path):
+    state = {"b": torch.arange(3.0), "a": torch.ones(2, 2)}
+    metadata = {f"größe {number}": [number, '\n\x7f/"é'] for number in range(9)}
+    paths = [save_weights(tmp_path / f"{number}.safetensors", state, metadata) for number in range(3)]
+    assert len({path.read_bytes() for path in paths}) == 1
+    assert read_header(paths[0]) == metadata
+    assert all(torch.equal(value, state[name]) for name, value in read_weights(paths[0]).items())
+    plain = save_weights(tmp_path / "plain.safetensors", state)
+    assert read_header(plain) == {} and set(read_weights(plain)) == set(state)
+
+
 # ---- files of other programs
 
 STATE = {"encoder.weight": torch.arange(3.0), "decoder.bias": torch.ones(1)}
