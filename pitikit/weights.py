@@ -87,8 +87,11 @@ def _sort_metadata(path: Path) -> None:
         header = json.loads(file.read(size))
         if "__metadata__" in header:
             header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        file.seek(8)
-        file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        # The same text in another order is as long; a longer one would overwrite tensors.
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 # ---- reading
