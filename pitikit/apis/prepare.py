@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -208,8 +209,9 @@ def _settings(plan: Plan, converter: Converter) -> dict[str, Any]:
     """The settings that the files depend on, as JSON gives them back."""
     extractors = [dict(member=each.member, **each.facts) for each in converter.extractors]
     settings = dict(set=plan.name, options=plan.options, size=plan.size, extract=extractors)
-    # Such as a table of colours.
-    files = {name: Path(value) for name, value in plan.options.items() if isinstance(value, (str, Path))}
+    # Such as a table of colours; '~' is the home folder, as it is for their reader.
+    texts = {name: value for name, value in plan.options.items() if isinstance(value, (str, Path))}
+    files = {name: Path(os.path.expanduser(value)) for name, value in texts.items()}
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
     settings.update(dict(sha256=hashes) if hashes else {})
     return json.loads(json.dumps(settings, default=str))
@@ -228,9 +230,9 @@ def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:
         if plan.target.is_dir() and not all(is_leftover(path.name) for path in plan.target.iterdir()):
             raise ValueError(f"{plan.target}: got a folder with other files, expected an empty or a new one")
         return True
-    differing = [key for key in settings if old.get(key) != settings[key]]
+    differing = [key for key in {**settings, **old} if old.get(key) != settings.get(key)]
     if differing:
-        changes = "; ".join(f"{key}: {old.get(key)} there, {settings[key]} now" for key in differing)
+        changes = "; ".join(f"{key}: {old.get(key)} there, {settings.get(key)} now" for key in differing)
         raise ValueError(f"{plan.target}: prepared with other settings ({changes}); take another folder, or remove it")
     return False
 

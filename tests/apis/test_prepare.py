@@ -309,15 +309,28 @@ def test_a_manifest_that_was_edited(tmp_path, text):
         run(plan)
 
 
-def test_a_table_of_colours_that_was_edited_is_another_setting(tmp_path):
+@pytest.mark.parametrize("place", ["{}/colours.json", "~/colours.json"])
+def test_a_table_of_colours_that_was_edited_is_another_setting(tmp_path, monkeypatch, place):
+    monkeypatch.setenv("HOME", str(tmp_path))
     table = downloads.put_text(tmp_path / "colours.json", json.dumps({"a": [1, 1, 1]}))
     downloads.put(tmp_path / "source/A/1.jpg", downloads.photograph())
     downloads.put(tmp_path / "source/B/1.png", np.full((12, 16, 3), (1, 1, 1), np.uint8))
-    plan = Plan("two_folders", tmp_path / "source", tmp_path / "out", dict(colours=str(table)))
+    plan = Plan("two_folders", tmp_path / "source", tmp_path / "out", dict(colours=place.format(tmp_path)))
     run(plan)
     assert run(plan).made == 0
     table.write_text(json.dumps({"b": [2, 2, 2], "a": [1, 1, 1]}))
     with pytest.raises(ValueError, match=r"prepared with other settings \(sha256: "):
+        run(plan)
+
+
+def test_a_setting_that_is_there_no_more_is_another_one(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    manifest = plan.target / "manifest.json"
+    text = json.loads(manifest.read_text())
+    text["settings"]["sha256"] = dict(colours="0f")
+    manifest.write_text(json.dumps(text))
+    with pytest.raises(ValueError, match=r"\(sha256: {'colours': '0f'} there, None now\)"):
         run(plan)
 
 
