@@ -93,6 +93,11 @@ class Records:
             return False
         return all(_stat(str(self.target / path))[:1] == [size] for path, size, _ in record["files"].values())
 
+    def is_unreached(self, item: Item) -> bool:
+        """True if the item was converted, and a file that it was made of cannot be found now."""
+        record = self._record(item.key)
+        return record is not None and not record["stamp"].keys() <= stamp(item).keys()
+
     def add(self, outcome: Outcome) -> None:
         """Note an item that is done."""
         self._write(

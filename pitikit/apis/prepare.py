@@ -133,7 +133,9 @@ def _prepare(
         write_manifest(plan.target, settings, Summary(), complete=False)
     records = Records(plan.target)
     made = 0
-    left = [item for item in chosen if not records.is_done(item)]
+    # What was made of a file that may come back is not made again without it, such as normals that are derived then.
+    unreached = {item.key for item in chosen if lost and records.is_unreached(item)}
+    left = [item for item in chosen if item.key not in unreached and not records.is_done(item)]
     if left and not is_new:
         write_manifest(plan.target, settings, records.summary(), complete=False)
     with (
@@ -147,11 +149,19 @@ def _prepare(
                 records.add(outcome)
             else:
                 problems.append(outcome.problem)
-                records.remove(outcome.item.key)
+                if records.is_unreached(outcome.item):
+                    unreached.add(outcome.item.key)
+                else:
+                    records.remove(outcome.item.key)
     gone = records.keys - {item.key for item in items}
+    if lost:
+        # Such as a disk that is not mounted: what was made of it may be hours of work.
+        unreached |= gone
+        gone = set()
     for key in gone:
         records.remove(key)
     notes = [f"{len(gone)} items of an earlier run taken out: {plan.source} no longer has them"] if gone else []
+    notes += [f"{len(unreached)} items of an earlier run kept: their source cannot be reached"] if unreached else []
     return _finish(plan, converter, settings, records, found, problems, notes, made, limit)
 
 

@@ -16,6 +16,7 @@ from pitikit.apis.prepare import list_preparations, prepare_data
 from pitikit.config import load_config
 from pitikit.data.errors import DataError
 from pitikit.data.preparation import Found, Item, Preparation, Sample
+from pitikit.data.preparation.ade20k import ADE20K
 from pitikit.data.reading import read_image
 from pitikit.registry import DATASETS, PREPARATIONS
 from tests.data.preparation import downloads
@@ -235,6 +236,53 @@ def test_files_out_of_reach_are_missing(tmp_path, monkeypatch):
     report = run(Plan(plan.name, plan.source, tmp_path / "other"))
     assert report.status == 1 and report.counts == dict(train=2)
     assert "images/validation/: in a folder that cannot be read (Permission denied)" in report.text()
+
+
+@pytest.mark.parametrize("names", ["training", "training/ADE_train_00000001.*"])
+def test_what_is_out_of_reach_takes_nothing_out(tmp_path, names):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    files = {path for path in plan.target.rglob("ADE_*")}
+    # Moved to another disk that is not there now.
+    moved = [path for folder in ("images", "annotations") for path in sorted((plan.source / folder).glob(names))]
+    for number, path in enumerate(moved):
+        path.rename(tmp_path / f"{number}")
+        path.symlink_to(tmp_path / "gone")
+    for _ in range(2):
+        report = run(plan)
+        assert report.status == 1 and report.counts == dict(train=3, val=2) and report.made == 0
+        count = 3 if names == "training" else 1
+        assert f"{count} items of an earlier run kept: their source cannot be reached" in report.text()
+        assert {path for path in plan.target.rglob("ADE_*")} == files
+    for number, path in enumerate(moved):
+        path.unlink()
+        (tmp_path / f"{number}").rename(path)
+    report = run(plan)
+    assert report.status == report.made == 0 and "earlier run" not in report.text()
+
+
+def test_normals_that_are_out_of_reach_are_not_replaced_by_derived_ones(tmp_path):
+    plan = plan_of("diode", tmp_path)
+    run(plan)
+    for path in plan.source.rglob("*_normal.npy"):
+        path.unlink()
+        path.symlink_to(tmp_path / "gone")
+    report = run(plan)
+    assert report.made == 0 and "3 items of an earlier run kept" in report.text()
+
+
+def test_an_item_whose_files_are_listed_and_cannot_be_opened_stays(tmp_path):
+    plan = plan_of("ade20k", tmp_path)
+    run(plan)
+    # As a folder that may be listed and not entered has them.
+    find, path = ADE20K.find, plan.source / "images/training/ADE_train_00000001.jpg"
+    found = find(ADE20K(), plan.source)
+    path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ADE20K, "find", lambda *_: found)
+        report = run(plan)
+    assert report.status == 1 and report.counts == dict(train=3, val=2)
+    assert "1 items of an earlier run kept: their source cannot be reached" in report.text()
 
 
 def test_a_set_of_a_plugin_without_a_title(tmp_path):
