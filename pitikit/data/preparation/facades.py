@@ -31,11 +31,12 @@ _TABLE = {value + 1: value for value in range(12)}
 class Facades(Preparation):
     """Facades with 12 classes; the form of the download is found out.
 
-    The official form has ids 1 to 12, which become 0 to 11, and no splits. pix2pix's has the photograph left, the
+    The official form has ids 1 to 12, which become 0 to 11, and no splits; files that were sorted into folders of
+    splits stay in them. pix2pix's has the photograph left, the
     colours right, both as JPEG: a pixel takes the class of the nearest colour, then the most frequent one around it.
 
     Args:
-        every: of the official form every so-many-th facade is in the split 'val'; 0 for none.
+        every: of the official form every so-many-th facade without a split is in 'val'; 0 for none.
         majority: radius of the filter after the nearest colours, pixels.
     """
 
@@ -52,18 +53,24 @@ class Facades(Preparation):
         """Find the items of the form that is there."""
         passed: Passed = {}
         pairing = Pairing(FileTree(root), ("image",), ("mask",))
-        for found in matches(pairing.tree, r"(?:(cmp_[^/]+)\.(jpe?g|png)|(train|val|test)/([^/]+)\.jpe?g)", passed):
+        is_official = False
+        pattern = r"(?:(cmp_[^/]+)\.(jpe?g|png)|(train|val|test)/(?!cmp_)([^/]+)\.jpe?g)"
+        for found in matches(pairing.tree, pattern, passed):
             official, suffix, split, name = found.groups()
             if official is not None:
-                pairing.add("mask" if suffix.lower() == "png" else "image", "train", official, found.string)
+                is_official = True
+                split = split_of(found.string.split("/")[:-1])
+                pairing.add("mask" if suffix.lower() == "png" else "image", split or "", official, found.string)
             else:
                 pairing.add("image", split_of([split]) or "", name, found.string)
         if not pairing.files:
             raise self.nothing(root)
-        official_names = [name for _, name in pairing.files if name.startswith("cmp_")]
-        for name in held_out(official_names, self.every):
-            pairing.files["val", name] = pairing.files.pop(("train", name))
-        pairing.required = ("image", "mask") if official_names else ("image",)
+        pairing.join_split()
+        free = [name for split, name in pairing.files if not split]
+        val = held_out(free, self.every)
+        for name in free:
+            pairing.move("", "val" if name in val else "train", name)
+        pairing.required = ("image", "mask") if is_official else ("image",)
         return pairing.found(passed)
 
     def read(self, item: Item) -> Sample:
