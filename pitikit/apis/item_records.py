@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pitikit.data.listing import FILE_SUFFIXES, FileTree, split_suffix
 from pitikit.data.preparation.base import Item
-from pitikit.data.preparation.writing import Outcome, Written, folder_of
+from pitikit.data.preparation.writing import IMAGE, Outcome, Written, folder_of
 from pitikit.files import append_text, write_text
 
 RECORDS = "items.jsonl"
@@ -123,6 +124,14 @@ class Records:
         line = json.dumps(record)
         append_text(self.path, line + "\n")
         self._keep(record["key"], line, record["files"])
+
+    def strays(self) -> list[str]:
+        """Images and arrays in the folders of the members that no record has, as paths below the target."""
+        named = {path for line in self._lines.values() for path, _, _ in json.loads(line)["files"].values()}
+        tree = FileTree(self.target)
+        folders = sorted({folder_of(IMAGE), *(path.partition("/")[0] for path in named)})
+        found = (path for folder in folders for path in tree.walk(folder) if path not in named)
+        return [path for path in found if split_suffix(path)[1].lower() in FILE_SUFFIXES]
 
     def summary(self) -> Summary:
         """Sum up all items."""

@@ -18,10 +18,10 @@ from pitikit.apis.conversion import Plan, convert, one_thread
 from pitikit.apis.item_records import Records, Summary
 from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.arguments import arguments_of
-from pitikit.data.listing import BROKEN_LINK, UNREADABLE, describe_passed, is_leftover
+from pitikit.data.listing import BROKEN_LINK, UNREADABLE, describe_passed, is_leftover, split_suffix
 from pitikit.data.preparation.archives import packed_notes
 from pitikit.data.preparation.base import EMPTY, MISSING, UNPAIRED, Found, Item, Problem
-from pitikit.data.preparation.writing import Converter
+from pitikit.data.preparation.writing import SUFFIXES, Converter
 from pitikit.engine.work_dir import occupied
 from pitikit.files import file_sha256, temporaries
 from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
@@ -162,7 +162,25 @@ def _prepare(
         records.remove(key)
     notes = [f"{len(gone)} items of an earlier run taken out: {plan.source} no longer has them"] if gone else []
     notes += [f"{len(unreached)} items of an earlier run kept: their source cannot be reached"] if unreached else []
+    notes += _without_strays(plan.target, records, items)
     return _finish(plan, converter, settings, records, found, problems, notes, made, limit)
+
+
+def _without_strays(target: Path, records: Records, items: Sequence[Item]) -> list[str]:
+    """Remove files that a killed run wrote and did not note, which the dataset would read; a note about other ones."""
+    unfinished = {item.key for item in items} - records.keys
+    others = []
+    for path in records.strays():
+        key, suffix = split_suffix(path.partition("/")[2])
+        if key in unfinished and suffix in SUFFIXES:
+            (target / path).unlink()
+        else:
+            # Perhaps of the user, who added items of their own.
+            others.append(path)
+    if not others:
+        return []
+    shown = ", ".join(others[:3]) + ", …" * (len(others) > 3)
+    return [f"{len(others)} files of no item, which the dataset may read ({shown}); remove those that are not yours"]
 
 
 def _finish(

@@ -333,6 +333,31 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+def test_files_of_a_killed_run_that_were_not_noted_are_removed_and_those_of_a_user_stay(tmp_path, monkeypatch):
+    plan = plan_of("ade20k", tmp_path)
+    # Files of the second item of a split, whose record was not written.
+    run(plan)
+    lines = (plan.target / "items.jsonl").read_text().splitlines(keepends=True)
+    (plan.target / "items.jsonl").write_text("".join(line for line in lines if "00000002" not in line))
+    report = run(plan, limit=1)
+    assert len(DATASETS.build(load_config(report.configs[0]).train_dataset)) == report.counts["train"] == 2
+    assert not list(plan.target.rglob("*00000002*")) and "of no item" not in report.text()
+    mine = [
+        downloads.put(plan.target / f"{folder}/{name}", downloads.photograph())
+        for folder, name in (
+            ("images", "train/mine.jpg"),
+            ("mask", "mine.png"),
+            ("images", "train/ADE_train_00000001.png"),
+        )
+    ]
+    downloads.put(plan.target / "sheets/1.png", downloads.photograph())
+    downloads.put_text(plan.target / "images/train/ADE_train_00000001.txt", "a caption")
+    report = run(plan)
+    assert all(path.is_file() for path in mine)
+    names = "images/train/ADE_train_00000001.png, images/train/mine.jpg, mask/mine.png"
+    assert f"3 files of no item, which the dataset may read ({names}); remove those" in report.text()
+
+
 def test_a_run_that_goes_on_is_not_complete_until_it_ends(tmp_path, monkeypatch):
     plan = plan_of("ade20k", tmp_path)
     run(plan, limit=1)

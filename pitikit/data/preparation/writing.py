@@ -23,6 +23,8 @@ from pitikit.files import first_line, write_atomically
 IMAGE = "image"
 FOLDERS = {IMAGE: "images"}
 """Folder of a member, where it differs from its name."""
+SUFFIXES = (".jpg", ".png", ".npy")
+"""Suffixes of the files that are written."""
 _COPIED = {".jpg": ".jpg", ".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".png": ".png"}
 _LOSSY = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp"}
 _QUALITY = 95
