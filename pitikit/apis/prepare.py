@@ -28,6 +28,8 @@ from pitikit.registry import EXTRACTORS, PREPARATIONS, load_plugins, registered
 
 #: Problems of a kind that are printed; the manifest has all.
 _SHOWN = 20
+#: Items that are tried for one that can be read, before anything is written.
+_TRIED = 8
 
 
 @dataclass
@@ -87,7 +89,8 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
 
     Raises:
         DataError: nothing of the set is in the source.
-        ValueError: the target holds something else, or the same set with other settings; or a number out of range.
+        ValueError: the target holds something else, or the same set with other settings; a number out of range; or an
+            extractor of what the set has.
         OSError: nothing can be written, or there will be too little room.
         pitikit.engine.work_dir.OccupiedError: another run prepares the target.
     """
@@ -105,6 +108,7 @@ def prepare_data(plan: Plan, limit: int | None = None, workers: int = 0, bar: bo
     settings = _settings(plan, converter)
     _check_target(plan, settings)
     found = converter.preparation.find(plan.source)
+    _check_extractors(plan, converter, found)
     plan.target.mkdir(parents=True, exist_ok=True)
     with occupied(plan.target):
         return _prepare(plan, converter, settings, found, limit, workers, bar)
@@ -195,11 +199,11 @@ def _finish(
     limit: int | None,
 ) -> PreparationReport:
     preparation, done = converter.preparation, records.summary()
-    named = next((each.classes for each in converter.extractors if each.member == "mask"), ())
+    named = next((each.classes for each in converter.extractors if each.member == "mask"), None)
     facts = write_classes(plan.target, preparation, done, named)
-    loaders = preparation.loaders(facts)
-    for extractor in converter.extractors:
-        loaders.setdefault(extractor.member, dict(extractor.loader))
+    # A preparation may have a loader for what this download lacks, such as NYU without a mapping to its classes.
+    extracted = {each.member: dict(each.loader) for each in converter.extractors}
+    loaders = {**preparation.loaders(facts), **extracted}
     configs = write_configs(plan.target, preparation.title or plan.name, loaders, done, facts.get("classes", ()))
     passed = describe_passed(found.passed)
     notes += [passed] if passed else []
@@ -243,6 +247,19 @@ def _settings(plan: Plan, converter: Converter) -> dict[str, Any]:
     hashes = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
     settings.update(dict(sha256=hashes) if hashes else {})
     return json.loads(json.dumps(settings, default=str))
+
+
+def _check_extractors(plan: Plan, converter: Converter, found: Found) -> None:
+    """Refuse an extractor of what the first items that can be read have: it would be recorded, and never used."""
+    for item in found.items[:_TRIED] if converter.extractors else ():
+        try:
+            given = converter.preparation.read(item).conditions
+        except (OSError, ValueError, KeyError):
+            continue  # It is listed when it is converted.
+        for each in converter.extractors:
+            if each.member in given:
+                raise ValueError(f"extract: got an extractor of {each.member}, which {plan.name} has; leave it out")
+        return
 
 
 def _check_target(plan: Plan, settings: Mapping[str, Any]) -> bool:

@@ -27,16 +27,18 @@ def write_classes(
     target: Path,
     preparation: Preparation,
     done: Summary,
-    extracted: Sequence[str] = (),
+    extracted: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Write names, colours and pixels of the classes, and the map of the ids where there is one; return the facts.
 
-    ``extracted`` are the names of the classes of a segmenter, for a set without label maps of its own.
+    ``extracted`` are the names of the classes of the segmenter that made the label maps, in the place of the set's.
     """
     total: Counter[int] = sum(done.labels.values(), Counter())
     summary = preparation.summary(done.facts, done.labels.get("train") or total)
+    if extracted is not None:
+        summary.update(classes=extracted, colours=[], id_map=None)
     summary["labels"] = sorted(total)
-    summary["classes"] = names = list(summary.get("classes") or extracted)
+    summary["classes"] = names = list(summary.get("classes") or ())
     if not total:
         return summary
     id_map = summary.get("id_map")

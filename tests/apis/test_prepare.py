@@ -201,17 +201,45 @@ def test_photographs_alone_train_without_a_condition(tmp_path):
     assert report.configs[0].name == "dataset_images.py" and len(dataset) == 3 and dataset[0]["condition"].min() == 255
 
 
+SEGMENTER = dict(type="segmenter", network=dict(type="SceneSegmenter", weights="weights/scenes_segmenter.safetensors"))
+
+
 def test_photographs_with_the_label_maps_of_a_named_segmenter(tmp_path):
     for number in range(3):
         downloads.put(tmp_path / f"source/{number}.jpg", downloads.photograph(32, 48))
-    config = dict(type="segmenter", network=dict(type="SceneSegmenter", weights="weights/scenes_segmenter.safetensors"))
-    report = run(Plan("photographs", tmp_path / "source", tmp_path / "out", extract=[config, "canny"]))
+    report = run(Plan("photographs", tmp_path / "source", tmp_path / "out", extract=[SEGMENTER, "canny"]))
     assert [path.name for path in report.configs] == ["dataset_mask.py", "dataset_sketch.py"]
     dataset = DATASETS.build(load_config(report.configs[0]).val_dataloader.dataset)
     assert len(dataset.metainfo["classes"]) == 22 and dataset[0]["label"].max() < 22
     settings = json.loads((tmp_path / "out/manifest.json").read_text())["settings"]
     assert "weights_sha256" in settings["extract"][0]
     assert len(json.loads((tmp_path / "out/classes.json").read_text())["classes"]) == 22
+
+
+def test_what_is_extracted_has_the_classes_and_the_loader_of_its_extractor(tmp_path):
+    plan = Plan("nyu", downloads.nyu(tmp_path / "source", count=2), tmp_path / "out", size=64, extract=[SEGMENTER])
+    (plan.source / "classMapping40.mat").unlink()
+    report = run(plan)
+    config = load_config(next(path for path in report.configs if path.name == "dataset_mask.py"))
+    assert config.load[1].num_classes == len(config.classes) == 22
+    assert json.loads((tmp_path / "out/classes.json").read_text())["classes"] == list(config.classes)
+
+
+@pytest.mark.parametrize(("name", "extractor"), [("ade20k", SEGMENTER), ("nyu", SEGMENTER), ("two_folders", "canny")])
+def test_an_extractor_of_what_the_set_has_is_refused_at_the_start(tmp_path, name, extractor):
+    if name == "two_folders":
+        for number in range(2):
+            downloads.put(tmp_path / f"source/A/{number}.jpg", downloads.photograph())
+            downloads.put(tmp_path / f"source/B/{number}.png", downloads.plain(255 * (np.arange(16) == 3)))
+        # The first item is damaged.
+        (tmp_path / "source/B/0.png").write_bytes(b"x")
+        plan = Plan(name, tmp_path / "source", tmp_path / "out", dict(kind="sketch"), extract=[extractor])
+    else:
+        plan = plan_of(name, tmp_path, extract=[extractor])
+    member = "sketch" if extractor == "canny" else "mask"
+    with pytest.raises(ValueError, match=f"extract: got an extractor of {member}, which {name} has; leave it out"):
+        run(plan)
+    assert not plan.target.exists()
 
 
 def test_files_out_of_reach_are_missing(tmp_path, monkeypatch):

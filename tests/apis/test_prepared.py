@@ -7,6 +7,7 @@ from pitikit.apis.item_records import Summary
 from pitikit.apis.prepared import read_settings, write_classes, write_configs, write_manifest
 from pitikit.config import load_config
 from pitikit.data.preparation import Preparation
+from pitikit.data.preparation.nyu import NYUDepth
 
 MASK = dict(mask=dict(type="LoadMask", num_classes=4), depth=dict(type="LoadDepth"))
 
@@ -73,6 +74,13 @@ def test_classes_of_a_set_without_names(tmp_path):
     assert classes["classes"] == [] and len(classes["colours"]) == 3 and classes["ignore"] == 255
     assert classes["pixels"] == {"train": {"2": 5, "255": 1}}
     assert write_classes(tmp_path, Plain(), done("train"), ["x", "y", "z"])["classes"] == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize("extracted", [("x", "y", "z"), ()])
+def test_classes_that_were_extracted_are_named_by_their_segmenter_alone(tmp_path, extracted):
+    facts = write_classes(tmp_path, NYUDepth(), done("train"), extracted)
+    classes = json.loads((tmp_path / "classes.json").read_text())
+    assert facts["classes"] == classes["classes"] == list(extracted) and len(classes["colours"]) == 3
 
 
 def test_ids_that_are_none_of_a_class_need_no_colours(tmp_path):
