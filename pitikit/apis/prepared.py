@@ -47,12 +47,18 @@ def write_classes(
         write_text(target / ID_MAP, json.dumps({**rest, **id_map}))
     count = len(names) or max((value for value in total if value != LABEL_IGNORE), default=0) + 1
     colours = summary.get("colours") or (voc_palette(count).tolist() if 0 < count <= LABEL_IGNORE else [])
-    pixels = {
-        split: {str(value): counter[value] for value in sorted(counter)} for split, counter in done.labels.items()
-    }
+    pixels = {split: _by_label(counter, id_map) for split, counter in done.labels.items()}
     text = dict(classes=names, colours=[list(each) for each in colours], ignore=LABEL_IGNORE, pixels=pixels)
     write_text(target / CLASSES, json.dumps(text, ensure_ascii=False))
     return summary
+
+
+def _by_label(counter: Mapping[int, int], id_map: Mapping[int, int] | None) -> dict[str, int]:
+    """Pixels of each label, of those of each id of the files."""
+    labels: Counter[int] = Counter()
+    for value, count in counter.items():
+        labels[value if id_map is None else id_map.get(value, LABEL_IGNORE)] += count
+    return {str(label): labels[label] for label in sorted(labels)}
 
 
 def write_configs(

@@ -72,6 +72,8 @@ def test_classes_without_colours_of_their_own_get_some(tmp_path):
 def test_the_full_annotation_becomes_its_most_frequent_classes(tmp_path):
     report = run(plan_of("ade20k_full", tmp_path, options=dict(top=1)))
     assert json.loads((tmp_path / "out/id_map.json").read_text()) == {"0": 255, "300": 255, "2978": 0}
+    classes = json.loads((tmp_path / "out/classes.json").read_text())
+    assert classes["classes"] == ["wall"] and classes["pixels"]["train"] == {"0": 120, "255": 72}
     dataset = DATASETS.build(load_config(report.configs[0]).val_dataloader.dataset)
     assert set(np.unique(dataset[0]["label"])) == {0, 255}
 

@@ -90,12 +90,13 @@ class ADE20KFull(Preparation):
         self.top = top
 
     def find(self, root: Path) -> Found:
-        """Find images and their segmentations; parts and instances are passed over."""
+        """Find images and their segmentations; parts, instances and the descriptions of images are no items."""
         passed: Passed = {}
         pairing = Pairing(FileTree(root), ("image", "mask"))
-        for found in matches(pairing.tree, r"(training|validation)/(?:.+/)?([^/]+?)(_seg)?\.(jpe?g|png)", passed):
+        pattern = r"(training|validation)/(?:.+/)?([^/]+?)(_seg)?\.(jpe?g|png|json)"
+        for found in matches(pairing.tree, pattern, passed):
             split, name, seg, suffix = found.groups()
-            if bool(seg) == (suffix.lower() == "png"):
+            if suffix.lower() != "json" and bool(seg) == (suffix.lower() == "png"):
                 pairing.add("mask" if seg else "image", split_of([split]) or "", name, found.string)
         if not any("mask" in members for members in pairing.files.values()):
             raise self.nothing(root, "the release of 2016, with annotations/ of 150 classes, is ade20k")

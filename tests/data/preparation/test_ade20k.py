@@ -39,6 +39,8 @@ def test_class_of_the_full_annotation_is_in_red_and_green(tmp_path):
     full = ADE20KFull()
     found = full.find(downloads.ade20k_full(tmp_path))
     assert [item.key for item in found.items] == ["train/ADE_train_00000001", "val/ADE_val_00000001"]
+    # The descriptions beside the images are read, and so not passed over.
+    assert not found.passed
     sample = full.read(found.items[0])
     assert sample.conditions["mask"].dtype == np.uint16
     assert sample.conditions["mask"][0].tolist() == [0] * 2 + [2978] * 10 + [300] * 4
