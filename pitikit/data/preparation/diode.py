@@ -47,6 +47,8 @@ class DIODE(Preparation):
         signs: tuple[float, float, float] = (1, 1, 1),
         smooth: int = 4,
     ) -> None:
+        if smooth < 0:
+            raise ValueError(f"smooth={smooth}; expected 0 or more")
         self.counts = _COUNTS[scenes]
         self.scenes, self.normals, self.smooth = scenes, normals, smooth
         self.signs = np.array(signs, np.float32)

@@ -56,6 +56,8 @@ class NYUDepth(Preparation):
     ) -> None:
         if crop is not None and not (0 <= crop[0] < crop[1] <= 480 and 0 <= crop[2] < crop[3] <= 640):
             raise ValueError(f"crop={crop}; expected top < bottom <= 480 and left < right <= 640")
+        if smooth < 0:
+            raise ValueError(f"smooth={smooth}; expected 0 or more")
         self.crop = (0, 480, 0, 640) if crop is None else tuple(crop)
         self.normals, self.smooth, self.spread = normals, smooth, spread
         top, _, left, _ = self.crop

@@ -96,17 +96,20 @@ class Converter:
         labels = _histogram(sample.conditions.get("mask"))
         if labels and set(labels) == {self.preparation.unlabelled}:
             return Outcome(item, problem=Problem(EMPTY, item.key, "every pixel is unlabelled"))
-        outcome = Outcome(item, facts=sample.facts, labels=labels)
         reduced = reduce_sample(sample, self.size)
+        try:
+            stored = {member: stored_form(member, array) for member, array in reduced.conditions.items()}
+        except DataError as error:
+            return Outcome(item, problem=Problem(DAMAGED, item.key, str(error)))
+        outcome = Outcome(item, facts=sample.facts, labels=labels)
         suffix = _COPIED.get(sample.file.suffix.lower()) if sample.file is not None else None
         if suffix is not None and sample.file is not None and reduced.image is sample.image:
             outcome.files[IMAGE] = self._write(item, IMAGE, suffix, sample.file)
         else:
             lossy = sample.file is not None and sample.file.suffix.lower() in _LOSSY
             outcome.files[IMAGE] = self._write(item, IMAGE, ".jpg" if lossy else ".png", reduced.image)
-        for member, array in reduced.conditions.items():
-            stored, suffix = stored_form(member, array)
-            outcome.files[member] = self._write(item, member, suffix, stored)
+        for member, (array, suffix) in stored.items():
+            outcome.files[member] = self._write(item, member, suffix, array)
         return outcome
 
     def _read(self, item: Item) -> Sample:
@@ -163,10 +166,18 @@ def stored_form(member: str, array: np.ndarray) -> tuple[np.ndarray, str]:
     Labels and edges are grey PNGs, of 16 bits where ids exceed 255; depth in metres is a PNG of millimetres, or a
     float16 ``.npy`` where it goes beyond 65 m; normals are bytes, v = 127.5 (n + 1), with 128 for none; other bytes
     are PNGs, other numbers ``.npy``.
+
+    Raises:
+        DataError: depth of which nothing is left in millimetres.
     """
     if member == "depth":
-        if array.max() * 1000 <= 65535:
-            return np.rint(array * 1000).astype(np.uint16), ".png"
+        farthest = array.max()
+        if farthest * 1000 <= 65535:
+            stored = np.rint(array * 1000).astype(np.uint16)
+            if not stored.any():
+                advice = "set the unit of the files, such as unit='m'" if farthest > 0 else ""
+                raise DataError(f"depth up to {farthest:.2g} m", "some of 1 mm or more", advice)
+            return stored, ".png"
         return array.astype(np.float16), ".npy"
     if member == "normals":
         return encode_normals(array), ".png"

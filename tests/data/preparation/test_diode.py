@@ -115,3 +115,8 @@ def test_normals_of_another_convention_are_noted(tmp_path):
     assert len(notes) == 1 and "y and z" in notes[0] and '"signs=(1, -1, -1)"' in notes[0]
     turned = DIODE(signs=(1, -1, -1))
     assert not turned.notes([turned.read(item).facts for item in items]) and not turned.notes([])
+
+
+def test_a_negative_radius():
+    with pytest.raises(ValueError, match="smooth=-1; expected 0 or more"):
+        DIODE(smooth=-1)

@@ -133,3 +133,8 @@ def test_a_split_beyond_the_images(tmp_path):
 def test_a_crop_that_leaves_the_image():
     with pytest.raises(ValueError, match="crop="):
         NYUDepth(crop=(0, 500, 0, 640))
+
+
+def test_a_negative_radius():
+    with pytest.raises(ValueError, match="smooth=-1; expected 0 or more"):
+        NYUDepth(smooth=-1)

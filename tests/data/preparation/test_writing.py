@@ -170,6 +170,22 @@ def test_depth_and_normals_are_read_back(tmp_path):
     assert np.abs(found[2:]).max() < 0.005
 
 
+@pytest.mark.parametrize(
+    ("metres", "message"),
+    [
+        (
+            0.0004,
+            "found depth up to 0.0004 m; expected some of 1 mm or more. set the unit of the files, such as unit='m'",
+        ),
+        (0.0, "found depth up to 0 m; expected some of 1 mm or more"),
+    ],
+)
+def test_depth_that_rounds_to_nothing_is_a_problem(tmp_path, metres, message):
+    outcome = convert(tmp_path, Sample(downloads.photograph(), {"depth": np.full((12, 16), metres, np.float32)}))
+    assert (outcome.problem.kind, outcome.problem.text) == ("damaged", message)
+    assert not outcome.files and not (tmp_path / "out").exists()
+
+
 def test_ids_of_16_bits_are_kept(tmp_path):
     stored, suffix = stored_form("mask", np.array([[0, 2978]], np.uint16))
     (tmp_path / "x.png").write_bytes(encoded(stored, suffix))
