@@ -1,4 +1,4 @@
-"""Colour strokes as a condition: a few brush marks fix a colour in their place, and leave the rest to the model."""
+"""Colour strokes: a few brush marks fix a colour in their place, and leave the rest to the model."""
 
 PITIKIT_API = "1.0"
 
@@ -13,6 +13,17 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from pitikit.plugins import METRICS, TRANSFORMS, ConditionLoader, DataError, ImageMetric, to_bytes
+
+from .guidance import SemanticBesideStrokes, SpatialBesideStrokes, StrokeGuidance
+
+__all__ = [
+    "DrawStrokes",
+    "LoadStrokes",
+    "SemanticBesideStrokes",
+    "SpatialBesideStrokes",
+    "StrokeError",
+    "StrokeGuidance",
+]
 
 OPAQUE = 127
 """Alpha above which a pixel belongs to a stroke."""

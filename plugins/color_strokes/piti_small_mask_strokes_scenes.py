@@ -1,32 +1,21 @@
-r"""Label maps and colour strokes on SceneWorld: the shipped mask model learns to take strokes besides.
+r"""Label maps and colour strokes on SceneWorld: the shipped mask model as it is, its sampling guided by the strokes.
 
-Each of the two conditions is dropped on its own in training, so that the model takes both or either.
-
-python tools/train.py plugins/color_strokes/piti_small_mask_strokes_scenes.py
-python tools/test.py plugins/color_strokes/piti_small_mask_strokes_scenes.py \
-    work_dirs/piti_small_mask_strokes_scenes/ema.safetensors
-python tools/translate.py plugins/color_strokes/piti_small_mask_strokes_scenes.py \
-    work_dirs/piti_small_mask_strokes_scenes/ema.safetensors FOLDER --out results   # FOLDER/mask, FOLDER/strokes
+python tools/test.py plugins/color_strokes/piti_small_mask_strokes_scenes.py weights/scenes_mask.safetensors
+python tools/translate.py plugins/color_strokes/piti_small_mask_strokes_scenes.py weights/scenes_mask.safetensors \
+    FOLDER --out results   # FOLDER/mask, FOLDER/strokes
 """
 
-_base_ = ["./piti_small_strokes_scenes.py"]
-encoder = {{_base_.model.denoiser.encoder}}
+_base_ = ["../../configs/scenes/piti_small_mask.py"]
+plugins = ["plugins/color_strokes"]
+strokes = dict(type="Interval", low=0.4, guidance=dict(type="StrokeGuidance"))
 model = dict(
-    denoiser=dict(encoder=dict(_delete_=True, type="PartsEncoder", encoders=dict(mask=encoder, strokes=encoder))),
-    losses=[
-        dict(type="EpsMSE", v_weight=5.0),
-        dict(type="VariationalBound"),
-        dict(type="TokenAlignment", grid=16, parts=2),
-    ],
-    sampler=dict(guidance=dict(_delete_=True, type="PartsCFG", scale=2.0, weights=dict(mask=1.0, strokes=1.0))),
+    denoiser=dict(encoder=dict(type="SpatialBesideStrokes", beside="mask")),
+    sampler=dict(guidance=[{{_base_.model.sampler.guidance}}, strokes]),
 )
-load_from = "weights/scenes_mask.safetensors"
-load_parts = ["encoder.mask", "decoder"]
 
 conditions = dict(type="LoadConditions", conditions=[dict(type="LoadMask", num_classes=22), dict(type="LoadStrokes")])
 train_dataloader = dict(
     dataset=dict(
-        members=["image", "mask"],
         pipeline=[
             dict(type="LoadImage"),
             dict(type="DrawStrokes"),
@@ -38,7 +27,6 @@ train_dataloader = dict(
     )
 )
 val_dataset = dict(
-    members=["image", "mask"],
     pipeline=[
         dict(type="LoadImage"),
         dict(type="DrawStrokes", count=8),
@@ -54,11 +42,4 @@ test_evaluator = [
     dict(type="MeanIoU", segmenter=dict(type="SceneSegmenter", weights="weights/scenes_segmenter.safetensors")),
     dict(type="LPIPS"),
     dict(type="FID"),
-]
-
-train_cfg = dict(max_iters=800)
-drop = dict(mask=0.1, strokes=0.3)
-stages = [
-    dict(name="strokes", until=200, train=["encoder.strokes"], lr=1e-3, warmup=50, drop=drop),
-    dict(name="joint", train=["encoder", "decoder"], lr=5e-4, lr_end=2e-5, warmup=50, drop=drop),
 ]

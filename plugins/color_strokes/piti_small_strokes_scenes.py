@@ -15,6 +15,8 @@ _base_ = [
     "../../configs/_base_/default_runtime.py",
 ]
 plugins = ["plugins/color_strokes"]
+strokes = dict(type="Interval", low=0.4, guidance=dict(type="StrokeGuidance", source="condition"))
+model = dict(sampler=dict(guidance=[{{_base_.model.sampler.guidance}}, strokes]))
 load_from = "weights/scenes_prior.safetensors"
 load_parts = ["decoder"]
 

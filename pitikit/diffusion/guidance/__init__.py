@@ -13,6 +13,7 @@ from pitikit.diffusion.guidance.base import (
     build_guidance,
     has_scale,
     innermost,
+    needs_of,
     with_inputs,
     with_scale,
 )
@@ -27,7 +28,7 @@ from pitikit.diffusion.guidance.free import (
     renoises_null,
 )
 from pitikit.diffusion.guidance.levels import Interval, ScaleSchedule
-from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, ConsistencyGuidance, needs_of
+from pitikit.diffusion.guidance.networks import Autoguidance, ClassifierGuidance, ConsistencyGuidance
 from pitikit.diffusion.guidance.parts import PartsCFG, check_parts, with_parts
 from pitikit.diffusion.guidance.threshold import DynamicThreshold
 

@@ -67,7 +67,14 @@ class GuidanceInputs:
 
 
 class NeedsInputs(ABC):
-    """A guidance that takes some of :class:`GuidanceInputs`."""
+    """A guidance that takes some of :class:`GuidanceInputs`.
+
+    Attributes:
+        needs: members that it compares with, such as 'label' and 'depth', or 'condition.mask' of a condition of
+            several; a sampling finds them in its batch.
+    """
+
+    needs: tuple[str, ...] = ()
 
     @abstractmethod
     def bound(self, inputs: GuidanceInputs) -> Guidance:
@@ -110,7 +117,7 @@ class Around(NeedsInputs):
     """A guidance around another one, which it changes by noise level.
 
     Args:
-        guidance: config or object of the other.
+        guidance: config or object of the other, whose ``needs`` are those of both.
 
     Raises:
         ValueError: none, or several.
@@ -122,6 +129,7 @@ class Around(NeedsInputs):
             found = " and ".join(type(each).__name__ for each in built) or "none"
             raise ValueError(f"{type(self).__name__}: guidance: got {found}, expected one guidance to go around")
         self.guidance = built[0]
+        self.needs = needs_of(self.guidance)
 
     @property
     def needs_null(self) -> bool:
@@ -185,6 +193,11 @@ def _title(guidance: Guidance) -> str:
 def innermost(guidance: Guidance) -> Guidance:
     """The guidance that others go around."""
     return innermost(guidance.guidance) if isinstance(guidance, Around) else guidance
+
+
+def needs_of(guidance: Guidance) -> tuple[str, ...]:
+    """Members of a batch that a guidance compares with; none of most."""
+    return guidance.needs if isinstance(guidance, NeedsInputs) else ()
 
 
 def has_scale(guidance: Guidance) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pitikit.diffusion.consistency import make_agreement
-from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite, innermost
+from pitikit.diffusion.guidance.base import Guidance, GuidanceInputs, NeedsInputs, Scaled, ScaleOf, finite
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Denoise, Prediction, joined
 from pitikit.files import file_sha256
@@ -56,6 +56,7 @@ class ConsistencyGuidance(NeedsInputs):
         built = MODELS.build(network) if isinstance(network, dict) else network
         self.network: nn.Module = built.eval()
         self.agreement = make_agreement(place, target, source, **(options or {}))
+        self.needs = (self.agreement.source,) if self.scale else ()
         self._truth: Tensor | None = None
 
     def bound(self, inputs: GuidanceInputs) -> Guidance:
@@ -100,12 +101,6 @@ class ClassifierGuidance(ConsistencyGuidance):
 
     def __init__(self, network: Annotated[Any, MODELS], scale: float = 1.0, ignore: int = 255) -> None:
         super().__init__(network, "label", scale, options=dict(ignore=ignore))
-
-
-def needs_of(guidance: Guidance) -> tuple[str, ...]:
-    """Members of a batch that a guidance compares with, or the one that it is around; none of most."""
-    inner = innermost(guidance)
-    return (inner.agreement.source,) if isinstance(inner, ConsistencyGuidance) and inner.scale else ()
 
 
 @GUIDANCES.register_module()
