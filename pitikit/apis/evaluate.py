@@ -17,6 +17,8 @@ import torch
 from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from torch.utils.data import Subset
 
@@ -33,10 +35,9 @@ from pitikit.apis.protocol import (
     write_json,
 )
 from pitikit.apis.report_lines import INTERVAL, report_lines
-from pitikit.apis.results import save_image
 from pitikit.apis.tested_images import Progress, refuse_twice
 from pitikit.config import ConfigError, load_config, refuse_second_values, warn_of_idle_options
-from pitikit.data.images import write_grid
+from pitikit.data.images import to_rgb, write_grid
 from pitikit.data.listing import is_leftover
 from pitikit.diffusion.conditions import sample_of
 from pitikit.diffusion.samplers import SamplingRequest
@@ -48,13 +49,15 @@ from pitikit.evaluation.bootstrap import Interval
 from pitikit.evaluation.generate import GeneratedBatch, build_test_loader, generate
 from pitikit.evaluation.preparation import prepare_metrics, refuse_missing, size_made
 from pitikit.evaluation.ranks import RankedMetrics, prefixed
-from pitikit.files import check_writable, ensure_folder, write_atomically
+from pitikit.files import check_writable, ensure_folder, temporaries, write_atomically
 from pitikit.registry import DATASETS, METRICS, MODELS, SCOPE
 
 #: Keys of a config that a test depends on.
 READ = ("model", "test_dataloader", "test_evaluator", "plugins", "accelerate", "work_dir")
 #: The same where images are measured that were made elsewhere.
 READ_FOR_IMAGES = ("test_dataloader", "test_evaluator", "plugins", "work_dir")
+#: Key of the text in a PNG that holds the hash of its inputs.
+_INPUTS = "inputs"
 DEFAULT_METRICS: tuple[dict[str, str], ...] = (dict(type="PSNR"), dict(type="LPIPS"))
 
 
@@ -178,8 +181,9 @@ def evaluate(
             preprocessor, size = model.data_preprocessor, size_made(model)
             protocol = make_protocol(model, cfg, config, options or {}, checkpoint, total)
         _check_ids(getattr(dataset, "ids", ())[:total], folder)
-        on_main(claim, folder, protocol, overwrite)
+        # Before the folder: what it holds stays where a metric cannot be measured.
         on_main(prepare_metrics, metrics.metrics, preprocessor, size, chosen)
+        on_main(claim, folder, protocol, overwrite)
         begin = time.perf_counter()
         empty = EmptyConditions(partial(warnings.warn, stacklevel=2))
         own = Progress()
@@ -314,7 +318,9 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
         for old in [*images.rglob("*.png"), path, folder / "grid.png", folder / "metrics.json"]:
             old.unlink(missing_ok=True)
     else:
-        old_protocol = read_protocol(path)
+        # A test that ended before its first image holds none of another protocol.
+        made = (folder / "metrics.json").exists() or any(images.rglob("*.png"))
+        old_protocol = read_protocol(path) if made else None
         changed = differences(old_protocol, protocol) if old_protocol is not None else []
         if changed:
             more = [f"and {len(changed) - 6} more"] if len(changed) > 6 else []
@@ -322,8 +328,9 @@ def claim(folder: Path, protocol: Protocol, overwrite: bool) -> None:
                 f"{folder}: holds images of another protocol; give another --out, or --overwrite to replace them\n  "
                 + "\n  ".join(changed[:6] + more)
             )
-    for rest in images.rglob(".*.tmp"):
-        rest.unlink(missing_ok=True)
+    for below in [images, *(each for each in images.rglob("*") if each.is_dir())]:
+        for rest in temporaries(below):
+            rest.unlink(missing_ok=True)
     if images.exists():
         ensure_folder(images)
     write_json(path, protocol)
@@ -352,7 +359,7 @@ def read_image(path: Path) -> Tensor | None:
 
 
 class ImageFolder:
-    """``images/<id>.png`` below a folder; the store of a test.
+    """``images/<id>.png`` below a folder; the store of a test. A PNG has the hash of its inputs in its text.
 
     Args:
         folder: of the test.
@@ -361,13 +368,25 @@ class ImageFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, name: str, sample: int) -> Tensor | None:
-        """uint8 (3, H, W); None where there is no readable image."""
-        return read_image(image_path(self.folder, name))
+    def read(self, name: str, sample: int, inputs: str | None = None) -> Tensor | None:
+        """uint8 (3, H, W); None where there is no readable image, or none of ``inputs``, unless these are None."""
+        path = image_path(self.folder, name)
+        image = read_image(path)
+        if image is None or inputs is None:
+            return image
+        with Image.open(path) as opened:
+            return image if opened.info.get(_INPUTS) == inputs else None
 
-    def write(self, name: str, sample: int, image: Tensor) -> None:
+    def write(self, name: str, sample: int, image: Tensor, inputs: str) -> None:
         """Write the PNG, complete or not at all."""
-        save_image(image_path(self.folder, name), image)
+        path, text = image_path(self.folder, name), PngInfo()
+        text.add_text(_INPUTS, inputs)
+
+        def write(temporary: Path) -> None:
+            Image.fromarray(to_rgb(image)).save(temporary, format="png", pnginfo=text)
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
 
 
 def _samples(done: GeneratedBatch) -> list[dict[str, Any]]:

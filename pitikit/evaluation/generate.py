@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,13 @@ import torch
 from torch import Tensor
 
 from pitikit.data.loaders import build_loader
-from pitikit.diffusion.conditions import map_condition, members_of
+from pitikit.diffusion.conditions import flat_items, map_condition, members_of
 from pitikit.diffusion.noise import sample_seed
 from pitikit.diffusion.samplers import SamplingRequest
 from pitikit.models.translator import to_uint8
+
+# Members of a batch that a sampling takes beside the condition.
+_BESIDE = ("low_res", "start", "mask", "regions", "label")
 
 _LOCK = threading.Lock()
 # Modules that are in evaluation mode for a sampling: the modes that they were in, one for each sampling.
@@ -28,12 +32,12 @@ _MODES: WeakKeyDictionary[torch.nn.Module, list[bool]] = WeakKeyDictionary()
 class ImageStore(Protocol):
     """A place where images are kept, so that those that are there need not be made again."""
 
-    def read(self, name: str, sample: int) -> Tensor | None:
-        """The image uint8 (3, H, W) of an id and of the ``sample``-th seed; None where there is none."""
+    def read(self, name: str, sample: int, inputs: str) -> Tensor | None:
+        """The image uint8 (3, H, W) of an id and of the ``sample``-th seed; None where there is none of ``inputs``."""
         ...
 
-    def write(self, name: str, sample: int, image: Tensor) -> None:
-        """Keep an image, whole or not at all."""
+    def write(self, name: str, sample: int, image: Tensor, inputs: str) -> None:
+        """Keep an image, whole or not at all, with the hash of what it was made from."""
         ...
 
 
@@ -111,8 +115,9 @@ def generate(
             names = [str(name) for name in batch["id"]]
             places = [(row, sample) for row in range(len(names)) for sample in range(len(seeds))]
             size = rows or len(names)
+            inputs = [_hash_inputs(batch, row, model.needs(request)) for row in range(len(names))] if store else []
             chunks = [
-                _chunk(model, prepared, names, places[start : start + size], request, seeds, store)
+                _chunk(model, prepared, names, places[start : start + size], request, seeds, store, inputs)
                 for start in range(0, len(places), size)
             ]
         yield GeneratedBatch(
@@ -123,6 +128,17 @@ def generate(
             sum(chunk.calls for chunk in chunks),
             sum(chunk.seconds for chunk in chunks),
         )
+
+
+def _hash_inputs(batch: Mapping[str, Any], row: int, needs: Sequence[str]) -> str:
+    """SHA-256 of what an image of a row is made from, its seed and its model apart: files of a set may change."""
+    given = {name: batch[name] for name in ("condition", *_BESIDE) if batch.get(name) is not None}
+    given |= members_of(batch, needs)
+    content = hashlib.sha256()
+    for name, value in flat_items({name: map_condition(itemgetter(row), value) for name, value in given.items()}):
+        content.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        content.update(value.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
 
 
 class _Chunk(NamedTuple):
@@ -139,9 +155,10 @@ def _chunk(
     request: SamplingRequest,
     seeds: Sequence[int],
     store: ImageStore | None,
+    inputs: Sequence[str],
 ) -> _Chunk:
     """The images of (row, sample) places, made in one call unless all are in the store."""
-    kept = [None if store is None else store.read(names[row], sample) for row, sample in places]
+    kept = [None if store is None else store.read(names[row], sample, inputs[row]) for row, sample in places]
     there = [image for image in kept if image is not None]
     if len(there) == len(places):
         found = zip(places, there, strict=True)
@@ -153,7 +170,7 @@ def _chunk(
         return None if value is None else value[rows]
 
     row_seeds = [sample_seed(seeds[sample], names[row]) for row, sample in places]
-    start, mask, regions, label = map(rows_of, ("start", "mask", "regions", "label"))
+    start, mask, regions, label = map(rows_of, _BESIDE[1:])
     members = {name: member[rows] for name, member in members_of(prepared, model.needs(request)).items()}
     call = replace(request, seeds=row_seeds, start=start, mask=mask, regions=regions, label=label, members=members)
     # By way of `forward`, where a sharded model gathers its parameters.
@@ -166,7 +183,7 @@ def _chunk(
     results = []
     for index, ((row, sample), image) in enumerate(zip(places, kept, strict=True)):
         if image is None and store is not None:
-            store.write(names[row], sample, images[index])
+            store.write(names[row], sample, images[index], inputs[row])
         low = None if small is None else small[index]
         results.append(Generated(names[row], sample, images[index] if image is None else image, low, image is None))
     return _Chunk(results, made.calls, seconds)

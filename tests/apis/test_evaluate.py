@@ -11,9 +11,10 @@ import pytest
 import torch
 from mmengine import Config
 from mmengine.registry import DefaultScope
+from PIL import Image
 
 from pitikit.apis import evaluate as module
-from pitikit.apis import results, tested_images
+from pitikit.apis import tested_images
 from pitikit.apis.evaluate import image_path, read_image
 from pitikit.apis.protocol import ProtocolError
 from pitikit.config import ConfigError
@@ -163,21 +164,21 @@ def test_an_image_does_not_depend_on_the_batch(trained, tmp_path, monkeypatch):
 
 def test_an_interrupted_test_goes_on(trained, whole, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    calls = []
+    calls, save = [], Image.Image.save
 
-    def broken_write(path, image):
+    def broken_save(image, path, *arguments, **options):
         calls.append(path)
         if len(calls) == 4:
             Path(path).write_bytes(b"half an image")
             raise KeyboardInterrupt
-        return write_png(path, image)
+        return save(image, path, *arguments, **options)
 
-    monkeypatch.setattr(results, "write_png", broken_write)
+    monkeypatch.setattr(Image.Image, "save", broken_save)
     with pytest.raises(KeyboardInterrupt):
         evaluate(*trained, out=out, batch_size=2, progress=False)
     assert len(images(out)) == 3 and not (out / "metrics.json").exists()
-    monkeypatch.setattr(results, "write_png", write_png)
-    (out / "images" / ".scene_000043.png.999.tmp").write_bytes(b"left by kill -9")
+    monkeypatch.setattr(Image.Image, "save", save)
+    (out / "images" / ".scene_000043.png.99999999.tmp").write_bytes(b"left by kill -9")
     (out / "images" / f"{IDS[1]}.png").write_bytes(b"damaged")
     before = {p.name: p.stat().st_mtime_ns for p in (out / "images").glob("*.png")}
     report = evaluate(*trained, out=out, batch_size=2, progress=False)
@@ -219,6 +220,61 @@ def test_another_protocol_is_refused(trained, tmp_path):
     report = evaluate(*trained, out=tmp_path, count=1, seed=5, overwrite=True, progress=False)
     assert report.protocol["seed"] == 5 and kept.exists()
     assert not torch.equal(old[IDS[0]], images(tmp_path)[IDS[0]])
+
+
+def test_images_of_other_inputs_are_made_again(trained, tmp_path):
+    """Files of a set may change below the same config; the truth alone changes no image."""
+    cfg, checkpoint = trained
+    root = tmp_path / "set"
+    for name, shade in (("a", 40), ("b", 90)):
+        write_png(root / "image" / f"{name}.png", np.full((32, 32, 3), shade, np.uint8))
+        cv2.imwrite(
+            str(write_png(root / "mask" / f"{name}.png", np.zeros((32, 32, 1), np.uint8))), np.full((32, 32), 3)
+        )
+    paired = dict(
+        type="PairedImageDataset", root=str(root), image="image/{id}.png", conditions=dict(mask="mask/{id}.png")
+    )
+    config = Config.fromfile(cfg)
+    config.test_dataloader.dataset = dict(paired, pipeline=config.test_dataloader.dataset.pipeline)
+    path = tmp_path / "paired.py"
+    config.dump(path)
+    run = partial(evaluate, path, checkpoint, tmp_path / "out")
+    assert (run().made, run().made) == (2, 0)
+    write_png(root / "image" / "a.png", np.full((32, 32, 3), 200, np.uint8))
+    assert run().made == 0
+    before = {name: (tmp_path / "out" / "images" / f"{name}.png").read_bytes() for name in "ab"}
+    cv2.imwrite(str(root / "mask" / "b.png"), np.full((32, 32), 7))
+    run()
+    after = {name: (tmp_path / "out" / "images" / f"{name}.png").read_bytes() for name in "ab"}
+    assert before["a"] == after["a"] and before["b"] != after["b"]
+    fresh = evaluate(path, checkpoint, tmp_path / "fresh")
+    assert (fresh.folder / "images" / "b.png").read_bytes() == after["b"]
+
+
+def test_a_test_that_made_no_image_leaves_nothing_of_its_protocol(trained, tmp_path, monkeypatch):
+    cfg, checkpoint = trained
+    out = tmp_path / "out"
+
+    def fail(*arguments, **options):
+        raise ValueError("a fault in the middle")
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="in the middle"):
+        patch.setattr(module, "generate", fail)
+        evaluate(cfg, checkpoint, out, count=2)
+    # Mended, and with another protocol.
+    assert evaluate(cfg, checkpoint, out, seed=9, count=2).made == 2
+
+
+def test_a_metric_that_cannot_be_measured_leaves_the_former_test(trained, tmp_path, monkeypatch):
+    former = evaluate(*trained, tmp_path / "out", count=2)
+
+    def refuse(*arguments):
+        raise ValueError("reference.npz: expected arrays")
+
+    monkeypatch.setattr(module, "prepare_metrics", refuse)
+    with pytest.raises(ValueError, match="expected arrays"):
+        evaluate(*trained, former.folder, count=2, overwrite=True)
+    assert (former.folder / "metrics.json").exists() and len(list((former.folder / "images").iterdir())) == 2
 
 
 def test_a_folder_of_something_else_is_refused(trained, tmp_path):

@@ -41,15 +41,15 @@ class Shelf:
     """A store in memory."""
 
     def __init__(self):
-        self.images, self.reads = {}, []
+        self.images, self.inputs, self.reads = {}, {}, []
 
-    def read(self, name, sample):
+    def read(self, name, sample, inputs):
         self.reads.append((name, sample))
-        return self.images.get((name, sample))
+        return self.images.get((name, sample)) if self.inputs.get(name, inputs) == inputs else None
 
-    def write(self, name, sample, image):
+    def write(self, name, sample, image, inputs):
         assert (name, sample) not in self.images
-        self.images[name, sample] = image.clone()
+        self.images[name, sample], self.inputs[name] = image.clone(), inputs
 
 
 def loader(items=None, batch_size=2, **place):
