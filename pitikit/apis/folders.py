@@ -213,6 +213,7 @@ def evaluate_folders(
             "--resize SIDE"
         )
     partners = _partners(names, true, made)
+    groups = _groups(made, true) if "diversity" in names else []
     size = options.get("kid_subset_size")
     if true is not None and size is not None and not 2 <= size <= min(len(true), len(made)):
         raise FoldersError(f"--kid-subset-size: got {size}, expected 2 to {min(len(true), len(made))}, the smaller set")
@@ -241,9 +242,9 @@ def evaluate_folders(
         ranked.process(position, None, samples)
     values = ranked.compute()
     notes = _idle_notes(values.keys() - {name for each in of_sets for name in each.columns()}, true, made, partners)
-    if "diversity" in names:
+    if groups:
         several = RankedMetrics([metric for metric in built if isinstance(metric, Diversity)], {})
-        for position, group in enumerate(_groups(made, true)):
+        for position, group in enumerate(groups):
             several.process(position, None, [{"preds": torch.stack([made.read(name) for name in group])}])
         values.update(several.compute())
 
@@ -329,11 +330,23 @@ def _base(stem: str, known: Mapping[str, str] | None) -> str:
 
 
 def _groups(made: ImageSet, true: ImageSet | None) -> list[list[str]]:
-    """Names of the images of each condition."""
+    """Names of the images of each condition.
+
+    Raises:
+        FoldersError: they cannot be told apart: an image of no real one, or numbers that are not those of samples.
+    """
     stems = true.by_stem() if true is not None else None
     groups: dict[str, list[str]] = {}
     for name in made.paths:
         groups.setdefault(_base(split_suffix(name)[0], stems), []).append(name)
+    expected = "expected NAME_0, NAME_1, ... of each condition, as tools/translate.py --samples names them"
+    if stems is not None and (lost := [names[0] for base, names in groups.items() if base not in stems]):
+        raise FoldersError(f"{made.folder}: diversity: no real image for {_few(lost)}; {expected}, NAME a real image")
+    for base, names in groups.items():
+        # Names of a set, such as ADE_val_00000001, end in numbers too.
+        numbers = sorted(split_suffix(name)[0].removeprefix(f"{base}_") for name in names)
+        if len(names) > 1 and numbers != sorted(map(str, range(len(names)))):
+            raise FoldersError(f"{made.folder}: diversity: got {_few(sorted(names))}, {expected}")
     return list(groups.values())
 
 

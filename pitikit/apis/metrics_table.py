@@ -94,7 +94,7 @@ def read_run(file: Path) -> RunResults:
     Raises:
         ResultsError: it is damaged.
     """
-    with _naming(file):
+    with naming(file):
         report = json.loads(file.read_text(encoding="utf-8"))
         parts = report["metrics"], report["protocol"], report.get("measured_with") or {}
         metrics, protocol, measured_with = parts
@@ -112,7 +112,7 @@ def _diversity(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     file, own = folder.parent / SEEDS_NAME, SEED_FOLDER.fullmatch(folder.name)
     if own is None or not file.is_file():
         return {}, {}
-    with _naming(file):
+    with naming(file):
         saved = json.loads(file.read_text(encoding="utf-8"))
         if int(own[1]) not in saved["seeds"]:
             return {}, {}
@@ -120,8 +120,8 @@ def _diversity(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Let an error in the content of a file name it."""
+def naming(file: Path) -> Iterator[None]:
+    """Let an error in the content of a file be a ResultsError that names it."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError) as error:

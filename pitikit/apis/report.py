@@ -18,6 +18,7 @@ from pitikit.apis.metrics_table import (
     find_runs,
     lay_out,
     mean_and_spread,
+    naming,
 )
 from pitikit.apis.panels import draw_lines
 from pitikit.apis.plot_log import run_names
@@ -89,7 +90,7 @@ def write_report(
         out: folder of the report.
         formats: of FORMATS.
         paper: a config whose ``paper`` lists the rows of publications; None for none.
-        columns: metrics; all but those of single classes by default.
+        columns: metrics; by default all, of which the tables of the Markdown lack those of single classes.
 
     Raises:
         pitikit.apis.metrics_table.ResultsError: there are no tests, or none has one of the columns.
@@ -107,7 +108,7 @@ def write_report(
             raise ResultsError(f"no run has the column {column!r}; expected some of {', '.join(sorted(known))}")
     folder = Path(out)
     make_folder(folder)
-    sections, csv_rows = ["# Report"], []
+    sections, csv_rows, in_csv = ["# Report"], [], set(columns or known)
     for number, rows in enumerate(tables, start=1):
         own = list(
             dict.fromkeys(name for row in rows for run in row.runs for name in run.metrics if not is_of_class(name))
@@ -115,14 +116,14 @@ def write_report(
         shown = [name for name in columns or own if any(row.mean(name) is not None for row in rows)]
         beside = [each for each in published if any(fnmatch(row.config, each["configs"]) for row in rows)]
         sections += _section(number, rows, shown, beside)
-        csv_rows += [[number, row.name, *_csv_cells(row, known)] for row in rows]
+        csv_rows += [[number, row.name, *_csv_cells(row, in_csv)] for row in rows]
         if "png" in formats and shown:
             sections += [f"![{label}]({path.name})" for label, path in _plots(folder, number, rows, shown)]
     text = "\n\n".join(sections) + "\n"
     if "md" in formats:
         write_text(folder / "report.md", text)
     if "csv" in formats:
-        names = [f"{name}{part}" for name in sorted(known) for part in ("", " (half range)")]
+        names = [f"{name}{part}" for name in sorted(in_csv) for part in ("", " (half range)")]
         write_text(folder / "report.csv", lay_out(["table", "run", "seeds", *names], csv_rows, "csv") + "\n")
     return text
 
@@ -166,9 +167,10 @@ def _share(run: RunResults) -> float | None:
     path = run.folder.parent / "asked.json"
     if not path.is_file():
         return None
-    words = json.loads(path.read_text(encoding="utf-8")).get("options", ())
-    given = dict(word.split("=", 1) for word in words if "=" in word)
-    return float(given.get("train_dataloader.dataset.subset", 1))
+    with naming(path):
+        words = json.loads(path.read_text(encoding="utf-8")).get("options", ())
+        given = dict(word.split("=", 1) for word in words if "=" in word)
+        return float(given.get("train_dataloader.dataset.subset", 1))
 
 
 def _tables(rows: Sequence[Row]) -> Iterator[list[Row]]:
@@ -223,8 +225,8 @@ def _protocol(run: RunResults) -> str:
 def _csv_cells(row: Row, names: set[str]) -> list[Any]:
     cells: list[Any] = [len(row.runs)]
     for name in sorted(names):
-        known = [value for value in row.values(name) if value is not None]
-        cells += [row.mean(name), (max(known) - min(known)) / 2 if len(known) > 1 else None]
+        mean, known = row.mean(name), [value for value in row.values(name) if value is not None]
+        cells += [mean, (max(known) - min(known)) / 2 if mean is not None and len(known) > 1 else None]
     return cells
 
 

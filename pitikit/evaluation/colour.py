@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pitikit.evaluation.image_metric import ImageMetric, image_pair, to_bytes
+from pitikit.evaluation.image_metric import NO_TRUTH, ImageMetric, image_pair, to_bytes
 from pitikit.evaluation.sharpness import LUMA
 from pitikit.registry import METRICS
 
@@ -28,6 +29,10 @@ class Colour(ImageMetric):
         ValueError: image and truth differ in size.
     """
 
+    def lacking(self, sample: Mapping[str, Any]) -> str:
+        """The reason why samples like this one have no value; raises where sizes differ."""
+        return NO_TRUTH if image_pair(sample) is None else ""
+
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep four numbers an image."""
         for sample in data_samples:
@@ -40,7 +45,7 @@ class Colour(ImageMetric):
         """The ratios of the sums, so that a grey image does not decide them."""
         names = ("saturation", "contrast")
         if not results:
-            return self.unknown("no sample has an 'image', the ground truth", *names)
+            return self.unknown(NO_TRUTH, *names)
         found = self.ratios(results, *names)
         for name in [name for name, value in found.items() if value is None]:
             found.update(self.unknown(f"the true images have no {name}", name))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -143,6 +144,9 @@ def save_features(path: str | Path, reference: Reference, key: str, facts: Mappi
 
 def _read_file(path: Path, features: Callable[[list[Tensor]], Tensor], key: str) -> Reference:
     try:
+        # np.load takes what is no archive for a pickle, and advises to read that.
+        if not is_zipfile(path):
+            raise ValueError("it is no archive of arrays")
         with np.load(path) as file:
             content = {name: file[name] for name in file.files}
         header = json.loads(str(content["header"])) if "header" in content else None

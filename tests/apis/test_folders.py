@@ -198,6 +198,18 @@ def test_diversity_is_among_the_samples_of_a_name(monkeypatch, tmp_path):
     assert report.metrics["Diversity"] == pytest.approx(float((sum(pairs[:3]) / 3 + pairs[3]) / 2), rel=1e-5)
 
 
+@pytest.mark.parametrize("names", [("ADE_val_00000000", "ADE_val_00000001"), ("a_0", "a_2")])
+def test_names_of_a_set_are_no_samples(monkeypatch, tmp_path, names):
+    monkeypatch.chdir(tmp_path)
+    write("real", images(2, 1, 32))
+    write("fake", images(2, 2, 32), *names)
+    np.savez("real.npz", features=np.zeros((2, 4)))
+    with pytest.raises(FoldersError, match="fake: diversity: no real image for "):
+        call("real", "fake", ["diversity"])
+    with pytest.raises(FoldersError, match=rf"got {names[0]}\.png, {names[1]}\.png, expected NAME_0, NAME_1"):
+        call("real.npz", "fake", ["diversity"])
+
+
 def test_names_and_weights():
     with pytest.raises(FoldersError, match="got 'fdi', expected some of fid, kid, .*did you mean 'fid'"):
         known_names(["fdi"])

@@ -26,6 +26,24 @@ def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
     assert table[0]["mIoU"] == "0.5" and table[0]["mIoU (half range)"] == "0.25" and table[1]["IoU/sky"] == "1.0"
 
 
+def test_the_csv_has_the_columns_and_no_spread_without_a_mean(tmp_path):
+    for seed, value in enumerate([1.0, 3.0, None]):
+        write(tmp_path / "plain" / f"seed_{seed}" / "test", {"FID": value, "mIoU": 0.5})
+    write_report([tmp_path], tmp_path / "report", ["csv"])
+    (row,) = csv.DictReader((tmp_path / "report/report.csv").open())
+    assert (row["FID"], row["FID (half range)"], row["mIoU"]) == ("", "", "0.5")
+    write_report([tmp_path], tmp_path / "report", ["csv"], columns=["mIoU"])
+    assert "FID" not in (tmp_path / "report/report.csv").read_text()
+
+
+def test_a_damaged_file_of_a_comparison_is_named(tmp_path):
+    write(tmp_path / "plain" / "test", {"mIoU": 0.5})
+    for text in ("{", json.dumps({"options": ["train_dataloader.dataset.subset=1/4"]})):
+        (tmp_path / "plain" / "asked.json").write_text(text)
+        with pytest.raises(ResultsError, match=r"plain/asked\.json: got a damaged file"):
+            write_report([tmp_path], tmp_path / "report", ["md"])
+
+
 def test_diversity_of_seeds_is_a_value_of_their_row(tmp_path):
     def seeds(folder, value, count=2, **facts):
         for seed in range(count):

@@ -44,6 +44,15 @@ def test_all_images_count_together():
     assert score((first, first), (half, second))[0]["contrast"] == pytest.approx(expected)
 
 
+def test_what_is_lacking_is_known_before_the_first_image():
+    metric = Colour()
+    pred = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    assert "no sample has an 'image'" in metric.lacking(dict(pred=pred))
+    assert metric.lacking(dict(pred=pred, image=torch.zeros(3, 8, 8))) == ""
+    with pytest.raises(ValueError, match="8"):
+        metric.lacking(dict(pred=pred, image=torch.zeros(3, 4, 4)))
+
+
 def test_without_a_truth_there_is_no_value():
     values, notes = score()
     assert values == {"saturation": None, "contrast": None} and "no sample has an 'image'" in notes["contrast"]
