@@ -333,7 +333,7 @@ def _groups(made: ImageSet, true: ImageSet | None) -> list[list[str]]:
     """Names of the images of each condition.
 
     Raises:
-        FoldersError: they cannot be told apart: an image of no real one, or numbers that are not those of samples.
+        FoldersError: they cannot be grouped: an image of no real one, or numbers that are not those of samples.
     """
     stems = true.by_stem() if true is not None else None
     groups: dict[str, list[str]] = {}
