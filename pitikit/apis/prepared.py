@@ -95,6 +95,8 @@ def _config(
     counts = ", ".join(f"{split} {count}" for split, count in done.counts.items())
     train = "train" if "train" in done.counts else next(iter(done.counts))
     val = next((each for each in ("val", "test") if each in done.counts), train)
+    # What a training is validated on is no test, where the set has one.
+    tested = "test" if val == "val" and "test" in done.counts else "val"
     kept = [name for name, member in (("label", "mask"), ("depth", "depth")) if member in members]
     steps = [dict(type="LoadImage"), *(loaders[member] for member in members)]
     steps += [] if members else [dict(type="LoadBlank")]
@@ -109,9 +111,10 @@ def _config(
         "]",
         *_dataset("train", train, members, done, named, ['dict(type="RandomFlip", prob=0.5)'], []),
         *_dataset("val", val, members, done, named, [], kept),
+        *(_dataset("test", "test", members, done, named, [], kept) if tested == "test" else []),
         "train_dataloader = dict(dataset=train_dataset)",
         "val_dataloader = dict(dataset=val_dataset)",
-        "test_dataloader = dict(dataset=val_dataset)\n",
+        f"test_dataloader = dict(dataset={tested}_dataset)\n",
     ]
     return "\n".join(lines)
 
@@ -138,7 +141,7 @@ def _dataset(
         f"    conditions={_call({member: template(member) for member in members})},",
         f"    pipeline=[{', '.join(['*load', *augmentation, pack])}],",
         *(["    metainfo=dict(classes=classes),"] if named else []),
-        *(["    test_mode=True,"] if role == "val" else []),
+        *(["    test_mode=True,"] if role != "train" else []),
         ")",
     ]
 

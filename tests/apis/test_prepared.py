@@ -41,6 +41,19 @@ def test_a_member_that_no_item_has_gets_no_config(tmp_path):
     assert config.val_dataset.image == "images/train/{id}.png" and config.val_dataset.test_mode
 
 
+@pytest.mark.parametrize(
+    ("splits", "validated", "tested"),
+    [(("train", "val", "test"), "val", "test"), (("train", "val"), "val", "val"), (("train", "test"), "test", "test")],
+)
+def test_a_test_is_on_the_split_of_that_name(tmp_path, splits, validated, tested):
+    (path,) = write_configs(tmp_path, "title", MASK, done(*splits), [])
+    config = load_config(path)
+    assert config.val_dataloader.dataset.image == f"images/{validated}/{{id}}.png"
+    test = config.test_dataloader.dataset
+    assert (test.image, test.test_mode) == (f"images/{tested}/{{id}}.png", True)
+    assert test.conditions == dict(mask=f"mask/{tested}/{{id}}.png") and test.pipeline[-1]["keep"] == ["label"]
+
+
 def test_ids_and_members_that_are_no_names_of_python(tmp_path):
     loaders = {"my-mask": dict(type="LoadMask", num_classes=4, source="my-mask", id_map={3: 1, 255: 255})}
     (path,) = write_configs(tmp_path, "title", loaders, done("train", members=("image", "my-mask")), [])

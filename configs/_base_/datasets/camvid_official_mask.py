@@ -3,6 +3,8 @@
 # camvid_mask.py reads another layout, of 256x256 pixels.
 # Where the data is: data/camvid, or PITIKIT_DATA={folder} for {folder}/camvid, or --cfg-options
 # train_dataloader.dataset.root=… val_dataloader.dataset.root=… (and test_…).
+# Tests are on the validation split. The test split, 233 pairs of SegNet's form: --cfg-options
+# test_dataloader.dataset.image=images/test/{id}.* test_dataloader.dataset.conditions.mask=mask/test/{id}.png
 _base_ = ["./prepared_mask.py"]
 
 root = "{{$PITIKIT_DATA:data}}/camvid"

@@ -3,6 +3,8 @@
 #   python tools/prepare_data.py facades SRC data/facades
 # Where the data is: data/facades, or PITIKIT_DATA={folder} for {folder}/facades, or --cfg-options
 # train_dataloader.dataset.root=… val_dataloader.dataset.root=… (and test_…).
+# Tests are on the validation split. The test split of pix2pix's form: --cfg-options
+# test_dataloader.dataset.image=images/test/{id}.* test_dataloader.dataset.conditions.mask=mask/test/{id}.png
 _base_ = ["./prepared_mask.py"]
 
 root = "{{$PITIKIT_DATA:data}}/facades"

@@ -32,8 +32,8 @@ class Facades(Preparation):
     """Facades with 12 classes; the form of the download is found out.
 
     The official form has ids 1 to 12, which become 0 to 11, and no splits; files that were sorted into folders of
-    splits stay in them. pix2pix's has the photograph left, the
-    colours right, both as JPEG: a pixel takes the class of the nearest colour, then the most frequent one around it.
+    splits stay in them. pix2pix's has the photograph left, the colours right, both as JPEG: a pixel takes the class of
+    the nearest colour, then the most frequent one around it.
 
     Args:
         every: of the official form every so-many-th facade without a split is in 'val'; 0 for none.
