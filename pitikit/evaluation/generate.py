@@ -115,7 +115,8 @@ def generate(
             names = [str(name) for name in batch["id"]]
             places = [(row, sample) for row in range(len(names)) for sample in range(len(seeds))]
             size = rows or len(names)
-            inputs = [_hash_inputs(batch, row, model.needs(request)) for row in range(len(names))] if store else []
+            of_rows = () if store is None else range(len(names))
+            inputs = [_hash_inputs(batch, row, model.needs(request)) for row in of_rows]
             chunks = [
                 _chunk(model, prepared, names, places[start : start + size], request, seeds, store, inputs)
                 for start in range(0, len(places), size)
