@@ -2,7 +2,7 @@ r"""Label maps and colour strokes on SceneWorld: the shipped mask model as it is
 
 python tools/test.py plugins/color_strokes/piti_small_mask_strokes_scenes.py weights/scenes_mask.safetensors
 python tools/translate.py plugins/color_strokes/piti_small_mask_strokes_scenes.py weights/scenes_mask.safetensors \
-    FOLDER --out results   # FOLDER/mask, FOLDER/strokes
+    plugins/color_strokes/inputs --out results   # mask/NAME.png, strokes/NAME.png
 """
 
 _base_ = ["../../configs/scenes/piti_small_mask.py"]
