@@ -148,11 +148,10 @@ class TranslationRunner(Runner):
             )
         with ExitStack() as held, lost_contact():
             on_main(lambda: held.enter_context(occupied(self.work_dir)))
-            on_main(write_config, self.cfg, self.work_dir)
             return super().train()
 
     def dump_config(self) -> None:
-        """Write the config into the work directory; that of a training once the folder is its own."""
+        """Write the config into the work directory; that of a training once :meth:`load_or_resume` is done."""
         if self._train_loop is None:
             on_main(write_config, self.cfg, self.work_dir)
 
@@ -161,9 +160,17 @@ class TranslationRunner(Runner):
     def load_or_resume(self) -> None:
         """Load what the config names, or resume; a damaged newest checkpoint gives way to the one before it.
 
+        The config of a training is written then.
+
         Raises:
             pitikit.weights.WeightsError: nothing to resume from is whole, or it does not fit.
         """
+        self._load_or_resume()
+        if self._train_loop is not None:
+            # Not earlier: where the checkpoint of a run in the folder does not fit, the config there stays that run's.
+            on_main(write_config, self.cfg, self.work_dir)
+
+    def _load_or_resume(self) -> None:
         if not self._has_loaded and not self._resume and self.cfg.get("load_discriminator"):
             self._load_discriminator(self.cfg.load_discriminator)
         in_parts = isinstance(self._load_from, Mapping)

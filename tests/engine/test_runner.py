@@ -91,12 +91,16 @@ def test_load_parts(make_runner, prior, tmp_path, capsys):
 
 def test_a_checkpoint_of_another_network_is_no_damaged_file(run, make_runner, tmp_path):
     run(tmp_path, **ONE)
+    config = tmp_path / f"{CONFIG.stem}.py"
+    before = config.read_bytes()
     other = make_runner(tmp_path, resume=True, model__denoiser__decoder__multipliers=(1, 1))
     with pytest.raises(
         WeightsError, match="does not fit the model of the config: 70 tensors missing, such as"
     ) as error:
         other.train()
     assert "\n" not in str(error.value)
+    # It stays that of the run whose checkpoints are there.
+    assert config.read_bytes() == before
 
 
 def test_a_run_that_is_done_says_so_and_other_data_are_told(run, tmp_path, capsys):
