@@ -281,10 +281,15 @@ class PairedImageDataset(Dataset):
                 else:
                     missing.append(DataError("no caption", "a caption for every item", item=name))
         self.missing = missing
-        if missing and (self.on_error == "raise" or len(missing) > self.max_bad * len(listed)):
-            if len(missing) > 1:
-                missing[0].advice = f"{len(missing)} of {len(listed)} items miss a partner"
-                missing[0].others = missing[1:]
+        if missing and (self.on_error == "raise" or len(missing) > self.max_bad * len(listed) or not items):
+            count = f"{len(missing)} of {len(listed)} items miss{'es' * (len(missing) == 1)} a partner"
+            hint = ""
+            if items and self.on_error == "skip":
+                hint = f", expected a share of at most max_bad={self.max_bad:g}; raise max_bad"
+            elif items and not self.test_mode:
+                hint = "; tools/check_data.py lists them, on_error='skip' passes over them"
+            missing[0].advice = count + hint
+            missing[0].others = missing[1:]
             raise missing[0]
         if not items:
             raise DataError("no item", "at least one that is whole", path=self.root)

@@ -301,6 +301,9 @@ def test_sets_that_cannot_be_built_and_shapes_that_make_no_batch(config, root, t
     config.write_text(text.replace(str(root), str(root / "elsewhere")))
     report = check_data(config, "train", tmp_path / "b", progress=False)
     assert report.status == 1 and "no such folder" in report.splits[0].bad
+    config.write_text(text.replace("image=", "conditions=dict(mask='labes/{id}.png'), image="))
+    report = check_data(config, "train", tmp_path / "c", progress=False)
+    assert len(report.splits[0].bad["no mask"]) == 8 and "labes/p00.png" in report.table()
 
 
 def test_what_is_refused(config, tmp_path):

@@ -73,11 +73,21 @@ def test_images_alone_and_conditions_alone(root):
 
 def test_a_missing_partner_is_named(root):
     (root / "labels/p07.png").unlink()
-    with pytest.raises(DataError, match=r"'p07'.*labels/p07\.png.*no mask"):
+    hint = r"; tools/check_data\.py lists them, on_error='skip' passes over them$"
+    with pytest.raises(DataError, match=r"'p07'.*labels/p07\.png.*no mask.*\. 1 of 12 items misses a partner" + hint):
         PairedImageDataset(root)
     (root / "labels/p09.png").unlink()
-    with pytest.raises(DataError, match="'p07'.*2 of 12"):
+    with pytest.raises(DataError, match="'p07'.*2 of 12 items miss a partner" + hint):
         PairedImageDataset(root)
+    with pytest.raises(DataError, match="2 of 12 items miss a partner$"):
+        PairedImageDataset(root, test_mode=True)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_where_all_partners_are_missing_one_is_named(root, on_error):
+    with pytest.raises(DataError, match=r"'p00' .*labes/p00\.png.*no mask.*12 of 12 items miss a partner$") as error:
+        PairedImageDataset(root, conditions=dict(mask="labes/{id}.png"), on_error=on_error, max_bad=1)
+    assert len(error.value.others) == 11
 
 
 def test_bad_roots_members_and_lists(root, monkeypatch):
@@ -319,7 +329,8 @@ def test_missing_partners_are_left_out(root):
         (root / f"labels/p{k:02d}.png").unlink()
     dataset = PairedImageDataset(root, pipeline=pipeline(), on_error="skip", max_bad=0.2)
     assert len(dataset) == 10 and [error.item for error in dataset.missing] == ["p03", "p09"]
-    with pytest.raises(DataError, match="'p03'.*2 of 12 items") as error:
+    share = "2 of 12 items miss a partner, expected a share of at most max_bad=0.1; raise max_bad"
+    with pytest.raises(DataError, match=f"'p03'.*{share}") as error:
         PairedImageDataset(root, on_error="skip", max_bad=0.1)
     assert [other.item for other in error.value.others] == ["p09"]
     # As many as are allowed, and not one more.
