@@ -229,7 +229,10 @@ class TranslationRunner(Runner):
         try:
             load_state(self.model, checkpoint["state_dict"])
         except WeightsError as error:
-            raise WeightsError(f"{filename} does not fit the model of the config: {error}") from error
+            raise WeightsError(
+                f"{filename} does not fit the model of the config: {error}; resume with the config of its training, or "
+                "train this one in another work_dir"
+            ) from error
         self._has_loaded = True
         return checkpoint
 

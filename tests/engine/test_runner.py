@@ -99,6 +99,7 @@ def test_a_checkpoint_of_another_network_is_no_damaged_file(run, make_runner, tm
     ) as error:
         other.train()
     assert "\n" not in str(error.value)
+    assert str(error.value).endswith("; resume with the config of its training, or train this one in another work_dir")
     # It stays that of the run whose checkpoints are there.
     assert config.read_bytes() == before
 

@@ -165,7 +165,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     own = module.state_dict()
     faults = misfits(own, state)
     if faults:
-        raise WeightsError("; ".join(faults))
+        raise WeightsError("; ".join([*faults, *_mixed_up(own, state)]))
     module.load_state_dict({name: shard_like(value, own[name]) for name, value in state.items()})
 
 
@@ -194,18 +194,30 @@ def _common_prefix(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) 
 
 
 def _likely_reasons(path: str | Path, wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """Guess from names and shapes what the user may have mixed up."""
+    """Guess what the user may have mixed up, with a remedy."""
+    reasons = _mixed_up(wanted, given)
+    if origin := Path(str(read_header(existing_file(path)).get("config", ""))).stem:
+        reasons.append(f"it was written by a training of {origin!r}")
+    return [*reasons, "take weights of this config, or train it"] if reasons else []
+
+
+def _mixed_up(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """Guess from names and shapes that the modality is another one, each guess once."""
     reasons = []
-    for name in sorted(wanted.keys() & given.keys()):
+    for name in sorted(filter(_of_encoder, wanted.keys() & given.keys())):
         here, there = wanted[name].shape, given[name].shape
         # Only the first convolution sees the condition; those after it differ in more than what goes in.
         same_outside = len(here) == len(there) == 4 and here[:1] + here[2:] == there[:1] + there[2:]
-        if here != there and same_outside and name.startswith("encoder."):
+        if here != there and same_outside:
             reasons.append(
                 f"its conditions have {there[1]} channels, those of the config have {here[1]}: another modality?"
             )
-    encoder = [{name for name in names if name.startswith("encoder.")} for names in (wanted, given)]
+    encoder = [set(filter(_of_encoder, names)) for names in (wanted, given)]
     if all(encoder) and len(encoder[0] & encoder[1]) < len(encoder[0]) / 2:
         reasons.append("its encoder is of another kind: another modality?")
-    origin = Path(str(read_header(existing_file(path)).get("config", ""))).stem
-    return [*reasons, f"it was written by a training of {origin!r}"] if origin else reasons
+    return list(dict.fromkeys(reasons))
+
+
+def _of_encoder(name: str) -> bool:
+    # Of a denoiser, or of a whole model in a training checkpoint.
+    return name.removeprefix("denoiser.").startswith("encoder.")

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pitikit.engine.checkpoints.loading import files_of, load_parts, load_weights, read_weights
+from pitikit.engine.checkpoints.loading import files_of, load_parts, load_state, load_weights, read_weights
 from pitikit.weights import WeightsError, save_checkpoint_file, save_weights
 
 
@@ -92,13 +92,20 @@ def test_half_precision_is_read_as_float32(tmp_path):
 
 def test_what_was_mixed_up_is_guessed(tmp_path):
     def modal(channels, name="cnn"):
-        return nn.ModuleDict(dict(encoder=nn.ModuleDict({name: nn.Conv2d(channels, 4, 3)}), decoder=nn.Linear(2, 2)))
+        layers = {name: nn.Conv2d(channels, 4, 3), f"{name}_too": nn.Conv2d(channels, 4, 3)}
+        return nn.ModuleDict(dict(encoder=nn.ModuleDict(layers), decoder=nn.Linear(2, 2)))
 
     meta = dict(config="/somewhere/piti_small_sketch.py")
     path = save_weights(tmp_path / "s.safetensors", modal(1).state_dict(), meta)
-    with pytest.raises(WeightsError, match="conditions have 1 channels, those of the config have 3") as caught:
+    hint = "its conditions have 1 channels, those of the config have 3: another modality?"
+    with pytest.raises(WeightsError) as caught:
         load_weights(modal(3), path)
-    assert str(caught.value).endswith("it was written by a training of 'piti_small_sketch'")
+    remedy = "it was written by a training of 'piti_small_sketch'; take weights of this config, or train it"
+    # Once, and not for each layer.
+    assert str(caught.value).endswith(f"in the network; {hint}; {remedy}")
+    whole = nn.ModuleDict(dict(denoiser=modal(3)))
+    with pytest.raises(WeightsError, match=re.escape(f"in the network; {hint}") + "$"):
+        load_state(whole, {f"denoiser.{name}": value for name, value in modal(1).state_dict().items()})
     with pytest.raises(WeightsError, match="its encoder is of another kind"):
         load_weights(modal(1, "text"), path)
 
