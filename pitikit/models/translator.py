@@ -37,7 +37,6 @@ from pitikit.diffusion.types import (
     Target,
     known_part,
 )
-from pitikit.files import first_line
 from pitikit.losses.denoising import Loss
 from pitikit.models.denoiser import Denoiser
 from pitikit.models.members import members_for
@@ -373,7 +372,9 @@ class DenoisingTranslator(BaseModel):
             try:
                 network.load_state_dict(state)
             except RuntimeError as error:
-                raise WeightsError(f"{weights} does not fit the model: {first_line(error)}") from error
+                # The first line has only the network's name, those after it the tensors, maybe hundreds.
+                said = " ".join(line.strip()[:200] for line in str(error).splitlines()[:3])
+                raise WeightsError(f"{weights} does not fit the model: {said}") from error
             self._weak = {weights: network}
         return self._weak[weights].to(place.device)
 
