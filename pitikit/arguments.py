@@ -10,9 +10,22 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from mmengine.registry import Registry
+
+Value = TypeVar("Value")
 
 _NN_MODULE = "torch.nn.modules.module.Module"
 
@@ -169,6 +182,18 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place:
         fault = value_fault(value, known[key]) if key in known else None
         if fault:
             raise TypeError(f"{place}.{key}: {fault}")
+
+
+def returned(owner: Any, method: str, value: Value, kind: Any, expected: str) -> Value:
+    """The ``value`` that a method of ``owner``, maybe a plugin's, gave back.
+
+    Raises:
+        TypeError: it is not of the class ``kind``.
+    """
+    if not isinstance(value, kind):
+        got = "None" if value is None else type(value).__name__
+        raise TypeError(f"{type(owner).__name__}.{method}: got {got}, expected {expected}; it must return it")
+    return value
 
 
 def value_fault(value: Any, argument: Argument) -> str | None:

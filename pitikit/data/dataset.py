@@ -61,9 +61,21 @@ def nested_subset(count: int, subset: float, seed: int = 0) -> list[int]:
     return sorted(order[: max(1, round(count * subset))].tolist())
 
 
-def build_pipeline(pipeline: Sequence[Any]) -> Compose:
+class Pipeline(Compose):
+    """Transforms in a row, each of which has to return the results."""
+
+    def __call__(self, data: dict) -> Any:
+        """The results of the last transform; a None on the way, at which mmengine would end, is an error."""
+        for step in self.transforms:
+            data = step(data)
+            if data is None:
+                raise LoaderError(f"None of {type(step).__name__}.transform", "the results", "it must return them")
+        return data
+
+
+def build_pipeline(pipeline: Sequence[Any]) -> Pipeline:
     """Build transforms from configs (ready objects pass through) and chain them."""
-    return Compose([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
+    return Pipeline([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
 
 
 @DATASETS.register_module()

@@ -9,6 +9,8 @@ from typing import Any
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
 from mmengine.evaluator import BaseMetric
 
+from pitikit.arguments import returned
+
 
 def prefixed(metric: BaseMetric, name: str) -> str:
     """``name`` as the columns of a metric with a prefix have it."""
@@ -68,6 +70,7 @@ class RankedMetrics:
         for index, metric in enumerate(self.metrics):
             metric.results = []
             own = metric.compute_metrics(list(chain.from_iterable(found[index] for found in batches)))
+            returned(metric, "compute_metrics", own, Mapping, "a dictionary of values by name")
             named = {prefixed(metric, name): value for name, value in own.items()}
             twice = sorted(values.keys() & named.keys())
             if twice:

@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import default_collate
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -322,6 +323,16 @@ def test_a_fault_of_a_loader_is_never_passed_over(root):
     for more in (dict(on_error="skip", max_bad=1.0), {}):
         with pytest.raises(LoaderError, match="item 'p00': found encode gave None; expected bytes$"):
             PairedImageDataset(root, pipeline=[fail], **more)[0]
+
+
+def test_a_transform_that_returns_nothing_is_named(root):
+    class Forgetful(BaseTransform):
+        def transform(self, results):
+            pass
+
+    dataset = PairedImageDataset(root, pipeline=[*pipeline()[:2], Forgetful(), *pipeline()[2:]], on_error="skip")
+    with pytest.raises(LoaderError, match="'p02': found None of Forgetful.transform; expected the results. it must"):
+        dataset[2]
 
 
 def test_missing_partners_are_left_out(root):

@@ -53,6 +53,12 @@ def test_two_values_of_one_name_are_refused():
         fill(RankedMetrics([Order(), Order()], {}), [0]).compute()
 
 
+def test_a_metric_that_returns_no_values_is_named(monkeypatch):
+    monkeypatch.setattr(Order, "compute_metrics", lambda self, results: 3.5)
+    with pytest.raises(TypeError, match=r"Order\.compute_metrics: got float, expected a dictionary of values by name"):
+        fill(RankedMetrics([Order()], {}), [0]).compute()
+
+
 def test_a_metric_that_fails_on_rank_0_ends_all_ranks(monkeypatch):
     def share(outcome):
         outcome[:] = [{}, "ValueError: too few images"]

@@ -164,6 +164,13 @@ def finite(name: str, value: float) -> float:
     return float(value)
 
 
+def amount(name: str, value: float) -> float:
+    """``value``, checked to be a finite number of 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}={value!r}: expected a finite number, 0 or more")
+    return value
+
+
 def build_guidance(guidance: Any) -> list[Guidance]:
     """Build one guidance, a list of them (inner to outer) or none, from configs or objects.
 

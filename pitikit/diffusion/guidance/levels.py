@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from pitikit.arguments import returned
 from pitikit.diffusion.guidance.base import Around, Scaled, ScaleOf, finite, innermost
 from pitikit.diffusion.schedule import NoiseSchedule
 from pitikit.diffusion.types import Denoise, Prediction
@@ -122,6 +124,6 @@ def _wrap(
     guidance: Any, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule, scale: ScaleOf | None
 ) -> Denoise:
     """Guide one sampling, by a scale of each timestep where there is one."""
-    if scale is None:
-        return guidance.wrap(denoise, null_denoise, schedule)
-    return guidance.wrap(denoise, null_denoise, schedule, scale)
+    by_scale = () if scale is None else (scale,)
+    guided = guidance.wrap(denoise, null_denoise, schedule, *by_scale)
+    return returned(guidance, "wrap", guided, Callable, "a function of x_t and t")

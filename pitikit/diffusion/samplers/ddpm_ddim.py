@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from pitikit.diffusion.samplers.loop import Noise, NoiseLevel, Sampler, SamplingState, amount
+from pitikit.diffusion.guidance import amount
+from pitikit.diffusion.samplers.loop import Noise, NoiseLevel, Sampler, SamplingState
 from pitikit.diffusion.schedule import VARIANCES, Spacing, Steps, posterior_variance
 from pitikit.diffusion.types import Denoise, Prediction, mixed_log_variance
 from pitikit.registry import GUIDANCES, SAMPLERS

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pitikit.arguments import returned
 from pitikit.diffusion.guidance import (
     CFG,
     Guidance,
     GuidanceInputs,
+    amount,
     build_guidance,
     has_scale,
     needs_of,
@@ -337,6 +337,7 @@ class Sampler(ABC):
             if own and not last:
                 draws = FixedNoise(mix(own[index], noise.randn(shape), variation or 0))
             x = self.step(x, now, after, guided, state, draws)
+            returned(self, "step", x, Tensor, "a tensor (B, 3, H, W)")
             if mask is not None and start is not None:
                 x = torch.where(mask, start if last else schedule.add_noise(start, after.t, noise.randn(shape)), x)
             assert state.prediction is not None
@@ -349,7 +350,8 @@ class Sampler(ABC):
         self, denoise: Denoise, null_denoise: Denoise | None, state: SamplingState, inputs: GuidanceInputs
     ) -> Denoise:
         for guidance in self.guidance:
-            denoise = with_inputs(guidance, inputs).wrap(denoise, null_denoise, state.schedule)
+            guided_by = with_inputs(guidance, inputs).wrap(denoise, null_denoise, state.schedule)
+            denoise = returned(guidance, "wrap", guided_by, Callable, "a function of x_t and t")
 
         def guided(x_t: Tensor, t: Tensor) -> Prediction:
             prediction = denoise(x_t, t)
@@ -441,10 +443,3 @@ def build_sampler(sampler: Any) -> Sampler:
         name = built.__name__ if isinstance(built, type) else type(built).__name__
         raise TypeError(f"sampler: got {name}, expected one derived from pitikit.diffusion.samplers.Sampler")
     return built
-
-
-def amount(name: str, value: float) -> float:
-    """``value``, checked to be a finite number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-        raise ValueError(f"{name}={value!r}: expected a finite number, 0 or more")
-    return value

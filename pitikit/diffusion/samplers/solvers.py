@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from pitikit.diffusion.samplers.loop import Noise, NoiseLevel, Sampler, SamplingState, amount
+from pitikit.diffusion.guidance import amount
+from pitikit.diffusion.samplers.loop import Noise, NoiseLevel, Sampler, SamplingState
 from pitikit.diffusion.schedule import Spacing, Steps
 from pitikit.diffusion.types import Denoise
 from pitikit.registry import GUIDANCES, SAMPLERS

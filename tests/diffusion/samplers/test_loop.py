@@ -126,6 +126,29 @@ def test_a_decoder_of_other_channels_is_refused():
         DDIMSampler(2)(bound(lambda x, t, c: x.new_zeros(1, 5, 4, 4)), NoiseSource([0]), SHAPE)
 
 
+class Forgetful(Sampler):
+    def step(self, x, now, after, denoise, state, noise):
+        denoise(x, now.t)
+
+
+class Aimless(CFG):
+    def wrap(self, denoise, null_denoise, schedule, scale=None):
+        pass
+
+
+@pytest.mark.parametrize(
+    "sampler, message",
+    [
+        (Forgetful(2), r"Forgetful\.step: got None, expected a tensor \(B, 3, H, W\); it must return it"),
+        (DDIMSampler(2, Aimless()), r"Aimless\.wrap: got None, expected a function of x_t and t; it must return it"),
+        (DDIMSampler(2, Interval(Aimless())), r"Aimless\.wrap: got None, expected a function"),
+    ],
+)
+def test_a_plugin_that_returns_nothing_is_named(sampler, message):
+    with pytest.raises(TypeError, match=message):
+        sampler(bound(oracle(0.0)), NoiseSource([0]), SHAPE)
+
+
 @pytest.mark.parametrize("sampler", [DDPMSampler(4), DDPMSampler(4, variance="small"), DDIMSampler(4, eta=0.5)])
 def test_no_value_is_asked_for_while_sampling(sampler, monkeypatch):
     def ask(self, *_):
