@@ -63,7 +63,8 @@ def spaced_timesteps(total: int, steps: Steps) -> list[int]:
     else:
         counts = [int(count) for count in steps]
     if not counts or min(counts) < 0 or not any(counts):
-        raise ValueError(f"steps={steps!r}: expected one step or more, and in no section less than none")
+        sections = "; of sections, 0 or more each" if len(counts) > 1 else ""
+        raise ValueError(f"steps={steps!r}: expected 1 or more{sections}")
     timesteps: list[int] = []
     start = 0
     for index, count in enumerate(counts):

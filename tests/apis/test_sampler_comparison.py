@@ -63,7 +63,7 @@ def test_a_long_title_is_cut_and_stays_its_own():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(steps=[0]), "steps=0: expected one step or more"),
+        (dict(steps=[0]), "steps=0: expected 1 or more"),
         (dict(steps=[1001]), "cannot take 1001 steps"),
         (dict(samplers=["DDIMSampelr"]), "did you mean 'DDIMSampler'"),
         (dict(samplers=[dict(type="DDIMSampler", et=1)]), "did you mean 'eta'"),

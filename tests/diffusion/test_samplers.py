@@ -243,6 +243,6 @@ def test_weights_of_another_network_are_no_weak_model(model, weak):
 def test_steps_that_cannot_be_had_are_named(steps, model):
     for config in OWN.values():
         sampler = build_sampler({**config, "steps": steps})
-        with pytest.raises(ValueError, match=f"steps={steps}: "):
+        with pytest.raises(ValueError, match=f"{config['type']}: steps={steps}: "):
             model.base.sample(CONDITION, SamplingRequest(SEEDS, sampler))
     assert CFGPlusPlus.needs_null

@@ -167,7 +167,7 @@ def finite(name: str, value: float) -> float:
 def amount(name: str, value: float) -> float:
     """``value``, checked to be a finite number of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-        raise ValueError(f"{name}={value!r}: expected a finite number, 0 or more")
+        raise ValueError(f"{name}: got {value!r}, expected a finite number, 0 or more")
     return value
 
 

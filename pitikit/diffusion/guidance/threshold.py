@@ -22,7 +22,7 @@ class DynamicThreshold:
 
     def __init__(self, percentile: float = 0.995) -> None:
         if not 0 < percentile <= 1:
-            raise ValueError(f"percentile={percentile}: expected a value in (0, 1]")
+            raise ValueError(f"DynamicThreshold: percentile: got {percentile}, expected a share above 0 and up to 1")
         self.percentile = percentile
 
     def wrap(self, denoise: Denoise, null_denoise: Denoise | None, schedule: NoiseSchedule) -> Denoise:

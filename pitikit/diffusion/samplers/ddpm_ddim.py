@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from torch import Tensor
 
@@ -31,13 +31,13 @@ class DDPMSampler(Sampler):
         guidance: Annotated[Any, GUIDANCES] = None,
         clip_x0: bool = True,
         temperature: float = 1.0,
-        variance: str = "learned",
+        variance: Literal["learned", "small", "large"] = "learned",
         spacing: Spacing = "linspace",
         log_snr_min: float | None = None,
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature, spacing, log_snr_min)
         if variance not in VARIANCES:
-            raise ValueError(f"variance={variance!r}: expected 'learned', 'small' or 'large'")
+            raise ValueError(f"DDPMSampler: variance: got {variance!r}, expected 'learned', 'small' or 'large'")
         self.variance = variance
 
     def step(
@@ -91,7 +91,7 @@ class DDIMSampler(Sampler):
         log_snr_min: float | None = None,
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature, spacing, log_snr_min)
-        self.eta = amount("eta", eta)
+        self.eta = amount(f"{type(self).__name__}: eta", eta)
         self.adds_noise = self.eta > 0
 
     def step(

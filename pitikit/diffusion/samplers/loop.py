@@ -181,7 +181,7 @@ class Sampler(ABC):
         self.steps = steps
         self.guidance = self._checked(build_guidance(guidance))
         self.clip_x0 = clip_x0
-        self.temperature = amount("temperature", temperature)
+        self.temperature = amount(f"{type(self).__name__}: temperature", temperature)
         self.spacing = spacing
         self.log_snr_min = log_snr_min
 
@@ -200,7 +200,10 @@ class Sampler(ABC):
         Raises:
             ValueError: ``steps`` or ``spacing`` cannot be had of this schedule.
         """
-        return schedule.spaced(self.steps, self.spacing, self.log_snr_min)
+        try:
+            return schedule.spaced(self.steps, self.spacing, self.log_snr_min)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {error}") from error
 
     @property
     def needs_null(self) -> bool:

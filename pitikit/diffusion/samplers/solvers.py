@@ -54,7 +54,7 @@ class DPMSolverSampler(Sampler):
     ) -> None:
         super().__init__(steps, guidance, clip_x0, temperature, spacing, log_snr_min)
         self.order = _order(type(self).__name__, order)
-        self.eta = amount("eta", eta)
+        self.eta = amount(f"{type(self).__name__}: eta", eta)
         self.adds_noise = self.eta > 0
 
     def step(

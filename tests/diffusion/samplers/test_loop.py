@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pitikit.arguments import check_arguments
 from pitikit.diffusion.guidance import CFG, DynamicThreshold, Interval, NormalizedCFG, ScaleSchedule
 from pitikit.diffusion.noise import NoiseSource
 from pitikit.diffusion.samplers import DDIMSampler, DDPMSampler, NoiseLevel, Sampler
@@ -102,23 +103,32 @@ def test_learned_variance_needs_a_decoder_that_learned_it():
 def test_numbers_of_numpy_are_numbers():
     assert DDIMSampler(4, CFG(np.float32(2.5)), eta=np.float32(0.5)).guidance[0].scale == 2.5
     for value in ("abc", None, True):
-        with pytest.raises(ValueError, match="eta=.*: expected a finite number, 0 or more"):
+        with pytest.raises(ValueError, match="DDIMSampler: eta: got .*, expected a finite number, 0 or more"):
             DDIMSampler(4, eta=value)
 
 
 @pytest.mark.parametrize(
     "config, message",
     [
-        (dict(eta=-1), "eta=-1"),
-        (dict(eta=float("inf")), "eta=inf: expected a finite number, 0 or more"),
-        (dict(temperature=float("nan")), "temperature=nan"),
-        (dict(temperature=-0.5), "temperature=-0.5"),
+        (dict(eta=-1), "DDIMSampler: eta: got -1, expected"),
+        (dict(eta=float("inf")), "eta: got inf, expected a finite number, 0 or more"),
+        (dict(temperature=float("nan")), "DDIMSampler: temperature: got nan"),
+        (dict(temperature=-0.5), "temperature: got -0.5"),
         (dict(step=3), "did you mean 'steps'"),
     ],
 )
 def test_bad_arguments_are_named(config, message):
     with pytest.raises((ValueError, TypeError), match=message):
         SAMPLERS.build(dict(type="DDIMSampler", **config))
+
+
+def test_values_out_of_range_are_named_with_their_class():
+    with pytest.raises(ValueError, match="^DynamicThreshold: percentile: got 99, expected a share above 0 and up to 1"):
+        DynamicThreshold(99)
+    with pytest.raises(ValueError, match="^DDPMSampler: variance: got 'lerned', expected 'learned', 'small' or"):
+        DDPMSampler(variance="lerned")
+    with pytest.raises(TypeError, match=r"sampler\.variance: found 'lerned'.*did you mean 'learned'"):
+        check_arguments(DDPMSampler, dict(variance="lerned"), "sampler")
 
 
 def test_a_decoder_of_other_channels_is_refused():

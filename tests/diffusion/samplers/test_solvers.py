@@ -258,7 +258,7 @@ def test_few_steps_will_do(steps):
     [
         (dict(type="DPMSolverSampler", order=3), "DPMSolverSampler: order=3: expected 1 or 2"),
         (dict(type="UniPCSampler", order=0), "UniPCSampler: order=0"),
-        (dict(type="DPMSolverSampler", eta=-1.0), "eta=-1.0"),
+        (dict(type="DPMSolverSampler", eta=-1.0), "DPMSolverSampler: eta: got -1.0"),
         (dict(type="DPMSolver"), "did you mean 'DPMSolverSampler'"),
         (dict(type="HeunSampler", spacing="karas"), "did you mean 'karras'"),
     ],
