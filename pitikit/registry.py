@@ -24,7 +24,7 @@ from typing import Any
 from mmengine import registry as mm
 from mmengine.registry import Registry, build_from_cfg
 
-from pitikit.arguments import check_arguments, nearest
+from pitikit.arguments import arguments_of, check_arguments, nearest
 
 SCOPE = "pitikit"
 #: Version of :mod:`pitikit.plugins`, which a plugin names as its ``PITIKIT_API``: the first number changes where
@@ -84,6 +84,11 @@ def _build_checked(cfg: Any, registry: Registry, *args: Any, **kwargs: Any) -> A
         raise KeyError(f"a component of {registry.name!r} needs the key 'type', found {found}")
     target = cfg["type"] if callable(cfg["type"]) else find_class(cfg["type"], registry)
     check_arguments(target, cfg, f"{getattr(target, '__name__', target)}")
+    if inspect.isclass(target) and not args:
+        given = {**(kwargs.get("default_args") or {}), **cfg}
+        for name, argument in arguments_of(target)[0].items():
+            if argument.default is inspect.Parameter.empty and name not in given:
+                raise TypeError(f"{target.__name__}: got no {name!r}, expected a value; set it beside 'type'")
     return build_from_cfg(cfg, registry, *args, **kwargs)
 
 

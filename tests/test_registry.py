@@ -35,6 +35,7 @@ def test_build_passes_arguments_and_finished_objects(toys):
     square = toys.build(dict(type="Square", side=3))
     assert (square.side, square.colour) == (3, "red")
     assert toys.build(square) is square
+    assert toys.build(dict(type="Square"), default_args=dict(side=4)).side == 4
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_build_passes_arguments_and_finished_objects(toys):
         (dict(type="Sqare", side=1), KeyError, ["'Sqare'", "'toy'", "'Square'"]),
         (dict(type="Square", side=1, color="b"), TypeError, ["'color'", "'colour'", "Square"]),
         (dict(side=1), KeyError, ["'type'", "side"]),
+        (dict(type="Square"), TypeError, ["Square: got no 'side', expected a value; set it beside 'type'"]),
         (dict(type="random"), KeyError, ["'random'", "Circle"]),
     ],
 )

@@ -12,13 +12,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pitikit import registry
 from pitikit.arguments import Argument, item_of, nearest, source_of, value_fault
 from pitikit.config.readers import TOP, ConfigError, Place, Reader, not_registered, place_name, reader_of
 from pitikit.registry import look_up
 
+#: Kinds of component that are built from their config alone. Others get further arguments then, as a sampler the
+#: dataset that it draws from, and a dataset may lack its root where nothing is read from it, as in a translation.
+_COMPLETE = (
+    registry.DECODERS,
+    registry.DEGRADATIONS,
+    registry.DISCRIMINATORS,
+    registry.ENCODERS,
+    registry.GUIDANCES,
+    registry.HOOKS,
+    registry.LOSSES,
+    registry.METRICS,
+    registry.MODELS,
+    registry.SAMPLERS,
+    registry.SCHEDULES,
+    registry.TIMESTEP_SAMPLERS,
+    registry.TOKENIZERS,
+    registry.TRANSFORMS,
+)
+
 
 def check_config(cfg: Mapping[str, Any]) -> None:
     """Raise for all unknown types, arguments and keys, and for values of a wrong type, at any depth.
+
+    Where there are none, raise for arguments that are missing: a misspelt one is missing too.
 
     Args:
         cfg: a config as mmengine reads it. Top-level names that the Runner does not take are left
@@ -27,26 +49,32 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a line for each, naming the place, the key and the nearest valid names.
     """
-    complaints = list(_complaints(cfg, TOP, ()))
+    missing: list[str] = []
+    complaints = list(_complaints(cfg, TOP, (), missing)) or missing
     if complaints:
         raise ConfigError("\n".join(complaints))
 
 
-def _complaints(value: Any, argument: Argument, place: Place) -> Iterator[str]:
-    """Walk through a value that is given as ``argument``, and complain of what is wrong in it."""
+def _complaints(value: Any, argument: Argument, place: Place, missing: list[str]) -> Iterator[str]:
+    """Walk through a value that is given as ``argument``, and complain of what is wrong in it.
+
+    Complaints about arguments without a value go to ``missing``.
+    """
     fault = _fault(value, argument)
     if fault:
         yield f"{place_name(place)}: {fault}"
     elif isinstance(value, (list, tuple)):
         item = Argument(item_of(argument.annotation, list))
         for index, each in enumerate(value):
-            yield from _complaints(each, item, (*place, index))
+            yield from _complaints(each, item, (*place, index), missing)
     elif isinstance(value, Mapping):
         try:
             reader = reader_of(value, argument, place)
         except ConfigError as error:
             yield str(error)
             reader = Reader()
+        if any(each in _COMPLETE for each in reader.registries):
+            missing += [reader.missing(key, place) for key in reader.required if key not in value]
         for key, each in value.items():
             if not place and key not in (reader.keys or ()):
                 # A variable of the file. Where it is used, it is checked.
@@ -55,7 +83,7 @@ def _complaints(value: Any, argument: Argument, place: Place) -> Iterator[str]:
             if _is_unknown(key, each, reader, place):
                 yield reader.unknown(key, place) + reader.inherited(key)
                 inner = Argument()
-            yield from _complaints(each, inner, (*place, key))
+            yield from _complaints(each, inner, (*place, key), missing)
 
 
 def _fault(value: Any, argument: Argument) -> str | None:

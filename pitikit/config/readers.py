@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import Parameter
 from types import MappingProxyType
 from typing import Any, NamedTuple, is_typeddict
 
@@ -63,6 +64,15 @@ class Reader(NamedTuple):
         known = (self.keys or frozenset()) - {"type", "_scope_"}
         said = f"{self.title} takes no argument {key!r}" if self.title else f"unknown key {key!r}"
         return f"{place_name((*place, key))}: {said}; {nearest(key, known)}"
+
+    @property
+    def required(self) -> list[str]:
+        """The arguments without a default."""
+        return [key for key, argument in self.arguments.items() if argument.default is Parameter.empty]
+
+    def missing(self, key: str, place: Place) -> str:
+        """The complaint that the dict at ``place`` has no ``key``."""
+        return f"{place_name(place)}: {self.title} got no {key!r}, expected a value; set {place_name((*place, key))}"
 
     def inherited(self, key: str) -> str:
         """A hint where another component of its registries takes ``key``: it may be left of a base config's."""

@@ -36,6 +36,24 @@ def test_an_argument_of_another_component_may_be_inherited():
     assert "'percentile'" in line and "_delete_" not in line
 
 
+def test_a_missing_argument_is_named_where_it_belongs():
+    guidance = dict(type="Interval", guidance=dict(type="Autoguidance", scale=2))
+    sampler = dict(type="DDIMSampler", guidance=guidance)
+    decoder, weights = complaints(model=dict(type="Upsampler", denoiser=dict(encoder=None), sampler=sampler))
+    assert decoder == "model.denoiser: Denoiser got no 'decoder', expected a value; set model.denoiser.decoder"
+    place = "model.sampler.guidance.guidance"
+    assert weights == f"{place}: Autoguidance got no 'weights', expected a value; set {place}.weights"
+
+
+def test_a_misspelt_argument_is_not_missing_as_well():
+    (line,) = complaints(model=dict(sampler=dict(guidance=dict(type="Autoguidance", weigths="a.pth"))))
+    assert "takes no argument 'weigths'" in line
+
+
+def test_what_is_given_at_the_build_is_not_missing():
+    check_config(dict(train_dataloader=dict(sampler=dict(type="DrawSampler"), dataset=dict(type="SceneWorld"))))
+
+
 def test_a_denoiser_without_a_type_is_checked_as_one():
     (line,) = complaints(model=dict(type="DenoisingTranslator", denoiser=dict(encodre=None)))
     assert line.startswith("model.denoiser.encodre: Denoiser") and "'encoder'" in line

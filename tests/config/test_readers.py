@@ -17,6 +17,7 @@ def complaints(**cfg):
 
 
 PSNR = dict(type="PSNR")
+CFG = dict(type="CFG")
 WORDS = dict(type="WordTokenizer", words=["a"])
 
 
@@ -153,7 +154,7 @@ def test_parts_are_judged_by_their_annotation(cfg, line):
     [
         dict(test_evaluator=dict(type="FID", reference="data/images")),
         dict(test_evaluator=dict(type="FID", reference=dict(type="SceneWorld", length=3))),
-        dict(model=dict(type="Upsampler", sampler=dict(type="DDIMSampler", guidance=[dict(type="CFG")]))),
+        dict(model=dict(type="Upsampler", denoiser=None, sampler=dict(type="DDIMSampler", guidance=[CFG]))),
         # Both mmcv and pitikit have a Resize: where no annotation names a registry, it may be either.
         dict(custom_imports=dict(type="Resize", keep_ratio=True, shrink="x")),
         dict(model=dict(type="pitikit.models.denoiser.Denoiser", encoder=None, decoder=None)),
