@@ -74,8 +74,18 @@ class Pipeline(Compose):
 
 
 def build_pipeline(pipeline: Sequence[Any]) -> Pipeline:
-    """Build transforms from configs (ready objects pass through) and chain them."""
-    return Pipeline([TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline])
+    """Build transforms from configs (ready objects pass through) and chain them.
+
+    Raises:
+        TypeError: one of them cannot be called, as that of a class without the base of its kind.
+    """
+    steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+    for name in (type(step).__name__ for step in steps if not callable(step)):
+        raise TypeError(
+            f"{name}: got a class without __call__, expected a ConditionLoader or BaseTransform; derive it: "
+            f"class {name}(ConditionLoader)"
+        )
+    return Pipeline(steps)
 
 
 @DATASETS.register_module()

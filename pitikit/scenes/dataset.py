@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from pitikit.data.dataset import nested_subset
+from pitikit.data.dataset import build_pipeline, nested_subset
 from pitikit.registry import DATASETS, TRANSFORMS
 from pitikit.scenes.cache import SceneCache
 from pitikit.scenes.layout import scene_layout
@@ -86,7 +86,7 @@ class SceneWorld(Dataset):
         self.epoch = 0
         chosen = nested_subset(self.length, subset, _checked_whole("subset_seed", subset_seed, 0))
         self.indices: tuple[int, ...] = tuple(int(i) + self.start for i in chosen)
-        self.transforms = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        self.transforms = build_pipeline(pipeline).transforms
         kept = len(self.indices) if cache is True else min(_checked_whole("cache", int(cache), 0), len(self.indices))
         self._cache = SceneCache(kept, self.size, self.members) if kept else None
 

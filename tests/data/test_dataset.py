@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,6 +19,7 @@ from pitikit.data.dataset import PairedImageDataset, nested_subset
 from pitikit.data.errors import DataError, LoaderError
 from pitikit.data.sampler import Draw, DrawSampler
 from pitikit.data.templates import expand_template
+from pitikit.scenes.dataset import SceneWorld
 
 RNG = np.random.default_rng(0)
 
@@ -356,6 +358,17 @@ def test_impossible_arguments(root):
         PairedImageDataset(root, max_bad=5)
     with pytest.raises(ValueError, match="test_mode"):
         PairedImageDataset(root, on_error="skip", test_mode=True)
+
+
+def test_a_transform_without_its_base_class_is_named(root):
+    class LoadPalette:
+        source, channels = "palette", 3
+
+    words = r"^LoadPalette: got a class without __call__, expected .*; derive it: class LoadPalette\(ConditionLoader\)$"
+    for build in (partial(PairedImageDataset, root), partial(SceneWorld, 2)):
+        for step in (LoadPalette(), dict(type=LoadPalette)):
+            with pytest.raises(TypeError, match=words):
+                build(pipeline=[transforms.LoadImage(), step])
 
 
 def test_the_advice_is_for_trainings(root):
