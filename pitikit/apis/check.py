@@ -228,7 +228,11 @@ class Probe(Dataset):
             sample = self.dataset[place]
         except Exception as error:
             found.item = str(getattr(error, "item", None) or found.item)
-            found.error = (kind_of(error), str(error))
+            text = str(error)
+            # A dataset that puts the item before the text has done so.
+            if not isinstance(error, DataError) and not text.startswith("item "):
+                text = f"item {found.item!r}: {type(error).__name__}: {text}"
+            found.error = (kind_of(error), text)
             return found
         if not isinstance(sample, Mapping):
             found.error = ("no dictionary", f"item {found.item}: found a {type(sample).__name__}")

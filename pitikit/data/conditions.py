@@ -71,18 +71,34 @@ class ConditionPart:
         """The same part with another array."""
         return replace(self, array=array)
 
+    def run(self, step: str, function: Callable[[Any], Any], value: Any, expected: str) -> Any:
+        """The result of ``function``, a method ``step`` of the loader or encoder.
+
+        Raises:
+            LoaderError: it raised an error that is no DataError.
+        """
+        try:
+            return function(value)
+        except DataError as error:
+            error.path = error.path or self.path
+            raise
+        except Exception as error:
+            found = f"{self.name_of(step)} raised {type(error).__name__}: {error}{place_of(error)}"
+            raise LoaderError(found, expected, path=self.path) from error
+
+    def name_of(self, step: str) -> str:
+        """A method of the loader or encoder, for messages."""
+        return f"{self.name}: {step}"
+
     def flipped(self) -> ConditionPart:
         """The part mirrored left to right."""
         array = np.ascontiguousarray(self.array[:, ::-1])
         if self.mirror is None:
             return self.with_array(array)
-        mirrored = self.mirror(array)
+        wanted = f"an array of the shape that it was given, {array.shape}"
+        mirrored = self.run("mirror", self.mirror, array, wanted)
         if not isinstance(mirrored, np.ndarray) or mirrored.shape != array.shape:
-            raise LoaderError(
-                f"{self.name}: mirror gave {shape_of(mirrored)}",
-                f"an array of the shape that it was given, {array.shape}",
-                path=self.path,
-            )
+            raise LoaderError(f"{self.name_of('mirror')} gave {shape_of(mirrored)}", wanted, path=self.path)
         return self.with_array(mirrored)
 
     def encoded(self, item: str | None = None) -> np.ndarray:
@@ -96,16 +112,13 @@ class ConditionPart:
         channels = getattr(self.encode, "channels", None)
         wanted = "uint8 (H, W, channels)" if channels is None else f"uint8 ({height}, {width}, {channels})"
         try:
-            code = self.encode(self.array)
+            code = self.run("encode", self.encode, self.array, wanted)
         except DataError as error:
-            error.item, error.path = error.item or item, error.path or self.path
+            error.item = error.item or item
             raise
-        except Exception as error:
-            found = f"{self.name}: encode raised {type(error).__name__}: {error}{place_of(error)}"
-            raise LoaderError(found, wanted, path=self.path, item=item) from error
         fits = isinstance(code, np.ndarray) and code.dtype == np.uint8 and code.ndim == 3
         if not fits or code.shape != (height, width, code.shape[2] if channels is None else channels):
-            found = f"{self.name}: encode gave {shape_of(code)}"
+            found = f"{self.name_of('encode')} gave {shape_of(code)}"
             raise LoaderError(found, wanted, f"its array is {shape_of(self.array)}", self.path, item)
         return code
 

@@ -11,12 +11,12 @@ part by what it has, all of it optional:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from pitikit.data.conditions import ConditionPart, Remedy
-from pitikit.data.errors import DataError
+from pitikit.data.conditions import ConditionPart, Remedy, shape_of
+from pitikit.data.errors import DataError, LoaderError
 
 
 class EmptyPart(NamedTuple):
@@ -66,7 +66,7 @@ def empty_part(part: ConditionPart, code: np.ndarray) -> EmptyPart | None:
     if part.blank:
         return None
     encode: Any = part.encode
-    share = encode.clipped(part.array) if hasattr(encode, "clipped") else 0.0
+    share = _clipped(part) if hasattr(encode, "clipped") else 0.0
     if share >= part.tolerated:
         known = part.array[np.isfinite(part.array)]
         remedy = None if part.remedy is None else part.remedy(part.array)
@@ -80,8 +80,19 @@ def empty_part(part: ConditionPart, code: np.ndarray) -> EmptyPart | None:
         )
     if not _is_single(code):
         return None
-    words = encode.single(code[0, 0]) if hasattr(encode, "single") else "a single value everywhere"
+    words = "a single value everywhere"
+    if hasattr(encode, "single"):
+        words = part.run("single", encode.single, code[0, 0], "a condition of one value, in words")
     return EmptyPart(f"{part.name} with {words}", f"{part.name} with {words}", "one that varies", path=part.path)
+
+
+def _clipped(part: ConditionPart) -> float:
+    """Share of the values of a part that its encoder clips."""
+    wanted, encode = "a share from 0 to 1", cast(Any, part.encode)
+    share = part.run("clipped", encode.clipped, part.array, wanted)
+    if not isinstance(share, (int, float, np.number)):
+        raise LoaderError(f"{part.name_of('clipped')} gave {shape_of(share)}", wanted, path=part.path)
+    return float(share)
 
 
 def _is_single(code: np.ndarray) -> bool:

@@ -316,6 +316,12 @@ def test_what_is_refused(config, tmp_path):
         check_data(tmp_path / "none.py", "train")
 
 
+def test_an_error_of_no_class_of_ours_has_its_item():
+    probe = Probe()
+    probe.dataset, probe.places = {}, [3]
+    assert probe[0].error == ("KeyError", "item '#3': KeyError: 3")
+
+
 def test_kinds():
     assert kind_of(DataError("label ids 0 to 77, out of range: 77 (9 pixels)")) == "label ids N to N"
     assert kind_of(DataError("an image that cannot be decoded (12 bytes)")) == "an image that cannot be decoded"

@@ -121,7 +121,7 @@ def raises(error):
 
 def complaint(step, method, path, error):
     """The error of a loader with another method in the place of one."""
-    np.save(path, ANGLES)
+    np.save(path, np.zeros((4, 8), np.float32) if step == "single" else ANGLES)
     method.__name__ = step
     loader = type("LoadOdd", (LoadTilt,), {step: method})()
     with pytest.raises(error) as caught:
@@ -141,6 +141,10 @@ def complaint(step, method, path, error):
         ("encode", lambda self, a: [1], "encode gave a list"),
         ("encode", raises(ZeroDivisionError("by zero")), "encode raised ZeroDivisionError: by zero .*py, line"),
         ("mirror", lambda self, a: None, r"tilt: mirror gave a NoneType; expected an array of the shape .* \(4, 8\)"),
+        ("mirror", raises(KeyError("lamp")), "mirror raised KeyError: 'lamp' .*py, line"),
+        ("clipped", raises(ZeroDivisionError("by zero")), "clipped raised ZeroDivisionError: by zero .*py, line"),
+        ("clipped", lambda self, a: None, "clipped gave a NoneType; expected a share from 0 to 1"),
+        ("single", raises(KeyError("lamp")), "single raised KeyError: 'lamp' .*py, line"),
         ("mirror", lambda self, a: a.T, r"tilt: mirror gave float32 \(8, 4\)"),
         ("validate", lambda self, a: None, "LoadOdd.validate gave a NoneType; .*it must return it"),
         ("validate", raises(KeyError("lamp")), "LoadOdd.validate raised KeyError: 'lamp' .*py, line"),
@@ -152,7 +156,7 @@ def test_a_fault_of_the_loader_is_named_with_item_and_file(tmp_path, step, metho
     text = str(complaint(step, method, tmp_path / "a.npy", LoaderError))
     assert re.search(words, text) and "a.npy" in text, text
     # A dataset adds the item where a transform does not have it.
-    assert step == "mirror" or text.startswith("item 'a7' (")
+    assert step in ("mirror", "clipped", "single") or text.startswith("item 'a7' (")
 
 
 @pytest.mark.parametrize(
