@@ -17,6 +17,8 @@ from pitikit.config.readers import ConfigError, Place, place_name
 from pitikit.registry import ENCODERS, SCOPE, TRANSFORMS, look_up
 
 KEY = "in_channels"
+#: Ways of :func:`~pitikit.data.transforms.resize_array`.
+INTERPOLATIONS = ("nearest", "linear", "area")
 
 
 class Channels(NamedTuple):
@@ -172,6 +174,11 @@ def _built(step: Any, kind: Any, place: str) -> Any:
     if not getattr(loader, "condition", True) or isinstance(loader.channels, Mapping):
         return loader
     source, channels = getattr(loader, "source", "blank"), loader.channels
+    interpolation = getattr(loader, "interpolation", "nearest")
+    if interpolation not in INTERPOLATIONS:
+        raise ConfigError(
+            f"{place}: {kind.__name__}.interpolation: got {interpolation!r}, expected one of {list(INTERPOLATIONS)}"
+        )
     if not isinstance(source, str) or not source:
         raise ConfigError(f"{place}: {kind.__name__}.source: got {source!r}, expected the name of a member")
     if type(channels) is not int or channels < 1:

@@ -63,10 +63,10 @@ def resize_array(array: np.ndarray, size: int, interpolation: str) -> np.ndarray
 
     'area' grows linearly. Whole numbers are rounded; 'nearest' leaves values as they are.
     """
-    if array.shape[:2] == (size, size):
-        return array
     if interpolation not in _INTERPOLATION:
         raise ValueError(f"interpolation={interpolation!r}; expected one of {sorted(_INTERPOLATION)}")
+    if array.shape[:2] == (size, size):
+        return array
     method = _INTERPOLATION[interpolation]
     shrinks = min(array.shape[:2]) > size
     if interpolation == "area" and not shrinks:

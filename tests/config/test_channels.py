@@ -183,6 +183,7 @@ def test_a_transform_that_adds_what_only_it_has_leaves_the_config_as_it_is(kinds
         (dict(channels=-1), "LoadBad.channels: got -1"),
         (dict(source=""), "LoadBad.source: got '', expected the name of a member"),
         (dict(source=3), "LoadBad.source: got 3"),
+        (dict(interpolation="cubic"), "LoadBad.interpolation: got 'cubic', expected one of ['nearest'"),
         (dict(encode=abstractmethod(lambda self: None)), "LoadBad has no encode; expected these methods of it"),
     ],
 )

@@ -131,6 +131,8 @@ def test_arguments_are_checked():
         lambda: RandomFlip(2),
         lambda: LoadSketch(edges="no-such-extractor"),
         lambda: resize_array(LABEL, 8, "cubic"),
+        # Before an array of another size comes.
+        lambda: resize_array(LABEL[:8, :8], 8, "cubic"),
     ):
         with pytest.raises(ValueError):
             build()
