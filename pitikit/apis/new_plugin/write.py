@@ -62,6 +62,8 @@ def new_plugin(name: str, kind: str, folder: str | Path = "plugins", package: bo
     target = Path(folder, name)
     if target.exists() or target.is_symlink():
         raise FileExistsError(f"{target} is there already; choose another NAME or --folder, or remove it")
+    if target.parent.exists() and not target.parent.is_dir():
+        raise NotADirectoryError(f"--folder: got {target.parent}, a file, expected a folder; choose another")
     texts = contents(name, kind, target, package)
     ensure_folder(target.parent)
     # Whatever stops the program, no plugin is left of which a part is missing.

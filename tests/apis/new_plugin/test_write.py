@@ -88,7 +88,7 @@ def test_what_is_there_stays(tmp_path):
 
 def test_a_folder_that_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(OSError, match=f"^--folder: got {tmp_path / 'file'}, a file, expected a folder; choose"):
         new_plugin("pose", "loss", tmp_path / "file")
 
 
