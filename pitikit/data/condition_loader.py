@@ -136,6 +136,11 @@ class LoaderCode:
         return self.loader.encode(array)
 
     @property
+    def title(self) -> str:
+        """The class of the loader, for messages."""
+        return type(self.loader).__name__
+
+    @property
     def channels(self) -> int:
         """Channels of the bytes."""
         return self.loader.channels

@@ -44,7 +44,7 @@ class ConditionPart:
         array: (H, W) or (H, W, k).
         interpolation: how it is resized: 'nearest', 'linear' or 'area'.
         encode: array at its final size -> uint8 (H, W, c); None keeps it out of the condition (a
-            target only). Where it has an attribute ``channels``, that is c.
+            target only). Where it has an attribute ``channels``, that is c; ``title`` is its class, for messages.
         mirror: what a left-right flip does to the values, on top of moving them; None for nothing.
         keep: results key under which the array is kept for metrics, or None.
         path: the file it came from, for messages.
@@ -88,7 +88,8 @@ class ConditionPart:
 
     def name_of(self, step: str) -> str:
         """A method of the loader or encoder, for messages."""
-        return f"{self.name}: {step}"
+        title = getattr(self.encode, "title", None)
+        return f"{title}.{step}" if title else f"{self.name}: {step}"
 
     def flipped(self) -> ConditionPart:
         """The part mirrored left to right."""
