@@ -309,7 +309,7 @@ def test_wrong_arguments(trained, tmp_path):
     with pytest.raises(WeightsError, match=r"no\.pth"):
         evaluate(config, tmp_path / "no.pth", out=tmp_path / "o")
     other = tmp_path / "other.py"
-    other.write_text("model = dict(type='DenoisingTranslator', denoiser=dict())")
+    other.write_text(f"_base_ = [{str(config)!r}]\ntest_dataloader = None")
     with pytest.raises(ConfigError, match="test_dataloader"):
         evaluate(other, weights, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
