@@ -155,7 +155,7 @@ def _prepared(node: Any, probe: Probe) -> Any:
         changed.pop("test_mode", None)
     if isinstance(changed.get("pipeline"), Sequence):
         steps = list(changed["pipeline"])
-        packs = [i for i, step in enumerate(steps) if isinstance(step, Mapping) and step["type"] == "PackInputs"]
+        packs = [i for i, step in enumerate(steps) if isinstance(step, Mapping) and step.get("type") == "PackInputs"]
         steps.insert(packs[-1] if packs else len(steps), probe)
         changed["pipeline"] = steps
     return changed

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from inspect import Parameter
+from inspect import Parameter, isclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, is_typeddict
 
 from mmengine.registry import Registry
 
+from pitikit import registry
 from pitikit.arguments import Argument, Source, arguments_of, item_of, nearest, source_of
 from pitikit.config.schema import ConfigFile
 from pitikit.registry import ALL_REGISTRIES, HOOKS, find_class, look_up, registered
@@ -153,6 +155,11 @@ def _find(kind: Any, source: Source | None, place: Place) -> tuple[list[Any], tu
 
 def not_registered(name: Any, registries: tuple[Registry, ...]) -> str:
     """The complaint that none of ``registries`` (if empty, of all) has ``name``, with the nearest that they have."""
-    known = {known for registry in registries or ALL_REGISTRIES for known in registered(registry)}
-    what = " or ".join(dict.fromkeys(registry.name for registry in registries)) or "component"
+    known = {known for each in registries or ALL_REGISTRIES for known in registered(each)}
+    what = " or ".join(dict.fromkeys(each.name for each in registries)) or "component"
+    plugins = [module for key, module in list(sys.modules.items()) if key.startswith(registry.PLUGIN_PREFIX)]
+    for module in (module for module in plugins if isclass(getattr(module, str(name), None))):
+        names = [key for key, each in vars(registry).items() if any(each is one for one in registries)]
+        decorator = f"@{(names or ['REGISTRY'])[0]}.register_module()"
+        return f"got {name!r}, a class of {module.__file__} that is not registered; put {decorator} above it"
     return f"no {what} is registered as {name!r}; {nearest(str(name), known)}"

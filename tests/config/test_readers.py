@@ -7,7 +7,7 @@ import pytest
 
 from pitikit.arguments import arguments_of
 from pitikit.config import ConfigError, apply_options, check_config, load_config
-from pitikit.registry import ALL_REGISTRIES, MODELS, registered
+from pitikit.registry import ALL_REGISTRIES, MODELS, load_plugins, registered
 
 
 def complaints(**cfg):
@@ -273,3 +273,13 @@ def test_a_part_that_is_not_set_is_given_with_its_type():
     assert apply_options(tree, {"model.denoiser.encoder": None})["model"]["denoiser"] == dict(encoder=None)
     with pytest.raises(ConfigError, match="model.denoiser.encodre: Denoiser takes no argument"):
         apply_options(tree, {"model.denoiser.encodre": None})
+
+
+def test_a_class_of_a_plugin_that_is_not_registered_is_named_with_its_file(tmp_path):
+    plugin = tmp_path / "forgetful"
+    plugin.mkdir()
+    (plugin / "__init__.py").write_text("class Absent:\n    pass\n")
+    load_plugins([plugin])
+    (line,) = complaints(model=dict(type="DenoisingTranslator", sampler=dict(guidance=dict(type="Absent"))))
+    found = f"got 'Absent', a class of {plugin / '__init__.py'} that is not registered"
+    assert line == f"model.sampler.guidance.type: {found}; put @GUIDANCES.register_module() above it"
