@@ -385,7 +385,6 @@ class ImageFolder:
         def write(temporary: Path) -> None:
             Image.fromarray(to_rgb(image)).save(temporary, format="png", pnginfo=text)
 
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, write)
 
 

@@ -158,8 +158,9 @@ def not_registered(name: Any, registries: tuple[Registry, ...]) -> str:
     known = {known for each in registries or ALL_REGISTRIES for known in registered(each)}
     what = " or ".join(dict.fromkeys(each.name for each in registries)) or "component"
     plugins = [module for key, module in list(sys.modules.items()) if key.startswith(registry.PLUGIN_PREFIX)]
-    for module in (module for module in plugins if isclass(getattr(module, str(name), None))):
-        names = [key for key, each in vars(registry).items() if any(each is one for one in registries)]
-        decorator = f"@{(names or ['REGISTRY'])[0]}.register_module()"
-        return f"got {name!r}, a class of {module.__file__} that is not registered; put {decorator} above it"
+    plugin = next((each for each in plugins if isclass(getattr(each, str(name), None))), None)
+    if plugin is not None:
+        names = (key for key, each in vars(registry).items() if any(each is one for one in registries))
+        decorator = f"@{next(names, 'REGISTRY')}.register_module()"
+        return f"got {name!r}, a class of {plugin.__file__} that is not registered; put {decorator} above it"
     return f"no {what} is registered as {name!r}; {nearest(str(name), known)}"

@@ -1,14 +1,18 @@
 """The channels of encoders follow from the loaders, and a contradiction is an error at the start."""
 
+import re
 from abc import abstractmethod
 
+import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform
 from mmengine import Config
 
 from pitikit.apis.building import build_model
 from pitikit.config import ConfigError, load_config, with_input_channels
+from pitikit.config.channels import INTERPOLATIONS
 from pitikit.data.condition_loader import ConditionLoader
+from pitikit.data.transforms import resize_array
 from pitikit.networks.pidinet import PiDiNet
 from pitikit.registry import DATASETS, MODELS, TRANSFORMS
 from pitikit.weights import AbsentWeightsError, save_weights
@@ -278,3 +282,9 @@ def test_a_config_is_read_without_the_networks_of_its_loaders(tmp_path, monkeypa
     path.unlink()
     with pytest.raises(AbsentWeightsError, match="tiny.safetensors: no such file"):
         DATASETS.build(dict(type="SceneWorld", pipeline=[IMAGE, edges], start=0, length=1))
+
+
+def test_the_interpolations_are_those_of_the_resizing():
+    """Neither floor may import the other, so that the names stand twice."""
+    with pytest.raises(ValueError, match=re.escape(f"expected one of {sorted(INTERPOLATIONS)}")):
+        resize_array(np.zeros((4, 4)), 2, "cubic")
